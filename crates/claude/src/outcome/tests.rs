@@ -1,0 +1,107 @@
+//! The outcome table, row by row.
+
+use super::*;
+
+fn result(json: &str) -> ResultMessage {
+    ResultMessage::parse(&Frame::parse(json.into()).unwrap()).unwrap()
+}
+
+fn kind(json: &str) -> &'static str {
+    describe(&judge(Some(&result(json)), &Ending::Done, false))
+}
+
+fn describe(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Completed => "completed",
+        Outcome::Cancelled(_) => "cancelled",
+        Outcome::Incomplete(problem) => match problem.kind {
+            ProblemKind::TurnLimit => "incomplete: turns",
+            ProblemKind::Schema => "incomplete: schema",
+            _ => "incomplete",
+        },
+        Outcome::Failed(problem) => match problem.kind {
+            ProblemKind::Upstream => "failed: upstream",
+            ProblemKind::Timeout => "failed: timeout",
+            _ => "failed",
+        },
+    }
+}
+
+#[test]
+fn only_a_success_without_error_is_a_success() {
+    assert_eq!(kind(r#"{"type":"result","subtype":"success","is_error":false,"result":"hi"}"#), "completed");
+    assert_eq!(
+        kind(r#"{"type":"result","subtype":"success","is_error":true,"api_error_status":529}"#),
+        "failed: upstream"
+    );
+    assert_eq!(kind(r#"{"type":"result","subtype":"success","is_error":true,"result":"no"}"#), "failed");
+    assert_eq!(kind(r#"{"type":"result","subtype":"error_during_execution","is_error":false}"#), "failed");
+    assert_eq!(kind(r#"{"type":"result","subtype":"new_in_a_later_version","is_error":false}"#), "failed");
+}
+
+#[test]
+fn limits_are_incomplete() {
+    assert_eq!(kind(r#"{"type":"result","subtype":"error_max_turns","is_error":true}"#), "incomplete: turns");
+    assert_eq!(kind(r#"{"type":"result","subtype":"error_max_budget_usd","is_error":true}"#), "incomplete");
+    assert_eq!(
+        kind(r#"{"type":"result","subtype":"error_max_structured_output_retries","is_error":true}"#),
+        "incomplete: schema"
+    );
+}
+
+#[test]
+fn a_schema_needs_structured_output() {
+    let without = result(r#"{"type":"result","subtype":"success","is_error":false,"result":"hi"}"#);
+    let with = result(r#"{"type":"result","subtype":"success","is_error":false,"structured_output":{"a":1}}"#);
+    assert_eq!(describe(&judge(Some(&without), &Ending::Done, true)), "incomplete: schema");
+    assert_eq!(describe(&judge(Some(&with), &Ending::Done, true)), "completed");
+}
+
+#[test]
+fn a_startup_failure_names_its_reason() {
+    let failure = result(
+        r#"{"type":"result","subtype":"error_during_execution","is_error":true,"startup_failure_reason":"bypass_root","errors":["refused as root"]}"#,
+    );
+    let Outcome::Failed(problem) = judge(Some(&failure), &Ending::Done, false) else { panic!("not failed") };
+    assert_eq!(problem.message, "the CLI could not start (bypass_root): refused as root");
+}
+
+#[test]
+fn no_result_is_a_failure_whatever_the_exit_code() {
+    for how in ["exit code 0", "exit code 1", "exit code 143", "signal 9"] {
+        let ending = Ending::Exited { how: how.into(), stderr: "secret path".into() };
+        let Outcome::Failed(problem) = judge(None, &ending, false) else { panic!("not failed") };
+        assert!(problem.message.contains(how) && !problem.message.contains("secret"), "{}", problem.message);
+    }
+    assert_eq!(describe(&judge(None, &Ending::Done, false)), "failed");
+}
+
+#[test]
+fn a_first_result_does_not_make_an_aborted_run_succeed() {
+    let success = result(r#"{"type":"result","subtype":"success","is_error":false,"result":"hi"}"#);
+    let table = [
+        (Ending::Cancelled { by: "the client".into() }, "cancelled"),
+        (Ending::TimedOut { deadline: "no output for 10m".into() }, "failed: timeout"),
+        (Ending::TooLarge { what: "a line of more than 64 MiB".into() }, "failed"),
+        (Ending::Broken { what: "stdin is closed".into() }, "failed"),
+        (Ending::Exited { how: "exit code 0".into(), stderr: String::new() }, "completed"),
+    ];
+    for (ending, expected) in table {
+        assert_eq!(describe(&judge(Some(&success), &ending, false)), expected, "{ending:?}");
+    }
+}
+
+#[test]
+fn a_result_of_unknown_form_is_a_failure() {
+    assert_eq!(kind(r#"{"type":"result","subtype":"success","is_error":"perhaps"}"#), "failed");
+    assert_eq!(kind(r#"{"type":"result","subtype":"success","is_error":false,"permission_denials":7}"#), "failed");
+    assert_eq!(kind(r#"{"type":"result"}"#), "failed");
+}
+
+#[test]
+fn denials_are_counted() {
+    let two = result(
+        r#"{"type":"result","subtype":"success","is_error":false,"permission_denials":[{"tool_name":"Bash"},{}]}"#,
+    );
+    assert_eq!(two.denials, 2);
+}

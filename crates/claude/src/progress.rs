@@ -1,0 +1,210 @@
+//! How far a run is, and when it has ended.
+//!
+//! The end is the first `session_state_changed: idle` at which every accepted input is settled. Neither alone is
+//! enough: an `idle` can come 2 ms after an input was written, before the CLI has seen it, and the lifecycle of an
+//! input is `completed` at the first `result`, while a background subagent still works and will bring a second one
+//! (both checked). The answer is the last `result` before the end.
+
+use serde::Deserialize;
+use uuid::Uuid;
+
+use crate::frame::Frame;
+use crate::outcome::ResultMessage;
+
+/// Follows the messages of one process.
+#[derive(Debug, Default)]
+pub struct Progress {
+    unsettled: Vec<Uuid>,
+    idle: bool,
+    result: Option<ResultMessage>,
+    background: Vec<BackgroundTask>,
+}
+
+/// Work that goes on beside the conversation.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct BackgroundTask {
+    /// The CLI's id of the task.
+    pub task_id: String,
+    /// `local_bash`, `local_agent`, `local_workflow`, …
+    pub task_type: String,
+    /// What it does, e.g. the command.
+    #[serde(default)]
+    pub description: String,
+}
+
+impl BackgroundTask {
+    /// Whether the CLI goes idle although this task runs. Such a task may never end by itself.
+    pub fn outlives_the_answer(&self) -> bool {
+        !matches!(self.task_type.as_str(), "local_agent" | "local_workflow")
+    }
+}
+
+impl Progress {
+    /// Notes an input that was written to the process.
+    pub fn accept_input(&mut self, uuid: Uuid) {
+        self.unsettled.push(uuid);
+    }
+
+    /// Takes the next message into account; `true` when the run has ended with it.
+    pub fn observe(&mut self, frame: &Frame) -> bool {
+        match (frame.kind.as_str(), frame.subtype.as_deref()) {
+            ("result", _) => self.result = ResultMessage::parse(frame),
+            ("command_lifecycle", _) => self.settle(frame),
+            ("system", Some("session_state_changed")) => self.change_state(frame),
+            ("system", Some("background_tasks_changed")) => self.replace_background(frame),
+            _ => return false,
+        }
+        self.ended()
+    }
+
+    /// Whether the CLI is idle and has settled every input.
+    pub fn ended(&self) -> bool {
+        self.idle && self.unsettled.is_empty()
+    }
+
+    /// Whether an answer is there and nothing that could bring another one is known to run. The `idle` that should
+    /// follow at once is then only waited for within a grace.
+    pub fn answered(&self) -> bool {
+        self.result.is_some() && self.background.iter().all(BackgroundTask::outlives_the_answer)
+    }
+
+    /// The last result, if any came. When the process is gone, use [`Progress::answer`].
+    pub fn result(&self) -> Option<&ResultMessage> {
+        self.result.as_ref()
+    }
+
+    /// The result that stands when the process ended before it said that it was done: a success counts only if no
+    /// subagent was cut off that would have brought another one.
+    pub fn answer(&self) -> Option<&ResultMessage> {
+        self.result.as_ref().filter(|result| result.is_error || self.answered())
+    }
+
+    /// What runs in the background now.
+    pub fn background(&self) -> &[BackgroundTask] {
+        &self.background
+    }
+
+    fn settle(&mut self, frame: &Frame) {
+        #[derive(Deserialize)]
+        struct Lifecycle {
+            command_uuid: Uuid,
+            state: String,
+        }
+        let Some(lifecycle) = frame.body::<Lifecycle>() else {
+            return;
+        };
+        if matches!(lifecycle.state.as_str(), "completed" | "cancelled" | "discarded" | "refused") {
+            self.unsettled.retain(|uuid| *uuid != lifecycle.command_uuid);
+        }
+    }
+
+    fn change_state(&mut self, frame: &Frame) {
+        #[derive(Deserialize)]
+        struct Change {
+            state: String,
+        }
+        self.idle = frame.body::<Change>().is_some_and(|change| change.state == "idle");
+    }
+
+    fn replace_background(&mut self, frame: &Frame) {
+        #[derive(Deserialize)]
+        struct Level {
+            tasks: Vec<BackgroundTask>,
+        }
+        if let Some(level) = frame.body::<Level>() {
+            self.background = level.tasks;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INPUT: &str = "00000000-0000-0000-0000-000000000001";
+
+    fn started() -> Progress {
+        let mut progress = Progress::default();
+        progress.accept_input(INPUT.parse().unwrap());
+        progress
+    }
+
+    fn observe(progress: &mut Progress, line: &str) -> bool {
+        progress.observe(&Frame::parse(line.into()).unwrap())
+    }
+
+    fn state(progress: &mut Progress, state: &str) -> bool {
+        observe(progress, &format!(r#"{{"type":"system","subtype":"session_state_changed","state":"{state}"}}"#))
+    }
+
+    fn lifecycle(progress: &mut Progress, state: &str) -> bool {
+        observe(progress, &format!(r#"{{"type":"command_lifecycle","command_uuid":"{INPUT}","state":"{state}"}}"#))
+    }
+
+    fn result(progress: &mut Progress, text: &str) -> bool {
+        observe(progress, &format!(r#"{{"type":"result","subtype":"success","is_error":false,"result":"{text}"}}"#))
+    }
+
+    #[test]
+    fn ends_at_the_idle_after_the_input_was_worked_on() {
+        let mut run = started();
+        assert!(!state(&mut run, "running"));
+        assert!(!result(&mut run, "a"));
+        assert!(!lifecycle(&mut run, "completed"));
+        assert!(state(&mut run, "idle"));
+    }
+
+    #[test]
+    fn an_idle_before_the_input_was_seen_is_not_the_end() {
+        let mut run = started();
+        assert!(!state(&mut run, "idle"));
+        assert!(!lifecycle(&mut run, "queued"));
+        assert!(!state(&mut run, "running"));
+        assert!(!lifecycle(&mut run, "completed"));
+        assert!(state(&mut run, "idle"));
+    }
+
+    #[test]
+    fn a_background_subagent_brings_the_answer_in_a_second_result() {
+        let mut run = started();
+        state(&mut run, "running");
+        observe(
+            &mut run,
+            r#"{"type":"system","subtype":"background_tasks_changed","tasks":[{"task_id":"a","task_type":"local_agent"}]}"#,
+        );
+        assert!(!result(&mut run, "first"));
+        assert!(!run.answered(), "a subagent will bring another result");
+        assert!(run.answer().is_none(), "a process that died here did not succeed");
+        assert!(!lifecycle(&mut run, "completed"));
+        observe(&mut run, r#"{"type":"system","subtype":"background_tasks_changed","tasks":[]}"#);
+        result(&mut run, "second");
+        assert!(run.answered());
+        assert!(state(&mut run, "idle"));
+        assert_eq!(run.result().unwrap().result.as_deref(), Some("second"));
+    }
+
+    #[test]
+    fn a_background_command_does_not_hold_up_the_answer() {
+        let mut run = started();
+        state(&mut run, "running");
+        observe(
+            &mut run,
+            r#"{"type":"system","subtype":"background_tasks_changed","tasks":[{"task_id":"b","task_type":"local_bash","description":"sleep 50"}]}"#,
+        );
+        result(&mut run, "bye");
+        assert!(run.answered());
+        lifecycle(&mut run, "completed");
+        assert!(state(&mut run, "idle"));
+        assert_eq!(run.background()[0].description, "sleep 50");
+    }
+
+    #[test]
+    fn every_final_lifecycle_settles_an_input() {
+        for last in ["completed", "cancelled", "discarded", "refused"] {
+            let mut run = started();
+            assert!(!lifecycle(&mut run, "started"));
+            lifecycle(&mut run, last);
+            assert!(state(&mut run, "idle"), "{last}");
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! The settings file of one run: its tool rules, kept out of argv.
+
+use std::path::Path;
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::environment::{CONFIG_FOLDER, PROJECT_DIR_NAME};
+
+/// The content of the file that `--settings` names.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+pub struct RunSettings {
+    /// Tool rules of this run.
+    pub permissions: Permissions,
+}
+
+/// Rules in the CLI's own language, e.g. `Bash(git status:*)`. A deny beats an allow.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Permissions {
+    /// Calls that need no approval.
+    pub allow: Vec<String>,
+    /// Calls that are refused in every mode.
+    pub deny: Vec<String>,
+}
+
+impl RunSettings {
+    /// Denies reading and changing everything below `folder`.
+    pub fn deny_folder(&mut self, folder: &Path) {
+        for tool in ["Read", "Edit"] {
+            self.permissions.deny.push(rule(tool, folder, "**"));
+        }
+    }
+
+    /// Denies all folders beside `parent/own`, where names are lower-case hexadecimal of one length.
+    ///
+    /// A deny rule for `parent/**` would cover the run's own home too, and no allow rule wins against a deny. So
+    /// the complement of one name is spelt out: every name that differs first at position 0, at position 1, and so on.
+    /// The sets are explicit because the CLI's matcher does not negate `[!x]` (checked).
+    pub fn deny_siblings(&mut self, parent: &Path, own: &str) {
+        for (position, character) in own.char_indices() {
+            let others: String = "0123456789abcdef".chars().filter(|c| *c != character).collect();
+            let pattern = format!("{}[{others}]*/**", &own[..position]);
+            for tool in ["Read", "Edit"] {
+                self.permissions.deny.push(rule(tool, parent, &pattern));
+            }
+        }
+    }
+
+    /// Allows what the CLI itself tells the model to read in the run's home: skill files and large tool results.
+    /// Without it they are unreadable under `acceptEdits` (checked).
+    pub fn allow_own_files(&mut self, home: &Path, session: Uuid) {
+        let config = home.join(CONFIG_FOLDER);
+        let results = config.join("projects").join(PROJECT_DIR_NAME).join(session.to_string()).join("tool-results");
+        for folder in [config.join("skills"), results] {
+            self.permissions.allow.push(rule("Read", &folder, "**"));
+        }
+    }
+}
+
+/// A path rule; the CLI writes absolute paths with two slashes.
+fn rule(tool: &str, folder: &Path, pattern: &str) -> String {
+    format!("{tool}(/{}/{pattern})", folder.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn absolute_paths_carry_two_slashes() {
+        let mut settings = RunSettings::default();
+        settings.deny_folder(Path::new("/proc"));
+        settings.allow_own_files(Path::new("/homes/ab"), Uuid::nil());
+        insta::assert_snapshot!(serde_json::to_string_pretty(&settings).unwrap(), @r#"
+        {
+          "permissions": {
+            "allow": [
+              "Read(//homes/ab/.claude/skills/**)",
+              "Read(//homes/ab/.claude/projects/run/00000000-0000-0000-0000-000000000000/tool-results/**)"
+            ],
+            "deny": [
+              "Read(//proc/**)",
+              "Edit(//proc/**)"
+            ]
+          }
+        }
+        "#);
+    }
+
+    #[test]
+    fn siblings_are_all_names_but_the_own() {
+        let mut settings = RunSettings::default();
+        settings.deny_siblings(Path::new("/homes"), "0f");
+        let deny = settings.permissions.deny;
+        assert_eq!(deny[0], "Read(//homes/[123456789abcdef]*/**)");
+        assert_eq!(deny[2], "Read(//homes/0[0123456789abcde]*/**)");
+        assert_eq!(deny.len(), 4);
+    }
+}
