@@ -1,1 +1,38 @@
-//! Placeholder.
+//! askd: an HTTP server that runs the Claude Code CLI.
+//!
+//! ```text
+//! request > api::ask > runs::submit > runs::queue (its turn) > runs::worker
+//!    worker: runs::prepare > supervisor::spawn > runs::conversation > Event > runs::log
+//!    reader: runs::log (follow) > encode::{sse, fold} > client
+//! ```
+//!
+//! Modules stand in levels; a module uses only those below it (`tests/tidy.rs` holds them to it):
+//! the program (`serve`, `demo`), HTTP (`http_server`, `api`), `encode`, `app`, `runs`, and what runs need.
+
+pub mod demo;
+pub mod docs;
+pub mod serve;
+pub mod telemetry;
+
+pub mod api;
+pub mod http_server;
+
+pub mod encode;
+
+pub mod app;
+
+pub mod runs;
+
+pub mod ambient;
+pub mod cli;
+pub mod config_dir;
+pub mod copy_tree;
+pub mod credentials;
+pub mod frontmatter;
+pub mod lifecycle;
+pub mod marker;
+pub mod programs;
+pub mod project_config;
+pub mod sessions;
+pub mod settings;
+pub mod workspaces;

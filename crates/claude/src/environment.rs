@@ -14,7 +14,7 @@ pub const KEY_DESCRIPTOR: &str = "CLAUDE_CODE_API_KEY_FILE_DESCRIPTOR";
 pub const PROVIDER_MANAGED_BY_HOST: (&str, &str) = ("CLAUDE_CODE_PROVIDER_MANAGED_BY_HOST", "1");
 
 /// Fixed variables: what makes the CLI quiet, and what makes it say how a run ends.
-const FIXED: [(&str, &str); 13] = [
+const FIXED: [(&str, &str); 17] = [
     ("CLAUDE_CODE_EMIT_SESSION_STATE_EVENTS", "1"),
     ("CLAUDE_CODE_STARTUP_FAILURE_RESULTS", "1"),
     ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
@@ -25,6 +25,12 @@ const FIXED: [(&str, &str); 13] = [
     ("CLAUDE_CODE_PROJECT_DIR_NAME", PROJECT_DIR_NAME),
     ("CLAUDE_AGENT_SDK_CLIENT_APP", "askd"),
     ("ENABLE_CLAUDEAI_MCP_SERVERS", "false"),
+    // Schedules would fire into a session that nobody watches.
+    ("CLAUDE_CODE_DISABLE_CRON", "1"),
+    // `git status` needs no approval in any mode, and this setting of a repository makes it run a program (checked).
+    ("GIT_CONFIG_COUNT", "1"),
+    ("GIT_CONFIG_KEY_0", "core.fsmonitor"),
+    ("GIT_CONFIG_VALUE_0", "false"),
     ("DISABLE_UPDATES", "1"),
     ("DISABLE_AUTOUPDATER", "1"),
     ("DISABLE_TELEMETRY", "1"),

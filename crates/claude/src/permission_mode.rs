@@ -1,10 +1,7 @@
 //! The permission modes of the CLI.
 
-use serde::{Deserialize, Serialize};
-
 /// What the CLI does with a tool call that no rule allows or denies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PermissionMode {
     /// Ask; with nobody to ask, deny.
     Default,
@@ -37,8 +34,23 @@ impl PermissionMode {
         }
     }
 
+    /// The names of all modes, in the order of the documentation.
+    pub const WORDS: &[&str] = &["default", "plan", "auto", "acceptEdits", "dontAsk", "bypassPermissions"];
+
     /// The mode with this name, if there is one.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|mode| mode.as_str() == name)
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|mode| mode.as_str() == word)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_mode_is_found_by_its_word() {
+        assert_eq!(PermissionMode::ALL.map(PermissionMode::as_str), PermissionMode::WORDS);
+        assert_eq!(PermissionMode::from_word("acceptEdits"), Some(PermissionMode::AcceptEdits));
+        assert_eq!(PermissionMode::from_word("acceptedits"), None);
     }
 }

@@ -9,9 +9,14 @@ use crate::environment::{CONFIG_FOLDER, PROJECT_DIR_NAME};
 
 /// The content of the file that `--settings` names.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct RunSettings {
     /// Tool rules of this run.
     pub permissions: Permissions,
+    /// The CLI reads project settings again during a run: with this, hooks that are written meanwhile do not run
+    /// (checked). It silences the operator's hooks too.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub disable_all_hooks: bool,
 }
 
 /// Rules in the CLI's own language, e.g. `Bash(git status:*)`. A deny beats an allow.

@@ -1,0 +1,184 @@
+//! The fields of `/ask`, checked one by one.
+
+use claude::command::Session;
+use claude::permission_mode::PermissionMode;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::super::error::{ApiError, ErrorCode};
+use super::fields::{Fields, Strings};
+use crate::app::App;
+use crate::config_dir::AgentError;
+use crate::runs::{AnswerSchema, RunSpec};
+
+/// Unicode characters, not bytes and not UTF-16 units.
+const MAX_TEXT: usize = 50_000;
+const MAX_TURNS: i64 = 50;
+const MAX_RULES: usize = 200;
+const MAX_RULE: usize = 1_000;
+
+const FIELDS: [&str; 11] = [
+    "prompt",
+    "cwd",
+    "stream",
+    "maxTurns",
+    "agent",
+    "systemPrompt",
+    "model",
+    "allowedTools",
+    "permissionMode",
+    "resume",
+    "jsonSchema",
+];
+
+/// A request whose fields have the right form. Whether they fit this server is seen by [`Self::into_spec`].
+#[derive(Debug, PartialEq)]
+pub(super) struct AskRequest {
+    pub(super) prompt: String,
+    pub(super) cwd: String,
+    pub(super) stream: bool,
+    pub(super) max_turns: Option<u32>,
+    pub(super) agent: Option<String>,
+    pub(super) system_prompt: Option<String>,
+    pub(super) model: Option<String>,
+    pub(super) allowed_tools: Vec<String>,
+    pub(super) permission_mode: Option<PermissionMode>,
+    pub(super) resume: Option<Uuid>,
+    pub(super) schema: Option<Value>,
+}
+
+impl AskRequest {
+    pub(super) fn parse(object: Map<String, Value>, lenient: bool) -> Result<Self, ApiError> {
+        let mut fields = Fields::new(object, lenient);
+        let asked = Self {
+            prompt: prompt(fields.string("prompt")?)?,
+            cwd: fields.string("cwd")?.unwrap_or_default(),
+            stream: fields.bool("stream")?.unwrap_or(false),
+            max_turns: fields.integer("maxTurns")?.map(turns).transpose()?,
+            agent: fields.string("agent")?,
+            system_prompt: fields.string("systemPrompt")?.map(|text| bounded("systemPrompt", text)).transpose()?,
+            model: fields.string("model")?,
+            allowed_tools: fields.strings("allowedTools")?.map(rules).transpose()?.unwrap_or_default(),
+            permission_mode: fields.string("permissionMode")?.map(|mode| permission_mode(&mode)).transpose()?,
+            resume: fields.string("resume")?.map(|id| session_id(&id)).transpose()?,
+            schema: fields.object("jsonSchema")?,
+        };
+        fields.finish(&FIELDS)?;
+        Ok(asked)
+    }
+
+    /// Checks the request against what this server has and allows.
+    pub(super) fn into_spec(self, app: &App) -> Result<RunSpec, ApiError> {
+        let (settings, shared) = (app.settings(), app.runs().shared());
+        let permission_mode = self.permission_mode.unwrap_or(settings.permissions.default_mode);
+        if permission_mode == PermissionMode::BypassPermissions && !settings.permissions.allow_bypass {
+            let message = "permissionMode bypassPermissions is not allowed on this server (ASKD_ALLOW_BYPASS)";
+            return Err(ApiError::request(message));
+        }
+        if let Some(model) = self.model.as_deref().filter(|model| !settings.models.allows(model)) {
+            let model: String = model.chars().take(100).collect();
+            let message = format!("model `{model}` is not allowed; use sonnet, opus, haiku or an id of ASKD_MODELS");
+            return Err(ApiError::request(message));
+        }
+        let agent = self.agent.map(|name| shared.config.agent(&name)).transpose().map_err(|error| {
+            let code =
+                if matches!(error, AgentError::Name) { ErrorCode::RequestError } else { ErrorCode::AgentNotFound };
+            ApiError::new(code, error.to_string())
+        })?;
+        let session = match self.resume {
+            Some(id) if !app.runs().knows_session(id) => {
+                return Err(ApiError::new(ErrorCode::NotFound, format!("resume: there is no session {id}")));
+            }
+            Some(id) => Session::Resume(id),
+            None => Session::New(shared.ambient.uuid()),
+        };
+        let schema = self.schema.map(AnswerSchema::new).transpose();
+        let folder = shared.workspaces.folder(&self.cwd);
+        Ok(RunSpec {
+            prompt: self.prompt,
+            folder: folder.map_err(|error| ApiError::new(ErrorCode::InvalidCwd, error.to_string()))?,
+            session,
+            permission_mode,
+            allowed_tools: self.allowed_tools,
+            agent,
+            model: self.model.or_else(|| settings.models.default.clone()),
+            max_turns: self.max_turns,
+            system_prompt: self.system_prompt,
+            schema: schema.map_err(|reason| ApiError::request(format!("jsonSchema is {reason}")))?,
+            // The Node server's clients rely on `@file` mentions and `/commands`.
+            expand: true,
+        })
+    }
+}
+
+fn prompt(text: Option<String>) -> Result<String, ApiError> {
+    let text = text.ok_or_else(|| ApiError::request("prompt is missing"))?;
+    if text.trim().is_empty() {
+        // The CLI takes whitespace alone for an error.
+        return Err(ApiError::request("prompt must not be empty"));
+    }
+    bounded("prompt", text)
+}
+
+fn bounded(name: &str, text: String) -> Result<String, ApiError> {
+    let length = text.chars().count();
+    if length > MAX_TEXT {
+        return Err(ApiError::request(format!("{name} has {length} characters; at most {MAX_TEXT} are allowed")));
+    }
+    Ok(text)
+}
+
+fn turns(number: i64) -> Result<u32, ApiError> {
+    u32::try_from(number)
+        .ok()
+        .filter(|_| (1..=MAX_TURNS).contains(&number))
+        .ok_or_else(|| ApiError::request(format!("maxTurns must be from 1 to {MAX_TURNS}")))
+}
+
+fn permission_mode(word: &str) -> Result<PermissionMode, ApiError> {
+    PermissionMode::from_word(word)
+        .ok_or_else(|| ApiError::request(format!("permissionMode must be one of {}", PermissionMode::WORDS.join(", "))))
+}
+
+fn session_id(text: &str) -> Result<Uuid, ApiError> {
+    Uuid::try_parse(text).map_err(|_| ApiError::request("resume must be a session's id, a UUID"))
+}
+
+/// Tool rules as the CLI writes them, e.g. `Bash(git status:*)`. One string is taken apart at commas and blanks that
+/// stand outside of parentheses, as the CLI's own flag does.
+fn rules(given: Strings) -> Result<Vec<String>, ApiError> {
+    let rules = match given {
+        Strings::List(rules) => rules,
+        Strings::One(text) => split_rules(&text),
+    };
+    if rules.len() > MAX_RULES {
+        return Err(ApiError::request(format!(
+            "allowedTools has {} rules; at most {MAX_RULES} are allowed",
+            rules.len()
+        )));
+    }
+    for rule in &rules {
+        let fine = !rule.trim().is_empty() && rule.chars().count() <= MAX_RULE && !rule.chars().any(char::is_control);
+        if !fine {
+            let message = format!("each rule of allowedTools must be 1 to {MAX_RULE} characters without line ends");
+            return Err(ApiError::request(message));
+        }
+    }
+    Ok(rules)
+}
+
+fn split_rules(text: &str) -> Vec<String> {
+    let mut depth = 0_usize;
+    let parts = text.split(|character: char| {
+        match character {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth == 0 && (character == ',' || character.is_whitespace())
+    });
+    parts.filter(|part| !part.is_empty()).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests;

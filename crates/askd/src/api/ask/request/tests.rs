@@ -1,0 +1,94 @@
+//! What `/ask` accepts, and what it says of the rest.
+
+use axum::body::to_bytes;
+use axum::response::IntoResponse;
+use serde_json::json;
+
+use super::*;
+
+fn parse_with(body: Value, lenient: bool) -> Result<AskRequest, ApiError> {
+    let Value::Object(object) = body else { panic!("not an object") };
+    AskRequest::parse(object, lenient)
+}
+
+async fn complaint(body: Value) -> String {
+    let response = parse_with(body, false).unwrap_err().into_response();
+    let bytes = to_bytes(response.into_body(), 10_000).await.unwrap();
+    let body: Value = serde_json::from_slice(&bytes).unwrap();
+    body["error"]["message"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn every_field_is_understood() {
+    let asked = parse_with(
+        json!({
+            "prompt": "-p", "cwd": "a/b", "stream": true, "maxTurns": 50, "agent": "reviewer", "systemPrompt": "s",
+            "model": "opus", "allowedTools": ["Read", "Bash(git status:*)"], "permissionMode": "dontAsk",
+            "resume": "00000000-0000-0000-0000-000000000007", "jsonSchema": {"type": "object"},
+        }),
+        false,
+    );
+    let expected = AskRequest {
+        prompt: "-p".into(),
+        cwd: "a/b".into(),
+        stream: true,
+        max_turns: Some(50),
+        agent: Some("reviewer".into()),
+        system_prompt: Some("s".into()),
+        model: Some("opus".into()),
+        allowed_tools: vec!["Read".into(), "Bash(git status:*)".into()],
+        permission_mode: Some(PermissionMode::DontAsk),
+        resume: Some(Uuid::from_u128(7)),
+        schema: Some(json!({"type": "object"})),
+    };
+    assert_eq!(asked.unwrap(), expected);
+}
+
+#[tokio::test]
+async fn what_is_wrong_names_the_field() {
+    let table = [
+        (json!({}), "prompt is missing"),
+        (json!({"prompt": 5}), "prompt must be a string"),
+        (json!({"prompt": null}), "prompt must be a string"),
+        (json!({"prompt": " \n"}), "prompt must not be empty"),
+        (json!({"prompt": "x".repeat(50_001)}), "prompt has 50001 characters; at most 50000 are allowed"),
+        (json!({"prompt": "x", "systemPrompt": "x".repeat(50_001)}), "systemPrompt has 50001 characters"),
+        (json!({"prompt": "x", "stream": "yes"}), "stream must be true or false"),
+        (json!({"prompt": "x", "maxTurns": 0}), "maxTurns must be from 1 to 50"),
+        (json!({"prompt": "x", "maxTurns": 51}), "maxTurns must be from 1 to 50"),
+        (json!({"prompt": "x", "maxTurns": 1.5}), "maxTurns must be a whole number"),
+        (json!({"prompt": "x", "allowedTools": [1]}), "allowedTools must be a list of strings or one string"),
+        (json!({"prompt": "x", "allowedTools": ["a\nb"]}), "each rule of allowedTools"),
+        (json!({"prompt": "x", "allowedTools": vec!["Read"; 201]}), "allowedTools has 201 rules"),
+        (json!({"prompt": "x", "permissionMode": "all"}), "permissionMode must be one of default, plan"),
+        (json!({"prompt": "x", "resume": "last"}), "resume must be a session's id"),
+        (json!({"prompt": "x", "jsonSchema": []}), "jsonSchema must be an object"),
+        (json!({"prompt": "x", "timeout": 5}), "there is no field `timeout`; the fields are prompt, cwd"),
+    ];
+    for (body, expected) in table {
+        let said = complaint(body).await;
+        assert!(said.starts_with(expected), "{said}");
+    }
+}
+
+#[test]
+fn characters_are_counted_and_not_bytes() {
+    assert!(parse_with(json!({"prompt": "😀".repeat(50_000)}), false).is_ok());
+}
+
+#[test]
+fn lenient_servers_coerce_and_drop_as_the_node_server_did() {
+    let asked = parse_with(
+        json!({"prompt": 5, "stream": "true", "maxTurns": "7", "cwd": null, "jsonSchema": "{}", "unknown": 1}),
+        true,
+    )
+    .unwrap();
+    assert_eq!((asked.prompt.as_str(), asked.stream, asked.max_turns), ("5", true, Some(7)));
+    assert_eq!(asked.schema, Some(json!({})));
+}
+
+#[test]
+fn one_string_of_rules_is_taken_apart_outside_of_parentheses() {
+    assert_eq!(split_rules("Read, Bash(git log:*, x) Edit,,"), ["Read", "Bash(git log:*, x)", "Edit"]);
+    assert_eq!(split_rules(""), [""; 0]);
+}

@@ -1,0 +1,165 @@
+//! Errors as clients see them: `{"error":{"code","message","requestId"}}`.
+
+use axum::Json;
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json, value::RawValue};
+
+use crate::runs::submit::SubmitError;
+use crate::runs::{RunError, RunErrorKind};
+
+/// What is wrong, for programs. Each has a page in `docs/errors/`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorCode {
+    /// No key, or a wrong one.
+    Unauthorized,
+    /// The request cannot be understood or is not allowed.
+    RequestError,
+    /// The working folder cannot be used.
+    InvalidCwd,
+    /// There is no such agent.
+    AgentNotFound,
+    /// No such route or session.
+    NotFound,
+    /// The queue is full, or the wait was too long.
+    ServerBusy,
+    /// The server takes no new work.
+    ShuttingDown,
+    /// The provider refused or failed.
+    UpstreamError,
+    /// A deadline passed.
+    Timeout,
+    /// The turn limit was reached.
+    TurnLimit,
+    /// The answer does not fit the schema.
+    SchemaFailed,
+    /// The run failed.
+    RunFailed,
+    /// A mistake of this server.
+    InternalError,
+}
+
+impl ErrorCode {
+    /// All codes.
+    pub const ALL: [Self; 13] = [
+        Self::Unauthorized,
+        Self::RequestError,
+        Self::InvalidCwd,
+        Self::AgentNotFound,
+        Self::NotFound,
+        Self::ServerBusy,
+        Self::ShuttingDown,
+        Self::UpstreamError,
+        Self::Timeout,
+        Self::TurnLimit,
+        Self::SchemaFailed,
+        Self::RunFailed,
+        Self::InternalError,
+    ];
+
+    /// The code as it is written, and the status it comes with unless a case says otherwise.
+    pub fn describe(self) -> (&'static str, StatusCode) {
+        match self {
+            Self::Unauthorized => ("UNAUTHORIZED", StatusCode::UNAUTHORIZED),
+            Self::RequestError => ("REQUEST_ERROR", StatusCode::BAD_REQUEST),
+            Self::InvalidCwd => ("INVALID_CWD", StatusCode::BAD_REQUEST),
+            Self::AgentNotFound => ("AGENT_NOT_FOUND", StatusCode::BAD_REQUEST),
+            Self::NotFound => ("NOT_FOUND", StatusCode::NOT_FOUND),
+            Self::ServerBusy => ("SERVER_BUSY", StatusCode::TOO_MANY_REQUESTS),
+            Self::ShuttingDown => ("SHUTTING_DOWN", StatusCode::SERVICE_UNAVAILABLE),
+            Self::UpstreamError => ("UPSTREAM_ERROR", StatusCode::BAD_GATEWAY),
+            Self::Timeout => ("TIMEOUT", StatusCode::GATEWAY_TIMEOUT),
+            Self::TurnLimit => ("TURN_LIMIT", StatusCode::INTERNAL_SERVER_ERROR),
+            Self::SchemaFailed => ("SCHEMA_FAILED", StatusCode::INTERNAL_SERVER_ERROR),
+            Self::RunFailed => ("RUN_FAILED", StatusCode::INTERNAL_SERVER_ERROR),
+            Self::InternalError => ("INTERNAL_ERROR", StatusCode::INTERNAL_SERVER_ERROR),
+        }
+    }
+}
+
+/// An error on its way to a client.
+#[derive(Debug)]
+pub struct ApiError {
+    code: ErrorCode,
+    status: StatusCode,
+    message: String,
+    /// `Some`: the error of a run, which carries the CLI's result, if there is one.
+    result: Option<Option<Box<RawValue>>>,
+}
+
+impl ApiError {
+    /// An error with the code's usual status.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, status: code.describe().1, message: message.into(), result: None }
+    }
+
+    /// A request that cannot be understood.
+    pub fn request(message: impl Into<String>) -> Self {
+        Self::new(ErrorCode::RequestError, message)
+    }
+
+    /// With a status of its own.
+    pub fn with_status(self, status: StatusCode) -> Self {
+        Self { status, ..self }
+    }
+
+    /// With the result that a failed run has, or has not.
+    pub fn with_result(self, result: Option<Box<RawValue>>) -> Self {
+        Self { result: Some(result), ..self }
+    }
+}
+
+impl From<SubmitError> for ApiError {
+    fn from(error: SubmitError) -> Self {
+        let code = match error {
+            SubmitError::QueueFull(_) => ErrorCode::ServerBusy,
+            SubmitError::ShuttingDown => ErrorCode::ShuttingDown,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<RunError> for ApiError {
+    fn from(error: RunError) -> Self {
+        let code = match error.kind {
+            RunErrorKind::Busy => ErrorCode::ServerBusy,
+            RunErrorKind::ShuttingDown => ErrorCode::ShuttingDown,
+            RunErrorKind::AgentNotFound => ErrorCode::AgentNotFound,
+            RunErrorKind::Upstream => ErrorCode::UpstreamError,
+            RunErrorKind::Timeout => ErrorCode::Timeout,
+            RunErrorKind::TurnLimit => ErrorCode::TurnLimit,
+            RunErrorKind::Schema => ErrorCode::SchemaFailed,
+            RunErrorKind::Cancelled | RunErrorKind::Run => ErrorCode::RunFailed,
+        };
+        Self::new(code, error.message)
+    }
+}
+
+/// The error itself, for [`super::request_id`] to complete with the request's id.
+#[derive(Debug, Clone)]
+pub(super) struct ErrorBody(pub(super) Value);
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut body = json!({ "error": { "code": self.code.describe().0, "message": self.message } });
+        if let Some(result) = &self.result {
+            // Not a RawValue: the body is completed later, and error answers are rare and small.
+            body["result"] =
+                result.as_ref().and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or(Value::Null);
+        }
+        let mut response = (self.status, Json(&body)).into_response();
+        if matches!(self.code, ErrorCode::ServerBusy | ErrorCode::ShuttingDown) {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        response.extensions_mut().insert(ErrorBody(body));
+        response
+    }
+}
+
+pub(super) async fn no_such_route(method: Method, uri: Uri) -> ApiError {
+    ApiError::new(ErrorCode::NotFound, format!("there is no route {method} {}", uri.path()))
+}
+
+pub(super) async fn no_such_method(method: Method, uri: Uri) -> ApiError {
+    ApiError::request(format!("{} does not take {method}", uri.path())).with_status(StatusCode::METHOD_NOT_ALLOWED)
+}

@@ -1,0 +1,166 @@
+//! Copies of folder trees, bounded in bytes and entries.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+/// What a copy may cost, and what it may follow.
+#[derive(Debug, Clone, Copy)]
+pub struct CopyRules {
+    /// Bytes of all files together.
+    pub max_bytes: u64,
+    /// Files and folders together.
+    pub max_entries: usize,
+    /// Whether symbolic links are followed (the operator's own folders) or skipped (what an agent could write).
+    pub follow_links: bool,
+}
+
+/// Deeper trees are refused, so that a loop of links ends.
+const MAX_DEPTH: usize = 16;
+
+/// One copy, or several that share the bounds.
+#[derive(Debug)]
+pub struct Copier {
+    rules: CopyRules,
+}
+
+impl Copier {
+    /// A copier with its full allowance.
+    pub fn new(rules: CopyRules) -> Self {
+        Self { rules }
+    }
+
+    /// Copies a file or a whole folder; something absent is no error. Files keep their executable bit and are the
+    /// owner's alone.
+    pub fn copy(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        self.copy_at(from, to, 0).map_err(|error| named(from, &error))
+    }
+
+    fn copy_at(&mut self, from: &Path, to: &Path, depth: usize) -> io::Result<()> {
+        let looked = if self.rules.follow_links { fs::metadata(from) } else { fs::symlink_metadata(from) };
+        let metadata = match looked {
+            Ok(metadata) => metadata,
+            // Also a link to nothing, as an editor's lock file is.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        if metadata.is_dir() {
+            self.count(0)?;
+            self.copy_folder(from, to, depth)
+        } else if metadata.is_file() {
+            self.count(metadata.len())?;
+            self.copy_file(from, to, metadata.permissions().mode())
+        } else {
+            // Links when they are not followed, pipes, sockets, devices: nothing that belongs here.
+            Ok(())
+        }
+    }
+
+    fn copy_folder(&mut self, from: &Path, to: &Path, depth: usize) -> io::Result<()> {
+        if depth == MAX_DEPTH {
+            return Err(io::Error::other(format!("deeper than {MAX_DEPTH} folders")));
+        }
+        DirBuilder::new().recursive(true).mode(0o700).create(to)?;
+        for entry in fs::read_dir(from)? {
+            let name = entry?.file_name();
+            self.copy_at(&from.join(&name), &to.join(&name), depth + 1)
+                .map_err(|error| named(&from.join(&name), &error))?;
+        }
+        Ok(())
+    }
+
+    fn copy_file(&mut self, from: &Path, to: &Path, mode: u32) -> io::Result<()> {
+        let no_follow = if self.rules.follow_links { 0 } else { rustix::fs::OFlags::NOFOLLOW.bits() };
+        let mut source = OpenOptions::new().read(true).custom_flags(no_follow.cast_signed()).open(from)?;
+        let mut target: File = OpenOptions::new().write(true).create_new(true).mode(0o600 | (mode & 0o100)).open(to)?;
+        // The size was counted before: a file that grows meanwhile must not outgrow the bound.
+        let left = self.rules.max_bytes;
+        let copied = io::copy(&mut io::Read::take(&mut source, left + 1), &mut target)?;
+        if copied > left {
+            return Err(too_large());
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, bytes: u64) -> io::Result<()> {
+        self.rules.max_bytes = self.rules.max_bytes.checked_sub(bytes).ok_or_else(too_large)?;
+        self.rules.max_entries = self
+            .rules
+            .max_entries
+            .checked_sub(1)
+            .ok_or_else(|| io::Error::other("too many files and folders to copy"))?;
+        Ok(())
+    }
+}
+
+fn too_large() -> io::Error {
+    io::Error::other("too many bytes to copy")
+}
+
+/// Names the path once, at the deepest place that knows it.
+fn named(path: &Path, error: &io::Error) -> io::Error {
+    let text = error.to_string();
+    if text.starts_with('`') {
+        return io::Error::new(error.kind(), text);
+    }
+    io::Error::new(error.kind(), format!("`{}`: {text}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    const RULES: CopyRules = CopyRules { max_bytes: 1000, max_entries: 10, follow_links: false };
+
+    fn tree() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("from/sub")).unwrap();
+        fs::write(folder.path().join("from/sub/file"), "content").unwrap();
+        fs::set_permissions(folder.path().join("from/sub/file"), fs::Permissions::from_mode(0o755)).unwrap();
+        symlink("/etc/hostname", folder.path().join("from/link")).unwrap();
+        folder
+    }
+
+    fn copy(folder: &tempfile::TempDir, rules: CopyRules) -> io::Result<()> {
+        Copier::new(rules).copy(&folder.path().join("from"), &folder.path().join("to"))
+    }
+
+    #[test]
+    fn files_arrive_private_and_executable_ones_stay_executable() {
+        let folder = tree();
+        copy(&folder, RULES).unwrap();
+        let file = folder.path().join("to/sub/file");
+        assert_eq!(fs::read_to_string(&file).unwrap(), "content");
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o700);
+        assert!(!folder.path().join("to/link").exists(), "links are skipped");
+    }
+
+    #[test]
+    fn links_are_followed_where_the_operator_owns_them() {
+        let folder = tree();
+        copy(&folder, CopyRules { follow_links: true, ..RULES }).unwrap();
+        assert!(folder.path().join("to/link").is_file());
+    }
+
+    #[test]
+    fn bounds_end_in_an_error_that_names_the_path() {
+        let folder = tree();
+        let error = copy(&folder, CopyRules { max_bytes: 3, ..RULES }).unwrap_err().to_string();
+        assert!(error.contains("from/sub/file") && error.contains("too many bytes"), "{error}");
+        let folder = tree();
+        assert!(copy(&folder, CopyRules { max_entries: 1, ..RULES }).is_err());
+        let folder = tree();
+        symlink(".", folder.path().join("from/again")).unwrap();
+        assert!(copy(&folder, CopyRules { follow_links: true, max_entries: 10_000, ..RULES }).is_err());
+    }
+
+    #[test]
+    fn nothing_is_copied_from_nowhere() {
+        let folder = tempfile::tempdir().unwrap();
+        copy(&folder, RULES).unwrap();
+        assert!(!folder.path().join("to").exists());
+    }
+}

@@ -1,0 +1,297 @@
+//! The talk with one process, from `initialize` to the end of the run.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use claude::frame::Frame;
+use claude::input::{Initialize, initialize, refuse, user_message};
+use claude::outcome::Ending;
+use claude::progress::Progress;
+use claude::reply::{initialized, request_id};
+use futures_util::FutureExt;
+use supervisor::deadlines::{DeadlineLimits, Deadlines, Expired};
+use supervisor::input::{Stdin, StdinError};
+use supervisor::lines::{Line, LineError};
+use supervisor::output::Lines;
+use supervisor::process::Process;
+use supervisor::stderr_tail::StderrTail;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::event::EventBody;
+use super::log::RunLog;
+use super::redact::Redactor;
+use super::{Finished, RunErrorKind, RunSpec};
+use crate::ambient::Ambient;
+
+/// How a conversation is bounded.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// From the start to the end.
+    pub total: Duration,
+    /// From the start to the first line.
+    pub first_output: Duration,
+    /// From one line to the next.
+    pub idle: Duration,
+    /// From a result to the CLI's word that it is done.
+    pub result_grace: Duration,
+    /// All lines together, in bytes.
+    pub max_output: u64,
+}
+
+/// After the process has ended, what its pipe still holds comes at once; longer, and somebody else holds the pipe.
+const DRAIN_GRACE: Duration = Duration::from_secs(1);
+
+/// Lines that are no messages are told to the reader, but not without end.
+const MAX_LINE_WARNINGS: u32 = 20;
+
+/// What the conversation works with.
+pub struct Conversation<'a> {
+    /// What is asked.
+    pub spec: &'a RunSpec,
+    /// Where events go.
+    pub log: &'a RunLog,
+    /// The time.
+    pub ambient: &'a Ambient,
+    /// Keeps credentials out of events.
+    pub redactor: &'a Redactor,
+    /// Its limits.
+    pub bounds: Bounds,
+    /// Ends it.
+    pub cancelled: &'a CancellationToken,
+}
+
+/// How it ended.
+pub struct Ended {
+    /// In what way.
+    pub ending: Ending,
+    /// An end that needs no judging: the agent is unknown.
+    pub refused: Option<Finished>,
+    /// How far the CLI came.
+    pub progress: Progress,
+    /// The process's input, unless a line is stuck in it.
+    pub stdin: Option<Stdin>,
+}
+
+/// What the loop keeps.
+struct Talk<'a> {
+    conversation: &'a Conversation<'a>,
+    progress: Progress,
+    deadlines: Deadlines,
+    last_moment: Instant,
+    answered_at: Option<Instant>,
+    output: u64,
+    line_warnings: u32,
+    to_child: mpsc::UnboundedSender<String>,
+    refused: Option<Finished>,
+}
+
+impl Conversation<'_> {
+    /// Holds the conversation. It ends when the CLI is done, or a bound is met, or somebody asks.
+    pub async fn hold(&self, stdin: Stdin, lines: &mut Lines, stderr: &StderrTail, process: &Process) -> Ended {
+        // Unbounded in form only: three lines of ours, and one for each request of the CLI, whose output is bounded.
+        let (to_child, inbox) = mpsc::unbounded_channel();
+        let mut writer = pin!(write_lines(stdin, inbox).fuse());
+        let start = Instant::now();
+        let limits = DeadlineLimits {
+            first_output: Some(self.bounds.first_output),
+            idle: Some(self.bounds.idle),
+            total: Some(self.bounds.total),
+        };
+        let mut talk = Talk {
+            conversation: self,
+            progress: Progress::default(),
+            deadlines: Deadlines::new(start.into_std(), limits),
+            last_moment: start + self.bounds.total,
+            answered_at: None,
+            output: 0,
+            line_warnings: 0,
+            to_child,
+            refused: None,
+        };
+        talk.say(initialize(Initialize {
+            system_prompt: self.spec.system_prompt.as_deref(),
+            json_schema: self.spec.schema.as_ref().map(|schema| &schema.schema),
+        }));
+
+        let mut stdin = None;
+        let ending = loop {
+            let step = tokio::select! {
+                biased;
+                () = self.cancelled.cancelled() => Some(Ending::Cancelled { by: "request".into() }),
+                () = sleep_until(talk.deadline()) => Some(talk.expired()),
+                written = &mut writer => match written {
+                    Ok(back) => { stdin = Some(back); None }
+                    // The process may have ended with something to say: its output tells.
+                    Err(StdinError::Closed) => None,
+                    Err(error) => Some(Ending::Broken { what: error.to_string() }),
+                },
+                line = next_line(lines, process) => match line {
+                    Some(line) => talk.hear(line).await,
+                    None => Some(exited(process, stderr).await),
+                },
+            };
+            if let Some(ending) = step {
+                break ending;
+            }
+        };
+        let Talk { progress, to_child, refused, .. } = talk;
+        drop(to_child);
+        // All lines are written by now, unless the child does not read.
+        if stdin.is_none() {
+            stdin = writer.now_or_never().and_then(Result::ok);
+        }
+        Ended { ending, refused, progress, stdin }
+    }
+}
+
+async fn write_lines(mut stdin: Stdin, mut inbox: mpsc::UnboundedReceiver<String>) -> Result<Stdin, StdinError> {
+    while let Some(line) = inbox.recv().await {
+        stdin.write_line(line.as_bytes()).await?;
+    }
+    Ok(stdin)
+}
+
+/// The next line; `None` at the end of the output, or when the process has ended and its pipe, which something else
+/// still holds, has nothing more to say.
+async fn next_line(lines: &mut Lines, process: &Process) -> Option<Result<Line, LineError>> {
+    tokio::select! {
+        biased;
+        line = lines.next() => return line,
+        _ = process.wait_exit() => {}
+    }
+    tokio::time::timeout(DRAIN_GRACE, lines.next()).await.ok().flatten()
+}
+
+/// The output has ended: the exit follows, or the process has closed its output and lives on.
+async fn exited(process: &Process, stderr: &StderrTail) -> Ending {
+    let how = match tokio::time::timeout(DRAIN_GRACE, process.wait_exit()).await {
+        Ok(exit) => crate::programs::describe(exit),
+        Err(_) => "it closed its output and went on running".into(),
+    };
+    let stderr = stderr.text();
+    if !stderr.trim().is_empty() {
+        tracing::warn!(how, stderr = stderr.trim(), "the CLI ended early");
+    }
+    Ending::Exited { how, stderr }
+}
+
+impl Talk<'_> {
+    fn say(&self, line: String) {
+        // The receiver is gone only if writing failed, which ends the conversation by itself.
+        drop(self.to_child.send(line));
+    }
+
+    /// Takes a line; an ending if it brings one.
+    async fn hear(&mut self, line: Result<Line, LineError>) -> Option<Ending> {
+        let line = match line {
+            Ok(Line::Text(text)) => text,
+            Ok(Line::NotUtf8 { .. }) => return self.warn_of_line("a line of the CLI is not UTF-8 and was left out"),
+            Err(error @ LineError::TooLong { .. }) => {
+                return Some(Ending::TooLarge { what: format!("{error} (ASKD_MAX_LINE)") });
+            }
+            Err(error) => return Some(Ending::Broken { what: error.to_string() }),
+        };
+        self.deadlines.on_output(std::time::Instant::now());
+        self.output += line.len() as u64;
+        if self.output > self.conversation.bounds.max_output {
+            let what =
+                format!("the run wrote more than {} bytes (ASKD_MAX_OUTPUT)", self.conversation.bounds.max_output);
+            return Some(Ending::TooLarge { what });
+        }
+        let Ok(frame) = Frame::parse(self.conversation.redactor.redact(line)) else {
+            return self.warn_of_line("a line of the CLI is no message and was left out");
+        };
+        self.take(frame).await
+    }
+
+    async fn take(&mut self, frame: Frame) -> Option<Ending> {
+        if let Some(reply) = initialized(&frame) {
+            return self.start(reply);
+        }
+        if let Some(id) = request_id(&frame) {
+            self.say(refuse(&id, "this server answers no requests of the CLI"));
+            return None;
+        }
+        let ended = self.progress.observe(&frame);
+        if self.answered_at.is_none() && self.progress.answered() {
+            self.answered_at = Some(Instant::now());
+        } else if !self.progress.answered() {
+            self.answered_at = None;
+        }
+        if frame.is_event() && !self.append(EventBody::Agent(frame)).await {
+            // A deadline or a cancel came while a slow reader held the log; the loop's next look says which.
+            return None;
+        }
+        ended.then_some(Ending::Done)
+    }
+
+    /// The CLI is ready: checks the agent, then gives it the prompt.
+    fn start(&mut self, reply: Result<claude::reply::Initialized, String>) -> Option<Ending> {
+        let reply = match reply {
+            Ok(reply) => reply,
+            Err(reason) => return Some(Ending::Broken { what: format!("the CLI refused to start the run: {reason}") }),
+        };
+        let spec = self.conversation.spec;
+        if let Some(agent) = spec.agent.as_ref().filter(|agent| !reply.agents.contains(agent)) {
+            let message = format!("the CLI does not know the agent `{agent}`; it silently skips files it cannot use");
+            self.refused = Some(Finished::failed(RunErrorKind::AgentNotFound, message.clone()));
+            return Some(Ending::Broken { what: message });
+        }
+        let uuid: Uuid = self.conversation.ambient.uuid();
+        self.progress.accept_input(uuid);
+        self.say(user_message(&spec.prompt, uuid, spec.expand));
+        self.conversation.log.append_now(self.conversation.ambient.now(), EventBody::Started);
+        None
+    }
+
+    /// Appends an event, waiting for a slow reader as long as the run may last; `false` when it was given up.
+    async fn append(&mut self, body: EventBody) -> bool {
+        let conversation = self.conversation;
+        let appended = tokio::select! {
+            () = conversation.log.append(conversation.ambient.now(), body) => true,
+            () = conversation.cancelled.cancelled() => false,
+            () = sleep_until(self.last_moment) => false,
+        };
+        // The child was not asked for output meanwhile, so its silence does not count.
+        self.deadlines.on_output(std::time::Instant::now());
+        appended
+    }
+
+    fn warn_of_line(&mut self, text: &str) -> Option<Ending> {
+        self.line_warnings += 1;
+        if self.line_warnings <= MAX_LINE_WARNINGS {
+            let now = self.conversation.ambient.now();
+            self.conversation.log.append_now(now, EventBody::Warning(text.to_owned()));
+        }
+        None
+    }
+
+    fn deadline(&self) -> Instant {
+        let next = self.deadlines.next().map_or(self.last_moment, Instant::from_std);
+        match self.answered_at {
+            Some(at) => next.min(at + self.conversation.bounds.result_grace),
+            None => next,
+        }
+    }
+
+    /// What the passing of [`Self::deadline`] means.
+    fn expired(&self) -> Ending {
+        let bounds = &self.conversation.bounds;
+        let deadline = match self.deadlines.expired(std::time::Instant::now()) {
+            // The answer is there, only the word that nothing follows is missing.
+            None => return Ending::Done,
+            Some(Expired::FirstOutput) => {
+                format!(
+                    "the CLI wrote nothing for {:?} after its start (ASKD_FIRST_OUTPUT_TIMEOUT)",
+                    bounds.first_output
+                )
+            }
+            Some(Expired::Idle) => format!("the CLI wrote nothing for {:?} (ASKD_IDLE_TIMEOUT)", bounds.idle),
+            Some(Expired::Total) => format!("the run took longer than {:?} (PROCESS_TIMEOUT)", bounds.total),
+        };
+        Ending::TimedOut { deadline }
+    }
+}

@@ -1,0 +1,133 @@
+//! From a run's specification to what the supervisor starts: home, settings file, command line, environment.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use claude::command::{Invocation, Session, arguments};
+use claude::environment::{CONFIG_FOLDER, PROVIDER_MANAGED_BY_HOST, of_home};
+use claude::run_settings::RunSettings;
+use supervisor::spawn::Launch;
+
+use super::home::Home;
+use super::submit::Shared;
+use super::{RunId, RunSpec};
+use crate::credentials::{Granted, LOGIN_FILE};
+use crate::programs::environment;
+use crate::project_config::{Assessment, assess};
+
+/// The settings file's name in the run's configuration folder.
+const SETTINGS_FILE: &str = "askd-run.json";
+
+/// Everything is ready to start.
+pub struct Prepared {
+    /// For the supervisor.
+    pub launch: Launch,
+    /// What a person should know of it.
+    pub warnings: Vec<String>,
+}
+
+/// Why a run could not be prepared. The texts are for the caller and name no path of the server.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Seed(#[from] crate::config_dir::SeedError),
+    /// The transcript cannot be copied.
+    #[error("the session's transcript cannot be read: {0}")]
+    Transcript(io::Error),
+    /// The home cannot be written.
+    #[error("the run's private home cannot be prepared: {0}")]
+    Home(io::Error),
+}
+
+/// Fills the home and puts the launch together. Blocking: it copies files.
+pub fn prepare(
+    shared: &Shared,
+    id: RunId,
+    spec: &RunSpec,
+    home: &Home,
+    granted: Granted,
+) -> Result<Prepared, PrepareError> {
+    shared.config.seed(home.path())?;
+    if let Session::Resume(session) = spec.session {
+        shared.sessions.carry_in(session, home.path()).map_err(PrepareError::Transcript)?;
+    }
+    if let Some(login) = &granted.login {
+        symlink(login, home.path().join(CONFIG_FOLDER).join(LOGIN_FILE)).map_err(PrepareError::Home)?;
+    }
+    let settings_file = home.path().join(CONFIG_FOLDER).join(SETTINGS_FILE);
+    let settings = serde_json::to_vec(&tool_rules(shared, spec, home)).map_err(io::Error::other);
+    settings.and_then(|settings| fs::write(&settings_file, settings)).map_err(PrepareError::Home)?;
+
+    let mut warnings = Vec::new();
+    let invocation = Invocation {
+        session: spec.session,
+        permission_mode: spec.permission_mode,
+        project_config: project_config(shared, spec, granted.login.is_some(), &mut warnings),
+        model: spec.model.clone(),
+        agent: spec.agent.clone(),
+        max_turns: spec.max_turns,
+        deltas: false,
+        has_system_prompt: spec.system_prompt.is_some(),
+        settings_file,
+    };
+    let launch = Launch {
+        launcher: shared.launcher.clone(),
+        program: shared.cli.program.clone(),
+        args: arguments(&invocation).into_iter().map(OsString::from).collect(),
+        env: child_environment(shared, home.path(), &granted),
+        cwd: spec.folder.descriptor().try_clone_to_owned().map_err(PrepareError::Home)?,
+        secret: granted.secret,
+        marker: shared.marker.of(&id.to_string()),
+    };
+    Ok(Prepared { launch, warnings })
+}
+
+/// The rules that every run has, and those that it asked for.
+fn tool_rules(shared: &Shared, spec: &RunSpec, home: &Home) -> RunSettings {
+    let mut settings = RunSettings::default();
+    settings.permissions.allow.extend(spec.allowed_tools.iter().cloned());
+    settings.allow_own_files(home.path(), spec.session.id());
+    // Never a parent of this home: a deny beats an allow, and the run could not read its own files.
+    for folder in &shared.private_folders {
+        settings.deny_folder(folder);
+    }
+    settings.deny_siblings(shared.homes.folder(), home.name());
+    settings
+}
+
+/// Whether the folder's own configuration is loaded; a warning says what kept it out.
+fn project_config(shared: &Shared, spec: &RunSpec, login: bool, warnings: &mut Vec<String>) -> bool {
+    if login {
+        // Project settings could redirect the provider's URL, and with a login the CLI would send its token there.
+        return false;
+    }
+    let root = shared.workspaces.descriptor();
+    match assess(spec.folder.descriptor(), root, spec.folder.relative(), &shared.project_policy) {
+        Assessment::Load => true,
+        Assessment::Nothing => false,
+        Assessment::LeaveOut { findings } => {
+            let list = findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+            warnings.push(format!(
+                "the folder's own configuration for the CLI was left out, because it may do more than speak to the \
+                 model: {list}. To trust the folder, the operator sets ASKD_PROJECT_CONFIG=trusted and lists it in \
+                 ASKD_TRUSTED_PROJECTS"
+            ));
+            false
+        }
+    }
+}
+
+fn child_environment(shared: &Shared, home: &Path, granted: &Granted) -> Vec<(OsString, OsString)> {
+    let mut variables = environment(&shared.settings.child.environment);
+    variables.extend(of_home(home).into_iter().map(|(name, value)| (name.into(), value.into())));
+    if granted.login.is_none() {
+        let (name, value) = PROVIDER_MANAGED_BY_HOST;
+        variables.push((name.into(), value.into()));
+    }
+    variables.extend(environment(&granted.environment));
+    variables
+}

@@ -1,0 +1,282 @@
+//! Drives one run from its place in the line to the end of its last process.
+
+use std::sync::Arc;
+
+use claude::input::interrupt;
+use claude::outcome::{Ending, Outcome, ResultMessage, judge};
+use claude::progress::{BackgroundTask, Progress};
+use serde::Deserialize;
+use supervisor::input::Stdin;
+use supervisor::ladder::Rung;
+use supervisor::lines::Line;
+use supervisor::output::Lines;
+use supervisor::process::Process;
+use supervisor::records::RunRecord;
+use supervisor::spawn::{Child, Graces, Limits, spawn};
+use tokio::time::timeout;
+
+use super::conversation::{Bounds, Conversation, Ended};
+use super::event::EventBody;
+use super::home::Home;
+use super::prepare::{Prepared, prepare};
+use super::queue::{Slot, Ticket};
+use super::redact::Redactor;
+use super::submit::{Run, Shared};
+use super::{AnswerSchema, Finished, RunErrorKind};
+
+/// A run in the hands of its one task. The task ends when nothing of the run is left.
+pub(super) struct Worker {
+    pub(super) shared: Arc<Shared>,
+    pub(super) run: Arc<Run>,
+}
+
+impl Worker {
+    /// Waits for a slot, runs, answers, and clears up. The answer is given as soon as it is known; the slot and the
+    /// session are free when the process tree is gone.
+    pub(super) async fn drive(self, ticket: Ticket) {
+        let slot = match self.wait_for_turn(ticket).await {
+            Ok(slot) => slot,
+            Err(end) => return self.finish(end),
+        };
+        let home = match self.shared.homes.create(|| self.shared.ambient.uuid()) {
+            Ok(home) => Arc::new(home),
+            Err(error) => {
+                tracing::error!(%error, "cannot make a home for a run");
+                return self.finish(Finished::failed(RunErrorKind::Run, "the run's private home cannot be made"));
+            }
+        };
+        let leaked = match self.start(&home).await {
+            Ok((child, redactor)) => self.work(child, &redactor).await,
+            Err(end) => {
+                self.finish(end);
+                false
+            }
+        };
+        self.clear_up(home, leaked).await;
+        drop::<Slot>(slot);
+    }
+
+    async fn wait_for_turn(&self, mut ticket: Ticket) -> Result<Slot, Finished> {
+        let limits = &self.shared.settings.limits;
+        tokio::select! {
+            biased;
+            () = self.run.cancel.cancelled() => Err(self.cancelled()),
+            () = self.shared.lifecycle.draining().cancelled() => Err(shutting_down()),
+            granted = timeout(limits.queue_timeout, ticket.granted()) => granted.map_err(|_| {
+                let message = format!("the run waited for {:?} and got no turn (QUEUE_TIMEOUT)", limits.queue_timeout);
+                Finished::failed(RunErrorKind::Busy, message)
+            }),
+        }
+    }
+
+    /// Prepares the home and starts the process.
+    async fn start(&self, home: &Arc<Home>) -> Result<(Child, Redactor), Finished> {
+        let failed = |message: String| Finished::failed(RunErrorKind::Run, message);
+        let shared = &self.shared;
+        let granted = shared.credentials.grant(shared.cli.reads_key_descriptor, &shared.programs).await;
+        let granted = granted.map_err(|error| failed(error.to_string()))?;
+        let redactor = Redactor::new(granted.values.iter().cloned());
+        let task = {
+            let (shared, run, home) = (Arc::clone(shared), Arc::clone(&self.run), Arc::clone(home));
+            move || prepare(&shared, run.id, &run.spec, &home, granted)
+        };
+        let prepared = tokio::task::spawn_blocking(task).await.map_err(|error| failed(error.to_string()))?;
+        let Prepared { launch, warnings } = prepared.map_err(|error| {
+            tracing::warn!(run = %self.run.id, %error, "cannot prepare a run");
+            failed(error.to_string())
+        })?;
+        for warning in warnings {
+            self.log(EventBody::Warning(warning));
+        }
+        let started = tokio::select! {
+            biased;
+            () = self.run.cancel.cancelled() => return Err(self.cancelled()),
+            started = spawn(launch, self.limits()) => started,
+        };
+        let child = started.map_err(|error| {
+            tracing::error!(run = %self.run.id, %error, "cannot start the CLI");
+            failed("the CLI could not be started; the server's log says why".into())
+        })?;
+        // The marker in its environment finds the process as well, should the server die before this is written.
+        let record = RunRecord::new(self.run.id.to_string(), child.identity().clone());
+        if let Err(error) = record.and_then(|record| record.write(&shared.records)) {
+            tracing::warn!(run = %self.run.id, %error, "cannot write a run's record");
+        }
+        Ok((child, redactor))
+    }
+
+    /// Talks to the process, gives the answer, and ends the tree; whether something of it could not be ended.
+    async fn work(&self, child: Child, redactor: &Redactor) -> bool {
+        let Child { stdin, mut lines, stderr, process } = child;
+        let shared = &self.shared;
+        let conversation = Conversation {
+            spec: &self.run.spec,
+            log: &self.run.log,
+            ambient: &shared.ambient,
+            redactor,
+            bounds: self.bounds(),
+            cancelled: self.run.cancel.token(),
+        };
+        let Ended { ending, refused, progress, stdin } = conversation.hold(stdin, &mut lines, &stderr, &process).await;
+        let first_rung = first_rung(&ending, &progress);
+        self.finish(refused.unwrap_or_else(|| self.conclude(ending, &progress)));
+        self.stop(process, first_rung, stdin, lines).await
+    }
+
+    /// Says what a person wants to know, and what became of the run.
+    fn conclude(&self, ending: Ending, progress: &Progress) -> Finished {
+        if matches!(ending, Ending::Cancelled { .. }) {
+            return self.cancelled();
+        }
+        let result = if ending == Ending::Done { progress.result() } else { progress.answer() };
+        for task in progress.background().iter().filter(|task| task.outlives_the_answer()) {
+            self.log(EventBody::Warning(ended_task(task)));
+        }
+        if let Some(denials) = result.map(|result| result.denials).filter(|denials| *denials > 0) {
+            let calls = if denials == 1 { "tool call was" } else { "tool calls were" };
+            self.log(EventBody::Warning(format!("{denials} {calls} denied; the result lists them")));
+        }
+        let schema = self.run.spec.schema.as_ref();
+        match (judge(result, &ending, schema.is_some()), schema, result) {
+            (Outcome::Completed, Some(schema), Some(result)) => check_answer(schema, result),
+            (outcome, ..) => outcome.into(),
+        }
+    }
+
+    /// Ends the tree; whether something of it is left.
+    async fn stop(&self, process: Process, from: Rung, stdin: Option<Stdin>, mut lines: Lines) -> bool {
+        let escalator = process.escalator();
+        let soft = async |stdin: &mut Stdin| {
+            // A CLI that does not read any more is ended by a higher rung.
+            drop(stdin.write_line(interrupt().as_bytes()).await);
+        };
+        let drain = async {
+            while let Some(line) = lines.next().await {
+                // An interrupted turn ends with a result. There is nothing more to wait for.
+                if matches!(line, Ok(Line::Text(text)) if text.contains(r#""type":"result""#)) {
+                    escalator.escalate(Rung::CloseStdin);
+                }
+            }
+            lines.discard().await;
+        };
+        let mut stopping = std::pin::pin!(process.stop(from, soft, stdin, drain));
+        let stopped = tokio::select! {
+            stopped = &mut stopping => stopped,
+            () = self.shared.lifecycle.killing().cancelled() => {
+                escalator.escalate(Rung::Kill);
+                stopping.await
+            }
+        };
+        if stopped.leaked > 0 {
+            tracing::error!(run = %self.run.id, processes = stopped.leaked, "processes of a run could not be killed");
+        }
+        stopped.leaked > 0
+    }
+
+    /// Keeps the transcript and removes the home. With processes left that may write into it, both stay for the next
+    /// start of the server.
+    async fn clear_up(&self, home: Arc<Home>, leaked: bool) {
+        if leaked {
+            return;
+        }
+        let shared = Arc::clone(&self.shared);
+        let (id, session) = (self.run.id, self.run.spec.session.id());
+        let cleared = tokio::task::spawn_blocking(move || {
+            shared.credentials.keep_login(home.path())?;
+            shared.sessions.carry_back(session, home.path())?;
+            home.remove()?;
+            RunRecord::remove(&shared.records, &id.to_string())
+        });
+        match cleared.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(run = %id, %error, "cannot clear up after a run"),
+            Err(error) => tracing::error!(run = %id, %error, "clearing up after a run failed"),
+        }
+    }
+
+    fn cancelled(&self) -> Finished {
+        if self.shared.lifecycle.stopping().is_cancelled() {
+            return shutting_down();
+        }
+        Finished::cancelled(RunErrorKind::Cancelled, "the run was ended on request")
+    }
+
+    fn log(&self, body: EventBody) {
+        self.run.log.append_now(self.shared.ambient.now(), body);
+    }
+
+    fn finish(&self, end: Finished) {
+        tracing::info!(run = %self.run.id, state = ?end.state, error = ?end.error.as_ref().map(|error| error.kind), "run ended");
+        self.log(EventBody::Finished(end));
+    }
+
+    fn bounds(&self) -> Bounds {
+        let (deadlines, output) = (&self.shared.settings.deadlines, &self.shared.settings.output);
+        Bounds {
+            total: deadlines.process_timeout,
+            first_output: deadlines.first_output,
+            idle: deadlines.idle,
+            result_grace: deadlines.result_grace,
+            max_output: output.max_output,
+        }
+    }
+
+    fn limits(&self) -> Limits {
+        let (output, stopping) = (&self.shared.settings.output, &self.shared.settings.stopping);
+        Limits {
+            max_line_bytes: output.max_line,
+            stderr_tail_bytes: output.stderr_tail,
+            write_timeout: self.shared.settings.deadlines.first_output,
+            graces: Graces {
+                soft: stopping.soft,
+                eof: stopping.eof,
+                term: stopping.term,
+                kill: stopping.kill,
+                ..Graces::default()
+            },
+        }
+    }
+}
+
+fn shutting_down() -> Finished {
+    Finished::cancelled(RunErrorKind::ShuttingDown, "the server is shutting down")
+}
+
+fn ended_task(task: &BackgroundTask) -> String {
+    let BackgroundTask { task_id, description, .. } = task;
+    format!("the background task `{description}` ({task_id}) still ran at the end of the run, and was ended")
+}
+
+/// Where the ladder begins.
+fn first_rung(ending: &Ending, progress: &Progress) -> Rung {
+    match ending {
+        // At the end of its input the CLI would wait for background commands and then take a further turn (checked).
+        Ending::Done if !progress.background().is_empty() => Rung::Term,
+        Ending::Done => Rung::CloseStdin,
+        Ending::Cancelled { .. } | Ending::TimedOut { .. } => Rung::Soft,
+        Ending::Exited { .. } | Ending::TooLarge { .. } | Ending::Broken { .. } => Rung::Term,
+    }
+}
+
+/// The CLI checks the structured output by its own means; what reaches a client is checked again.
+fn check_answer(schema: &AnswerSchema, result: &ResultMessage) -> Finished {
+    #[derive(Deserialize)]
+    struct Answer {
+        structured_output: serde_json::Value,
+    }
+    let answer = result.raw.as_deref().and_then(|raw| serde_json::from_str::<Answer>(raw).ok());
+    let checked = match answer {
+        Some(answer) => schema.check(&answer.structured_output),
+        None => Err("there is no structured output".into()),
+    };
+    match checked {
+        Ok(()) => Outcome::Completed.into(),
+        Err(reason) => Finished {
+            state: super::RunState::Incomplete,
+            error: Some(super::RunError {
+                kind: RunErrorKind::Schema,
+                message: format!("the structured output does not fit the schema: {reason}"),
+            }),
+        },
+    }
+}

@@ -1,0 +1,253 @@
+//! From settings to a running server, and to its end.
+
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use supervisor::leftovers;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::ambient::Ambient;
+use crate::app::App;
+use crate::cli::{Cli, CliError};
+use crate::config_dir::ConfigDir;
+use crate::credentials::CredentialSource;
+use crate::lifecycle::Lifecycle;
+use crate::marker::{MARKER_VARIABLE, MarkerPrefix};
+use crate::programs::Programs;
+use crate::project_config::ProjectConfigPolicy;
+use crate::runs::home::Homes;
+use crate::runs::submit::Shared;
+use crate::sessions::Sessions;
+use crate::settings::{ProjectConfig, Settings};
+use crate::workspaces::Workspaces;
+
+mod places;
+mod signals;
+
+/// A server that has its address and takes requests once it [runs](Server::run).
+#[derive(Debug)]
+pub struct Server {
+    app: Arc<App>,
+    listener: TcpListener,
+    /// Held as long as the server lives; the lock goes with it.
+    _lock: File,
+}
+
+/// Why a server does not start. The texts say what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Agents would run as root.
+    #[error(
+        "askd runs agents with its own rights and was started as root. Start it as an unprivileged user, or set ASKD_ALLOW_ROOT=1 if this machine is the agent's alone"
+    )]
+    Root,
+    /// The folders do not fit together.
+    #[error("{0}")]
+    Places(String),
+    /// A folder cannot be used.
+    #[error("cannot use {what} `{path}`: {source}")]
+    Folder {
+        /// Which one.
+        what: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// Another server works there.
+    #[error("another askd works in ASKD_DATA_DIR `{0}`; give this one a folder of its own")]
+    Locked(PathBuf),
+    /// The CLI cannot be used.
+    #[error(transparent)]
+    Cli(#[from] CliError),
+    /// The address is taken or not ours.
+    #[error("cannot listen on {address}: {source}; choose another address with ASKD_LISTEN")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// The system refuses something basic.
+    #[error("cannot prepare the process: {0}")]
+    Process(io::Error),
+}
+
+/// How long the CLI may take to say its version.
+const PROBE_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Prepares everything and binds the address. `launcher` is the executable that answers to `__launch`.
+pub async fn prepare(settings: Settings, ambient: Ambient, launcher: PathBuf) -> Result<Server, StartError> {
+    if rustix::process::geteuid().is_root() && !settings.permissions.allow_root {
+        return Err(StartError::Root);
+    }
+    let data = settings.paths.data_dir.clone();
+    places::check(&settings).map_err(StartError::Places)?;
+    let folder = |what, path: &Path, source| StartError::Folder { what, path: path.to_owned(), source };
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&data)
+        .map_err(|error| folder("ASKD_DATA_DIR", &data, error))?;
+    let lock = lock(&data)?;
+    let in_data = |error| folder("ASKD_DATA_DIR", &data, error);
+    let marker = MarkerPrefix::of_data_dir(&data, ambient.uuid()).map_err(in_data)?;
+    let config = ConfigDir::new(&settings.paths.config_dir, settings.paths.max_config);
+    let sessions = Sessions::open(&data, config.path(), settings.paths.max_session).map_err(in_data)?;
+    let homes = Homes::open(&data).map_err(in_data)?;
+    let records = data.join("records");
+    fs::create_dir_all(&records).map_err(in_data)?;
+    let workspaces = Workspaces::open(&settings.paths.workspace_dir)
+        .map_err(|error| folder("WORKSPACE_DIR", &settings.paths.workspace_dir, error))?;
+
+    clear_leftovers(&records, &marker, &homes, &sessions).await.map_err(in_data)?;
+    let programs = Programs {
+        launcher: launcher.clone(),
+        marker: marker.clone(),
+        environment: settings.child.environment.clone(),
+        folder: data.clone(),
+        patience: PROBE_PATIENCE,
+    };
+    let home = homes.create(|| ambient.uuid()).map_err(in_data)?;
+    let cli = Cli::discover(&settings, &programs, &home, &data.join("cli.json")).await;
+    home.remove().map_err(in_data)?;
+    let cli = cli?;
+    let credentials = CredentialSource::new(&settings, config.login());
+    warn_about(&settings, &credentials);
+
+    let address = settings.server.listen;
+    let listener = TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })?;
+    let project_policy = match settings.permissions.project_config {
+        ProjectConfig::Auto => ProjectConfigPolicy::Auto,
+        ProjectConfig::Trusted => ProjectConfigPolicy::Trusted(settings.permissions.trusted_projects.clone()),
+        ProjectConfig::Off => ProjectConfigPolicy::Off,
+    };
+    let private_folders = places::private(&settings);
+    let app = App::new(Shared {
+        settings,
+        ambient,
+        lifecycle: Lifecycle::default(),
+        cli,
+        launcher,
+        marker,
+        credentials,
+        programs,
+        config,
+        sessions,
+        homes,
+        records,
+        workspaces,
+        project_policy,
+        private_folders,
+    });
+    Ok(Server { app: Arc::new(app), listener, _lock: lock })
+}
+
+impl Server {
+    /// The address, with the port that was chosen.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// The application.
+    pub fn app(&self) -> &Arc<App> {
+        &self.app
+    }
+
+    /// Serves until the lifecycle drains, and returns when nothing of any run is left.
+    pub async fn run(self) {
+        let lifecycle = self.app.lifecycle().clone();
+        let closing = CancellationToken::new();
+        let bounds = self.app.settings().server.clone();
+        let serving =
+            crate::http_server::serve(self.listener, crate::api::router(Arc::clone(&self.app)), &bounds, &closing);
+        let ending = async {
+            lifecycle.draining().cancelled().await;
+            drain(&self.app).await;
+            closing.cancel();
+        };
+        tokio::join!(serving, ending);
+    }
+
+    /// [`Self::run`], with the process's signals.
+    pub async fn run_with_signals(self) -> io::Result<()> {
+        let signals = signals::Signals::listen()?;
+        let lifecycle = self.app.lifecycle().clone();
+        let mut running = std::pin::pin!(self.run());
+        let mut handling = std::pin::pin!(signals.handle(&lifecycle));
+        tokio::select! {
+            () = &mut running => {}
+            () = &mut handling => running.await,
+        }
+        Ok(())
+    }
+}
+
+/// Lets running runs end within the grace, then stops them.
+async fn drain(app: &App) {
+    let lifecycle = app.lifecycle();
+    let grace = app.settings().stopping.shutdown_grace;
+    let active = app.runs().occupancy().active;
+    tracing::info!(active, grace_ms = grace.as_millis(), "draining: no new work is taken");
+    tokio::select! {
+        () = lifecycle.finished() => return,
+        () = tokio::time::sleep(grace) => tracing::warn!("the grace is over, running runs are stopped"),
+        () = lifecycle.stopping().cancelled() => {}
+    }
+    lifecycle.stop();
+    lifecycle.finished().await;
+}
+
+/// Held for the server's life. Two servers in one folder would take each other's runs for leftovers and kill them.
+fn lock(data: &Path) -> Result<File, StartError> {
+    let unusable = |source| StartError::Folder { what: "ASKD_DATA_DIR", path: data.to_owned(), source };
+    let file = File::options().create(true).truncate(false).write(true).open(data.join("lock")).map_err(unusable)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => Err(StartError::Locked(data.to_owned())),
+        Err(fs::TryLockError::Error(error)) => Err(unusable(error)),
+    }
+}
+
+/// Ends what an earlier server left running, then takes its transcripts back.
+async fn clear_leftovers(records: &Path, marker: &MarkerPrefix, homes: &Homes, sessions: &Sessions) -> io::Result<()> {
+    let swept = leftovers::sweep(records, MARKER_VARIABLE, marker.as_str()).await?;
+    if swept.killed > 0 || swept.remaining > 0 {
+        tracing::warn!(
+            killed = swept.killed,
+            remaining = swept.remaining,
+            "ended what an earlier server had left running"
+        );
+    }
+    if swept.remaining > 0 {
+        return Ok(());
+    }
+    let cleared = homes.recover(sessions)?;
+    if cleared > 0 {
+        tracing::warn!(homes = cleared, "cleared away homes of runs that an earlier server had not finished");
+    }
+    Ok(())
+}
+
+fn warn_about(settings: &Settings, credentials: &CredentialSource) {
+    if rustix::process::geteuid().is_root() {
+        tracing::warn!("agents run as root (ASKD_ALLOW_ROOT): whatever a model decides to do, it may do");
+    }
+    if credentials.uses_login() {
+        tracing::warn!(
+            "using the CLI's stored login from CONFIG_DIR. It is meant for ordinary use by the one person it belongs \
+             to: do not serve others with it. Project configuration is off, since it could send the login elsewhere"
+        );
+    } else if settings.credentials.is_empty() && settings.child.get("ANTHROPIC_BASE_URL").is_none() {
+        tracing::warn!("no credential for the model is set; set ANTHROPIC_API_KEY, or runs will fail");
+    }
+    if settings.credentials.claude_code_oauth_token.is_some() {
+        tracing::warn!("CLAUDE_CODE_OAUTH_TOKEN is one person's token: do not serve others with it");
+    }
+}

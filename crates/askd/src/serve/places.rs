@@ -1,0 +1,97 @@
+//! How the three folders must lie to each other, so that deny rules can keep agents out.
+
+use std::path::{Path, PathBuf};
+
+use crate::settings::Settings;
+
+/// Characters that mean something in the CLI's path rules; a folder with one could not be denied reliably.
+const PATTERN_CHARACTERS: &[char] = &['*', '?', '[', ']', '{', '}', '(', ')', '!', '\\', ',', '\n'];
+
+/// Says what is wrong, and what to do.
+pub(super) fn check(settings: &Settings) -> Result<(), String> {
+    let paths = &settings.paths;
+    let (config, workspace, data) = (&paths.config_dir, &paths.workspace_dir, &paths.data_dir);
+    for (name, path) in [("CONFIG_DIR", config), ("ASKD_DATA_DIR", data)] {
+        if path.to_str().is_none_or(|text| text.contains(PATTERN_CHARACTERS)) {
+            return Err(format!(
+                "{name} `{}` holds a character that has a meaning in the CLI's path rules, which keep agents out of \
+                 it; choose a plain path",
+                path.display()
+            ));
+        }
+    }
+    for (inner_name, inner, outer_name, outer) in [
+        ("CONFIG_DIR", config, "WORKSPACE_DIR", workspace),
+        ("ASKD_DATA_DIR", data, "WORKSPACE_DIR", workspace),
+        // Every run's home lies below the data folder; denying its parent would deny the home itself.
+        ("ASKD_DATA_DIR", data, "CONFIG_DIR", config),
+        ("WORKSPACE_DIR", workspace, "CONFIG_DIR", config),
+        ("WORKSPACE_DIR", workspace, "ASKD_DATA_DIR", data),
+        ("CONFIG_DIR", config, "ASKD_DATA_DIR", data),
+    ] {
+        if resolved(inner).starts_with(resolved(outer)) {
+            return Err(format!(
+                "{inner_name} `{}` must not lie in {outer_name} `{}`: agents are kept out of the one and work in the \
+                 other, or the server's own files are there; choose separate folders",
+                inner.display(),
+                outer.display()
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Folders that no run may read.
+pub(super) fn private(settings: &Settings) -> Vec<PathBuf> {
+    let data = &settings.paths.data_dir;
+    let mut folders = vec![PathBuf::from("/proc"), settings.paths.config_dir.clone()];
+    folders.extend(["sessions", "records"].map(|name| data.join(name)));
+    // The rules name real paths, and the CLI compares what a link leads to.
+    let real: Vec<_> = folders.iter().map(|folder| resolved(folder)).filter(|real| !folders.contains(real)).collect();
+    folders.extend(real);
+    folders
+}
+
+/// The path without links, as far as it exists.
+fn resolved(path: &Path) -> PathBuf {
+    if let Ok(real) = path.canonicalize() {
+        return real;
+    }
+    match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) => resolved(parent).join(name),
+        _ => path.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check_with(config: &str, workspace: &str, data: &str) -> Result<(), String> {
+        let mut settings = Settings::for_testing(Path::new("/nowhere"));
+        settings.paths.config_dir = config.into();
+        settings.paths.workspace_dir = workspace.into();
+        settings.paths.data_dir = data.into();
+        check(&settings)
+    }
+
+    #[test]
+    fn separate_folders_are_fine_and_nested_ones_are_refused() {
+        assert_eq!(check_with("/a/config", "/a/work", "/a/data"), Ok(()));
+        for (config, workspace, data) in [
+            ("/w/config", "/w", "/data"),
+            ("/config", "/w", "/w/data"),
+            ("/config", "/w", "/config/data"),
+            ("/c", "/c/work", "/data"),
+            ("/config", "/data/work", "/data"),
+            ("/same", "/work", "/same"),
+        ] {
+            assert!(check_with(config, workspace, data).is_err(), "{config} {workspace} {data}");
+        }
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_denied_is_refused() {
+        assert!(check_with("/a[b]", "/work", "/data").unwrap_err().contains("CONFIG_DIR"));
+    }
+}

@@ -1,0 +1,205 @@
+//! Transcripts: one folder a session below `ASKD_DATA_DIR/sessions`, carried into the home of the run that continues
+//! it and back again when the run's processes are gone.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use claude::environment::{CONFIG_FOLDER, PROJECT_DIR_NAME};
+use uuid::Uuid;
+
+use crate::copy_tree::{Copier, CopyRules};
+
+/// Where transcripts are kept, and where older ones may be found.
+#[derive(Debug, Clone)]
+pub struct Sessions {
+    folder: PathBuf,
+    /// `CONFIG_DIR/projects`: sessions that the CLI made before askd, or beside it.
+    foreign: PathBuf,
+    max_bytes: u64,
+}
+
+/// More files than a session can have; big tool results and one transcript a subagent.
+const MAX_ENTRIES: usize = 20_000;
+
+impl Sessions {
+    /// Creates the folder if need be. `max_bytes` bounds what one session may hold.
+    pub fn open(data_dir: &Path, config_dir: &Path, max_bytes: u64) -> io::Result<Self> {
+        let folder = data_dir.join("sessions");
+        fs::create_dir_all(&folder)?;
+        Ok(Self { folder, foreign: config_dir.join("projects"), max_bytes })
+    }
+
+    /// Whether the session has a transcript here or among the CLI's own.
+    pub fn exists(&self, session: Uuid) -> bool {
+        self.transcript(session).is_file() || self.find_foreign(session).is_some()
+    }
+
+    /// Copies the session into a run's home, so that `--resume` finds it there.
+    pub fn carry_in(&self, session: Uuid, home: &Path) -> io::Result<()> {
+        let source = if self.transcript(session).is_file() {
+            self.folder.join(session.to_string())
+        } else {
+            self.find_foreign(session).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?
+        };
+        let target = project_folder(home);
+        fs::create_dir_all(&target)?;
+        // What an agent may have written is never followed.
+        let rules = CopyRules { max_bytes: self.max_bytes, max_entries: MAX_ENTRIES, follow_links: false };
+        let mut copier = Copier::new(rules);
+        for name in [file_name(session), session.to_string()] {
+            copier.copy(&source.join(&name), &target.join(&name))?;
+        }
+        Ok(())
+    }
+
+    /// Moves the session out of a run's home; renames only, so that a crash in between loses nothing.
+    pub fn carry_back(&self, session: Uuid, home: &Path) -> io::Result<()> {
+        let source = project_folder(home);
+        let transcript = source.join(file_name(session));
+        // An agent can put a link or a pipe here; only a file is a transcript.
+        if !fs::symlink_metadata(&transcript).is_ok_and(|metadata| metadata.is_file()) {
+            return Ok(());
+        }
+        let target = self.folder.join(session.to_string());
+        fs::create_dir_all(&target)?;
+        let (extras, kept) = (source.join(session.to_string()), target.join(session.to_string()));
+        if fs::symlink_metadata(&extras).is_ok_and(|metadata| metadata.is_dir()) {
+            remove_if_there(&kept)?;
+            fs::rename(&extras, &kept)?;
+        }
+        fs::rename(&transcript, target.join(file_name(session)))
+    }
+
+    /// Moves back every session that a home holds, after a crash.
+    pub fn recover(&self, home: &Path) -> io::Result<()> {
+        let entries = match fs::read_dir(project_folder(home)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            entries => entries?,
+        };
+        for entry in entries {
+            let name = entry?.file_name();
+            let session = name.to_str().and_then(|name| name.strip_suffix(".jsonl")).and_then(|id| id.parse().ok());
+            if let Some(session) = session {
+                self.carry_back(session, home)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn transcript(&self, session: Uuid) -> PathBuf {
+        self.folder.join(session.to_string()).join(file_name(session))
+    }
+
+    fn find_foreign(&self, session: Uuid) -> Option<PathBuf> {
+        let name = file_name(session);
+        let folders = fs::read_dir(&self.foreign).ok()?;
+        folders.flatten().map(|entry| entry.path()).find(|folder| folder.join(&name).is_file())
+    }
+}
+
+fn file_name(session: Uuid) -> String {
+    format!("{session}.jsonl")
+}
+
+fn project_folder(home: &Path) -> PathBuf {
+    home.join(CONFIG_FOLDER).join("projects").join(PROJECT_DIR_NAME)
+}
+
+fn remove_if_there(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    struct Fixture {
+        root: tempfile::TempDir,
+        sessions: Sessions,
+    }
+
+    const ID: Uuid = Uuid::from_u128(7);
+
+    fn fixture() -> Fixture {
+        let root = tempfile::tempdir().unwrap();
+        let sessions = Sessions::open(&root.path().join("data"), &root.path().join("config"), 1 << 20).unwrap();
+        Fixture { root, sessions }
+    }
+
+    impl Fixture {
+        fn home(&self, name: &str) -> PathBuf {
+            let home = self.root.path().join(name);
+            fs::create_dir_all(project_folder(&home)).unwrap();
+            home
+        }
+
+        fn write(&self, home: &Path, text: &str) {
+            let project = project_folder(home);
+            fs::write(project.join(file_name(ID)), text).unwrap();
+            fs::create_dir_all(project.join(ID.to_string()).join("subagents")).unwrap();
+            fs::write(project.join(ID.to_string()).join("subagents/agent-1.jsonl"), text).unwrap();
+        }
+
+        fn read(&self, home: &Path) -> String {
+            fs::read_to_string(project_folder(home).join(file_name(ID))).unwrap()
+        }
+    }
+
+    #[test]
+    fn a_session_travels_from_home_to_home() {
+        let f = fixture();
+        let first = f.home("first");
+        f.write(&first, "one");
+        assert!(!f.sessions.exists(ID));
+        f.sessions.carry_back(ID, &first).unwrap();
+        assert!(f.sessions.exists(ID));
+
+        let second = f.home("second");
+        f.sessions.carry_in(ID, &second).unwrap();
+        assert_eq!(f.read(&second), "one");
+        f.write(&second, "two");
+        f.sessions.carry_back(ID, &second).unwrap();
+
+        let third = f.home("third");
+        f.sessions.carry_in(ID, &third).unwrap();
+        assert_eq!(f.read(&third), "two");
+        let extra = project_folder(&third).join(ID.to_string()).join("subagents/agent-1.jsonl");
+        assert_eq!(fs::read_to_string(extra).unwrap(), "two");
+    }
+
+    #[test]
+    fn a_session_of_the_cli_itself_is_found() {
+        let f = fixture();
+        let foreign = f.root.path().join("config/projects/-some-folder");
+        fs::create_dir_all(&foreign).unwrap();
+        fs::write(foreign.join(file_name(ID)), "old").unwrap();
+        let home = f.home("home");
+        f.sessions.carry_in(ID, &home).unwrap();
+        assert_eq!(f.read(&home), "old");
+    }
+
+    #[test]
+    fn links_that_an_agent_planted_are_not_followed() {
+        let f = fixture();
+        let home = f.home("home");
+        symlink("/etc/hostname", project_folder(&home).join(file_name(ID))).unwrap();
+        f.sessions.carry_back(ID, &home).unwrap();
+        assert!(!f.sessions.exists(ID));
+    }
+
+    #[test]
+    fn a_home_left_by_a_crash_gives_its_sessions_back() {
+        let f = fixture();
+        let home = f.home("dead");
+        f.write(&home, "kept");
+        f.sessions.recover(&home).unwrap();
+        assert!(f.sessions.exists(ID));
+        f.sessions.recover(&f.root.path().join("no such home")).unwrap();
+    }
+}

@@ -1,0 +1,140 @@
+//! The server's own options: flags over environment over settings file, each declared once.
+//!
+//! The declarations are in [`table`]; everything else comes from them: flags, variables, keys of the
+//! file, the listing of `askd settings` and the reference page. A value that is wrong, or a name that
+//! does not exist, keeps the server from starting, and all of them are reported at once.
+//!
+//! ```text
+//! flags > environment > file > default     sources, file
+//!    raw texts with origins > checked       declaration, value, units     unknown names: unknown, suggest
+//!    > contradictions, warnings             checks
+//!    > Settings + origins                   build, groups                 printed: render, reference
+//! ```
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+pub mod child_env;
+pub mod choices;
+pub mod declaration;
+pub mod groups;
+pub mod table;
+
+mod build;
+mod checks;
+mod file;
+mod flags;
+mod load;
+mod problem;
+mod reference;
+mod render;
+mod sources;
+mod suggest;
+#[cfg(test)]
+mod tests;
+mod units;
+mod unknown;
+mod value;
+mod values;
+
+pub use choices::{LogFormat, ProjectConfig};
+pub use flags::add_flags;
+pub use problem::{Origin, Problem, SettingsErrors};
+pub use reference::reference_markdown;
+pub use render::{render_json, render_text};
+pub use sources::Sources;
+
+use groups::{
+    Auth, Child, Credentials, Deadlines, Limits, Logging, Models, Output, Paths, Permissions, Server, Stopping,
+};
+
+/// The effective settings. `Debug` redacts secrets.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The listener and its connections.
+    pub server: Server,
+    /// Who may call.
+    pub auth: Auth,
+    /// What the CLI uses upstream.
+    pub credentials: Credentials,
+    /// Files and folders.
+    pub paths: Paths,
+    /// How many runs there may be.
+    pub limits: Limits,
+    /// How long a run may take.
+    pub deadlines: Deadlines,
+    /// What an agent may do.
+    pub permissions: Permissions,
+    /// Which models requests may name.
+    pub models: Models,
+    /// What is passed to the CLI as it is.
+    pub child: Child,
+    /// How much of a run's output is read and kept.
+    pub output: Output,
+    /// How long each step of an end is waited for.
+    pub stopping: Stopping,
+    /// Log lines.
+    pub logging: Logging,
+}
+
+/// Settings together with where they came from.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The settings.
+    pub settings: Settings,
+    /// Where each came from, by key.
+    pub origins: BTreeMap<&'static str, Origin>,
+    /// What works and is probably not meant, to be logged at start.
+    pub warnings: Vec<String>,
+    values: values::Values,
+    environment: Vec<load::Passed>,
+}
+
+impl Loaded {
+    /// Where a setting came from.
+    pub fn origin(&self, key: &str) -> &Origin {
+        self.origins.get(key).unwrap_or(&Origin::Default)
+    }
+}
+
+impl Settings {
+    /// Reads all sources; reports everything that is wrong with them at once.
+    pub fn load(sources: &Sources) -> Result<Loaded, SettingsErrors> {
+        load::load(sources)
+    }
+
+    /// Defaults for a test: a free port on loopback, [`Settings::TEST_API_KEY`], and the folders
+    /// `config`, `workspace` and `data` below `root`, which it does not create.
+    ///
+    /// # Panics
+    /// When `root` is not valid UTF-8.
+    pub fn for_testing(root: &Path) -> Self {
+        let below = |folder: &str| root.join(folder).to_str().expect("a temporary path is UTF-8").to_owned();
+        let env = [
+            ("API_KEY", Self::TEST_API_KEY.to_owned()),
+            ("ASKD_LISTEN", "127.0.0.1:0".to_owned()),
+            ("CONFIG_DIR", below("config")),
+            ("WORKSPACE_DIR", below("workspace")),
+            ("ASKD_DATA_DIR", below("data")),
+            ("PATH", "/usr/local/bin:/usr/bin:/bin".to_owned()),
+        ];
+        let sources = Sources {
+            env: env.map(|(name, value)| (name.to_owned(), value)).into(),
+            current_dir: root.to_owned(),
+            ..Sources::default()
+        };
+        Self::load(&sources).expect("the settings for tests are valid").settings
+    }
+
+    /// The `API_KEY` of [`Settings::for_testing`].
+    pub const TEST_API_KEY: &str = "a-key-for-tests";
+}
+
+/// The environment of this process, for [`Sources`]. Nothing else reads it.
+///
+/// Bytes that are not UTF-8 become U+FFFD: an error in a setting's value, and nothing in a variable
+/// that does not concern us.
+pub fn process_environment() -> Vec<(String, String)> {
+    let text = |os: std::ffi::OsString| os.to_string_lossy().into_owned();
+    std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect()
+}

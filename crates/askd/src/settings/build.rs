@@ -1,0 +1,95 @@
+//! From checked values to the typed [`Settings`].
+
+use super::Settings;
+use claude::permission_mode::PermissionMode;
+
+use super::choices::{LogFormat, ProjectConfig};
+use super::groups::{
+    Auth, Child, Credentials, Deadlines, Limits, Logging, Models, Output, Paths, Permissions, Server, Stopping,
+};
+use super::load::Passed;
+use super::values::Values;
+
+impl Settings {
+    pub(super) fn from_values(v: &Values, environment: &[Passed]) -> Self {
+        let environment = environment.iter().map(|passed| (passed.name.clone(), passed.value.clone()));
+        Self {
+            server: server(v),
+            auth: Auth { api_key: v.secret("api_key") },
+            credentials: credentials(v),
+            paths: Paths {
+                config_dir: v.path("config_dir"),
+                workspace_dir: v.path("workspace_dir"),
+                data_dir: v.path("data_dir"),
+                claude_bin: v.path("claude_bin"),
+                max_config: v.size("max_config"),
+                max_session: v.size("max_session"),
+            },
+            limits: Limits {
+                max_concurrent: v.count("max_concurrent"),
+                queue_length: v.count("queue_length"),
+                queue_timeout: v.duration("queue_timeout"),
+            },
+            deadlines: Deadlines {
+                process_timeout: v.duration("process_timeout"),
+                max_run_time: v.duration("max_run_time"),
+                first_output: v.duration("first_output_timeout"),
+                idle: v.duration("idle_timeout"),
+                result_grace: v.duration("result_grace"),
+            },
+            permissions: permissions(v),
+            models: Models { allowed: v.list("models"), default: v.optional_text("default_model") },
+            child: Child { environment: environment.collect() },
+            output: Output {
+                max_line: v.bytes("max_line"),
+                max_output: v.size("max_output"),
+                ring_bytes: v.bytes("ring_bytes"),
+                stderr_tail: v.bytes("stderr_tail"),
+            },
+            stopping: Stopping {
+                soft: v.duration("stop_soft"),
+                eof: v.duration("stop_eof"),
+                term: v.duration("stop_term"),
+                kill: v.duration("stop_kill"),
+                shutdown_grace: v.duration("shutdown_grace"),
+            },
+            logging: Logging { filter: v.text("log"), format: v.word("log_format", LogFormat::from_word) },
+        }
+    }
+}
+
+fn server(v: &Values) -> Server {
+    Server {
+        listen: v.address("listen"),
+        max_connections: v.count("max_connections"),
+        header_timeout: v.duration("header_timeout"),
+        write_timeout: v.duration("write_timeout"),
+        heartbeat: v.duration("heartbeat"),
+        max_body: v.bytes("max_body"),
+        body_timeout: v.duration("body_timeout"),
+        max_headers: v.bytes("max_headers"),
+        legacy_lenient: v.bool("legacy_lenient"),
+    }
+}
+
+fn credentials(v: &Values) -> Credentials {
+    Credentials {
+        anthropic_api_key: v.optional_secret("anthropic_api_key"),
+        anthropic_auth_token: v.optional_secret("anthropic_auth_token"),
+        claude_code_oauth_token: v.optional_secret("claude_code_oauth_token"),
+        api_key_helper: v.optional_text("api_key_helper"),
+        api_key_helper_ttl: v.duration("api_key_helper_ttl"),
+    }
+}
+
+fn permissions(v: &Values) -> Permissions {
+    let workspace = v.path("workspace_dir");
+    let folders = v.list("trusted_projects").into_iter().map(|folder| workspace.join(folder));
+    Permissions {
+        default_mode: v.word("default_permission_mode", PermissionMode::from_word),
+        allow_bypass: v.bool("allow_bypass"),
+        allow_root: v.bool("allow_root"),
+        project_config: v.word("project_config", ProjectConfig::from_word),
+        trusted_projects: folders.collect(),
+    }
+}

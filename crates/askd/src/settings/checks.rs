@@ -1,0 +1,87 @@
+//! Rules that concern more than one setting. Each is skipped when a value it needs is itself wrong.
+
+use std::collections::BTreeMap;
+
+use secrecy::ExposeSecret as _;
+
+use super::problem::{Origin, Problem};
+use super::units::show_duration;
+use super::value::Value;
+use super::values::Values;
+
+/// Models that may always be named: the CLI's aliases.
+pub(super) const ALIASES: [&str; 3] = ["sonnet", "opus", "haiku"];
+
+/// A key shorter than this is accepted, with a warning.
+const SHORT_KEY: usize = 8;
+
+/// Contradictions.
+pub(super) fn contradictions(values: &Values, origins: &BTreeMap<&'static str, Origin>, problems: &mut Vec<Problem>) {
+    let mut report = |key: &'static str, value: String, what: &str, hint: &str| {
+        problems.push(Problem {
+            setting: key.to_owned(),
+            value: Some(value),
+            origin: origins.get(key).cloned(),
+            what: what.to_owned(),
+            hint: hint.to_owned(),
+        });
+    };
+
+    if let (Some(Value::Text(mode)), Some(Value::Bool(false))) =
+        (values.get("default_permission_mode"), values.get("allow_bypass"))
+        && mode == "bypassPermissions"
+    {
+        let hint = "set ASKD_ALLOW_BYPASS=1 if agents may do everything, or choose another mode";
+        report("default_permission_mode", mode.clone(), "is not allowed", hint);
+    }
+
+    if let (Some(Value::Text(model)), Some(Value::List(models))) = (values.get("default_model"), values.get("models"))
+        && !ALIASES.contains(&model.as_str())
+        && !models.contains(model)
+    {
+        let hint = "add it to ASKD_MODELS, or use `sonnet`, `opus` or `haiku`";
+        report("default_model", model.clone(), "is not one of the allowed models", hint);
+    }
+
+    if let (Some(Value::Duration(usual)), Some(Value::Duration(most))) =
+        (values.get("process_timeout"), values.get("max_run_time"))
+        && usual > most
+    {
+        // The one that somebody has written is the one to talk about.
+        if origins.get("process_timeout") == Some(&Origin::Default) {
+            let what = format!("is below PROCESS_TIMEOUT, {}", show_duration(*usual));
+            let hint = "raise it, or lower PROCESS_TIMEOUT (a bare number is in milliseconds)";
+            report("max_run_time", show_duration(*most), &what, hint);
+        } else {
+            let what = format!("is above ASKD_MAX_RUN_TIME, {}", show_duration(*most));
+            report("process_timeout", show_duration(*usual), &what, "lower it, or raise ASKD_MAX_RUN_TIME");
+        }
+    }
+}
+
+/// What works and is probably not meant.
+pub(super) fn warnings(values: &Values) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if let Some(Value::Secret(key)) = values.get("api_key")
+        && key.expose_secret().chars().count() < SHORT_KEY
+    {
+        warnings.push(format!("`API_KEY` has fewer than {SHORT_KEY} characters and can be guessed"));
+    }
+    if let (Some(Value::Text(mode)), Some(Value::List(folders))) =
+        (values.get("project_config"), values.get("trusted_projects"))
+    {
+        if mode == "trusted" && folders.is_empty() {
+            warnings.push("`ASKD_PROJECT_CONFIG` is `trusted` and `ASKD_TRUSTED_PROJECTS` is empty: no project's configuration is loaded".to_owned());
+        }
+        if mode != "trusted" && !folders.is_empty() {
+            warnings.push(format!("`ASKD_TRUSTED_PROJECTS` has no effect while `ASKD_PROJECT_CONFIG` is `{mode}`"));
+        }
+    }
+    if let (Some(Value::Path(data)), Some(Value::Path(workspace))) =
+        (values.get("data_dir"), values.get("workspace_dir"))
+        && data.starts_with(workspace)
+    {
+        warnings.push("`ASKD_DATA_DIR` is inside `WORKSPACE_DIR`, where agents work".to_owned());
+    }
+    warnings
+}

@@ -1,0 +1,77 @@
+//! Settings that are one of a few words.
+
+/// Declares an enum whose variants are written as given, so that a word appears in one place.
+macro_rules! choice {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name {
+            $($(#[$variant_doc])* $variant,)+
+        }
+
+        impl $name {
+            /// The accepted words, in the order of the documentation.
+            pub const WORDS: &'static [&'static str] = &[$($word),+];
+
+            /// The word as it is written in settings.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word,)+
+                }
+            }
+
+            /// The variant that `word` names.
+            pub fn from_word(word: &str) -> Option<Self> {
+                match word {
+                    $($word => Some(Self::$variant),)+
+                    _ => None,
+                }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+choice! {
+    /// Whether a repository's own configuration for the CLI is loaded.
+    ProjectConfig {
+        /// When a check by allow-list finds only texts in it.
+        Auto = "auto",
+        /// Only in the folders of `ASKD_TRUSTED_PROJECTS`.
+        Trusted = "trusted",
+        /// Never.
+        Off = "off",
+    }
+}
+
+choice! {
+    /// How log lines are written.
+    LogFormat {
+        /// For people on a terminal, else JSON.
+        Auto = "auto",
+        /// For people.
+        Human = "human",
+        /// One JSON object a line.
+        Json = "json",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_names_a_variant_that_prints_as_that_word() {
+        for word in ProjectConfig::WORDS {
+            assert_eq!(ProjectConfig::from_word(word).unwrap().to_string(), *word);
+        }
+        assert_eq!(ProjectConfig::from_word("Auto"), None);
+        assert_eq!(ProjectConfig::WORDS, ["auto", "trusted", "off"]);
+        assert_eq!(LogFormat::WORDS, ["auto", "human", "json"]);
+    }
+}

@@ -1,0 +1,217 @@
+//! The effective settings, typed, one struct per concern.
+
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::checks::ALIASES;
+use claude::permission_mode::PermissionMode;
+
+use super::choices::{LogFormat, ProjectConfig};
+
+/// The listener and its connections.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Address and port to listen on.
+    pub listen: SocketAddr,
+    /// Connections open at the same time.
+    pub max_connections: usize,
+    /// How long a client may take to send a request's headers.
+    pub header_timeout: Duration,
+    /// A client that takes no bytes for this long is dropped.
+    pub write_timeout: Duration,
+    /// How often a silent stream gets a comment.
+    pub heartbeat: Duration,
+    /// Largest request body, in bytes.
+    pub max_body: usize,
+    /// How long a client may take to send a request's body.
+    pub body_timeout: Duration,
+    /// Largest head of a request, in bytes.
+    pub max_headers: usize,
+    /// Whether `/ask` drops unknown fields and coerces wrong types.
+    pub legacy_lenient: bool,
+}
+
+/// Who may call.
+#[derive(Clone, Debug)]
+pub struct Auth {
+    /// The key that clients send.
+    pub api_key: SecretString,
+}
+
+/// What the CLI uses upstream.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    /// `ANTHROPIC_API_KEY`.
+    pub anthropic_api_key: Option<SecretString>,
+    /// `ANTHROPIC_AUTH_TOKEN`; the CLI prefers it to the API key.
+    pub anthropic_auth_token: Option<SecretString>,
+    /// `CLAUDE_CODE_OAUTH_TOKEN`.
+    pub claude_code_oauth_token: Option<SecretString>,
+    /// Command that prints an API key.
+    pub api_key_helper: Option<String>,
+    /// How long the helper's answer is used.
+    pub api_key_helper_ttl: Duration,
+}
+
+impl Credentials {
+    /// The credentials that are set, under the names by which the CLI takes them.
+    pub fn variables(&self) -> Vec<(&'static str, SecretString)> {
+        let all = [
+            ("ANTHROPIC_API_KEY", &self.anthropic_api_key),
+            ("ANTHROPIC_AUTH_TOKEN", &self.anthropic_auth_token),
+            ("CLAUDE_CODE_OAUTH_TOKEN", &self.claude_code_oauth_token),
+        ];
+        all.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).collect()
+    }
+
+    /// Whether there is neither a credential nor a helper. A cloud provider may still be chosen by
+    /// variables of the CLI: see [`Child::get`].
+    pub fn is_empty(&self) -> bool {
+        self.variables().is_empty() && self.api_key_helper.is_none()
+    }
+}
+
+/// Files and folders, all absolute, except for a program that is looked up on `PATH`.
+#[derive(Clone, Debug)]
+pub struct Paths {
+    /// The CLI's configuration.
+    pub config_dir: PathBuf,
+    /// Where agents work.
+    pub workspace_dir: PathBuf,
+    /// The server's own data.
+    pub data_dir: PathBuf,
+    /// The CLI: an absolute path, or a name without `/`.
+    pub claude_bin: PathBuf,
+    /// How much configuration a home may be given, in bytes.
+    pub max_config: u64,
+    /// How large a session may be to be continued, in bytes.
+    pub max_session: u64,
+}
+
+/// How many runs there may be.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Runs at the same time.
+    pub max_concurrent: usize,
+    /// Runs that may wait; 0 means that none waits.
+    pub queue_length: usize,
+    /// How long a run may wait.
+    pub queue_timeout: Duration,
+}
+
+/// How long a run may take.
+#[derive(Clone, Debug)]
+pub struct Deadlines {
+    /// For a run that does not ask for a time of its own.
+    pub process_timeout: Duration,
+    /// The most that a run may ask for.
+    pub max_run_time: Duration,
+    /// From the start to the first output.
+    pub first_output: Duration,
+    /// Between two lines of output.
+    pub idle: Duration,
+    /// From a result to the word that nothing follows.
+    pub result_grace: Duration,
+}
+
+/// What an agent may do.
+#[derive(Clone, Debug)]
+pub struct Permissions {
+    /// The mode of a run that does not ask for one.
+    pub default_mode: PermissionMode,
+    /// Whether `bypassPermissions` may be used.
+    pub allow_bypass: bool,
+    /// Whether agents may run as root.
+    pub allow_root: bool,
+    /// Whether a repository's own configuration is loaded.
+    pub project_config: ProjectConfig,
+    /// Folders where it is, when `project_config` is `Trusted`; absolute.
+    pub trusted_projects: Vec<PathBuf>,
+}
+
+/// Which models requests may name.
+#[derive(Clone, Debug)]
+pub struct Models {
+    /// Full ids that are allowed besides `sonnet`, `opus` and `haiku`.
+    pub allowed: Vec<String>,
+    /// The model of a run that names none; `None`: the CLI chooses.
+    pub default: Option<String>,
+}
+
+impl Models {
+    /// Whether a request may name this model.
+    pub fn allows(&self, model: &str) -> bool {
+        ALIASES.contains(&model) || self.allowed.iter().any(|allowed| allowed == model)
+    }
+}
+
+/// What is passed to the CLI as it is, without the [`Credentials`].
+#[derive(Clone, Debug)]
+pub struct Child {
+    /// Exact names and values, each name once. Every value counts as secret: nobody needs to print it.
+    pub environment: Vec<(String, SecretString)>,
+}
+
+impl Child {
+    /// Where `program` is: the file itself, or the first on `PATH`, if it may be executed.
+    ///
+    /// Relative entries of `PATH` are skipped: they would mean a folder where agents work.
+    pub fn find_program(&self, program: &Path) -> Option<PathBuf> {
+        if program.is_absolute() {
+            return is_executable(program).then(|| program.to_owned());
+        }
+        let folders = std::env::split_paths(self.get("PATH")?.expose_secret());
+        let mut candidates = folders.filter(|folder| folder.is_absolute()).map(|folder| folder.join(program));
+        candidates.find(|candidate| is_executable(candidate))
+    }
+
+    /// The value of a variable that is passed on.
+    pub fn get(&self, name: &str) -> Option<&SecretString> {
+        self.environment.iter().find(|(known, _)| known == name).map(|(_, value)| value)
+    }
+}
+
+fn is_executable(path: &Path) -> bool {
+    path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+}
+
+/// How much of a run's output is read and kept, in bytes.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// Longest line.
+    pub max_line: usize,
+    /// Most output of one run.
+    pub max_output: u64,
+    /// Events in memory for the followers of one run.
+    pub ring_bytes: usize,
+    /// The end of the error output.
+    pub stderr_tail: usize,
+}
+
+/// How long each step of an end is waited for.
+#[derive(Clone, Debug)]
+pub struct Stopping {
+    /// After the CLI was asked to stop.
+    pub soft: Duration,
+    /// After its input was closed.
+    pub eof: Duration,
+    /// After SIGTERM.
+    pub term: Duration,
+    /// After SIGKILL.
+    pub kill: Duration,
+    /// For runs, after the server was asked to stop.
+    pub shutdown_grace: Duration,
+}
+
+/// Log lines.
+#[derive(Clone, Debug)]
+pub struct Logging {
+    /// A filter that `tracing_subscriber::EnvFilter` accepts.
+    pub filter: String,
+    /// How lines are written.
+    pub format: LogFormat,
+}

@@ -1,0 +1,364 @@
+//! Every setting, declared once. Flags, environment, settings file, listing and reference page come
+//! from here.
+
+use std::time::Duration;
+
+use claude::permission_mode::PermissionMode;
+
+use super::choices::{LogFormat, ProjectConfig};
+use super::declaration::Fallback::{DataHome, Required, Unset, Value};
+use super::declaration::Kind::{
+    Address, Bool, Choice, Duration as Period, Folders, Integer, LogFilter, Model, Models, Path, Program, Secret, Size,
+    Text, VariableNames,
+};
+use super::declaration::{Section, Setting};
+
+/// Timers far in the future overflow on some platforms; thirty days is longer than any run.
+const LONGEST: Duration = Duration::from_hours(30 * 24);
+
+/// Zero would mean "at once" to some readers and "never" to others, so it is refused.
+const SOME_TIME: super::declaration::Kind = Period(Duration::from_millis(1), LONGEST);
+
+/// The settings file itself. It is not in [`SECTIONS`]: the file cannot name itself.
+pub const CONFIG: Setting = Setting::new(
+    "config",
+    "ASKD_CONFIG",
+    Path,
+    Unset,
+    "TOML file with settings. Flags and environment variables win over it.",
+);
+
+/// Every setting, by heading.
+pub const SECTIONS: &[Section] = &[
+    Section { title: "Server", settings: SERVER },
+    Section { title: "Keys and credentials", settings: KEYS_AND_CREDENTIALS },
+    Section { title: "Files and folders", settings: FILES_AND_FOLDERS },
+    Section { title: "Runs and the queue", settings: RUNS_AND_THE_QUEUE },
+    Section { title: "What an agent may do", settings: WHAT_AN_AGENT_MAY_DO },
+    Section { title: "Output of a run", settings: OUTPUT_OF_A_RUN },
+    Section { title: "Stopping", settings: STOPPING },
+    Section { title: "Logging", settings: LOGGING },
+];
+
+/// Every setting, in the order of the documentation.
+pub fn all() -> impl Iterator<Item = &'static Setting> {
+    SECTIONS.iter().flat_map(|section| section.settings)
+}
+
+const SERVER: &[Setting] = &[
+    Setting::new(
+        "listen",
+        "ASKD_LISTEN",
+        Address,
+        Value("127.0.0.1:3000"),
+        "Address and port to listen on. The image sets `0.0.0.0:3000`.",
+    ),
+    Setting::new(
+        "max_connections",
+        "ASKD_MAX_CONNECTIONS",
+        Integer(1, 1_000_000),
+        Value("1024"),
+        "Connections open at the same time; further ones wait to be accepted.",
+    ),
+    Setting::new(
+        "header_timeout",
+        "ASKD_HEADER_TIMEOUT",
+        SOME_TIME,
+        Value("10s"),
+        "How long a client may take to send a request's headers.",
+    ),
+    Setting::new(
+        "write_timeout",
+        "ASKD_WRITE_TIMEOUT",
+        SOME_TIME,
+        Value("30s"),
+        "A client that takes no bytes for this long is dropped.",
+    ),
+    Setting::new(
+        "heartbeat",
+        "ASKD_HEARTBEAT",
+        SOME_TIME,
+        Value("15s"),
+        "A silent stream gets a comment this often, so that proxies keep it open.",
+    ),
+    Setting::new(
+        "max_body",
+        "ASKD_MAX_BODY",
+        Size(1 << 10, 1 << 30),
+        Value("2MiB"),
+        "Largest request body. The default holds the longest prompt together with the longest system prompt, escaped.",
+    ),
+    Setting::new(
+        "body_timeout",
+        "ASKD_BODY_TIMEOUT",
+        SOME_TIME,
+        Value("30s"),
+        "How long a client may take to send a request's body.",
+    ),
+    Setting::new(
+        "max_headers",
+        "ASKD_MAX_HEADERS",
+        Size(8 << 10, 1 << 20),
+        Value("64KiB"),
+        "Largest head of a request: its first line and all its headers together.",
+    ),
+    Setting::new(
+        "legacy_lenient",
+        "ASKD_LEGACY_LENIENT",
+        Bool,
+        Value("false"),
+        "Drops unknown fields and coerces wrong types on `/ask`, as the Node server did, instead of answering 400.",
+    ),
+];
+
+const KEYS_AND_CREDENTIALS: &[Setting] = &[
+    Setting::new(
+        "api_key",
+        "API_KEY",
+        Secret,
+        Required,
+        "The key that clients send as `x-api-key`. Any text that is not empty is accepted; fewer than 8 characters bring a warning.",
+    ),
+    Setting::new("anthropic_api_key", "ANTHROPIC_API_KEY", Secret, Unset, "API key with which the CLI works."),
+    Setting::new(
+        "anthropic_auth_token",
+        "ANTHROPIC_AUTH_TOKEN",
+        Secret,
+        Unset,
+        "Bearer token with which the CLI works; the CLI prefers it to an API key.",
+    ),
+    Setting::new(
+        "claude_code_oauth_token",
+        "CLAUDE_CODE_OAUTH_TOKEN",
+        Secret,
+        Unset,
+        "Long-lived token of `claude setup-token`, for one person's own server.",
+    ),
+    Setting::new(
+        "api_key_helper",
+        "ASKD_API_KEY_HELPER",
+        Text,
+        Unset,
+        "Command that prints the API key of the CLI; askd runs it and keeps the answer for a while.",
+    ),
+    Setting::new(
+        "api_key_helper_ttl",
+        "ASKD_API_KEY_HELPER_TTL",
+        Period(Duration::from_secs(1), LONGEST),
+        Value("5m"),
+        "How long the helper's answer is used before it is run again.",
+    ),
+];
+
+const FILES_AND_FOLDERS: &[Setting] = &[
+    Setting::new(
+        "config_dir",
+        "CONFIG_DIR",
+        Path,
+        Value("/home/node/.claude"),
+        "Folder of the CLI's configuration: agents, skills, rules, `CLAUDE.md`.",
+    ),
+    Setting::new(
+        "workspace_dir",
+        "WORKSPACE_DIR",
+        Path,
+        Value("/workspace"),
+        "Folder in which agents work; each folder directly below it is a workspace.",
+    ),
+    Setting::new(
+        "data_dir",
+        "ASKD_DATA_DIR",
+        Path,
+        DataHome,
+        "Folder of askd's own data. Agents must not be able to read it.",
+    ),
+    Setting::new(
+        "max_config",
+        "ASKD_MAX_CONFIG",
+        Size(1 << 10, 1 << 32),
+        Value("64MiB"),
+        "How much of `CONFIG_DIR` (agents, skills, rules) a run's home may be given.",
+    ),
+    Setting::new(
+        "max_session",
+        "ASKD_MAX_SESSION",
+        Size(1 << 10, 1 << 36),
+        Value("1GiB"),
+        "How large a session's transcript may be to be continued.",
+    ),
+    Setting::new("claude_bin", "ASKD_CLAUDE_BIN", Program, Value("claude"), "The Claude Code CLI."),
+];
+
+const RUNS_AND_THE_QUEUE: &[Setting] = &[
+    Setting::new("max_concurrent", "MAX_CONCURRENT", Integer(1, 1_000), Value("3"), "Runs at the same time."),
+    Setting::new(
+        "queue_length",
+        "ASKD_QUEUE_LENGTH",
+        Integer(0, 1_000_000),
+        Value("100"),
+        "How many runs may wait for their turn; further ones are refused at once.",
+    ),
+    Setting::new("queue_timeout", "QUEUE_TIMEOUT", SOME_TIME, Value("30s"), "How long a run may wait for its turn."),
+    Setting::new(
+        "process_timeout",
+        "PROCESS_TIMEOUT",
+        SOME_TIME,
+        Value("15m"),
+        "How long a run may take that does not ask for a time of its own.",
+    ),
+    Setting::new(
+        "max_run_time",
+        "ASKD_MAX_RUN_TIME",
+        SOME_TIME,
+        Value("24h"),
+        "The longest time that a run may ask for.",
+    ),
+    Setting::new(
+        "first_output_timeout",
+        "ASKD_FIRST_OUTPUT_TIMEOUT",
+        SOME_TIME,
+        Value("60s"),
+        "A CLI that has written nothing for this long after its start is ended.",
+    ),
+    Setting::new(
+        "idle_timeout",
+        "ASKD_IDLE_TIMEOUT",
+        SOME_TIME,
+        Value("10m"),
+        "A CLI that writes nothing for this long in the middle of a run is ended.",
+    ),
+    Setting::new(
+        "result_grace",
+        "ASKD_RESULT_GRACE",
+        SOME_TIME,
+        Value("10s"),
+        "How long a CLI that has given its result may take to say that nothing follows.",
+    ),
+];
+
+const WHAT_AN_AGENT_MAY_DO: &[Setting] = &[
+    Setting::new(
+        "default_permission_mode",
+        "ASKD_DEFAULT_PERMISSION_MODE",
+        Choice(PermissionMode::WORDS),
+        Value("acceptEdits"),
+        "Permission mode of a run that does not ask for one. `bypassPermissions` needs `ASKD_ALLOW_BYPASS`.",
+    ),
+    Setting::new(
+        "allow_bypass",
+        "ASKD_ALLOW_BYPASS",
+        Bool,
+        Value("false"),
+        "Allows `bypassPermissions`, as the default and in requests. It offers no protection against prompt injection.",
+    ),
+    Setting::new("allow_root", "ASKD_ALLOW_ROOT", Bool, Value("false"), "Lets agents run as root."),
+    Setting::new(
+        "project_config",
+        "ASKD_PROJECT_CONFIG",
+        Choice(ProjectConfig::WORDS),
+        Value("auto"),
+        "Whether a repository's own configuration for the CLI is loaded, which can run programs: `auto` only when it holds nothing but texts, `trusted` only in `ASKD_TRUSTED_PROJECTS`, `off` never.",
+    ),
+    Setting::new(
+        "trusted_projects",
+        "ASKD_TRUSTED_PROJECTS",
+        Folders,
+        Value(""),
+        "Folders whose own configuration may be loaded when `ASKD_PROJECT_CONFIG` is `trusted`.",
+    ),
+    Setting::new(
+        "models",
+        "ASKD_MODELS",
+        Models,
+        Value(""),
+        "Full model ids that requests may name besides `sonnet`, `opus` and `haiku`.",
+    ),
+    Setting::new(
+        "default_model",
+        "ASKD_DEFAULT_MODEL",
+        Model,
+        Unset,
+        "Model of a run that does not name one; unset, the CLI chooses.",
+    ),
+    Setting::new(
+        "child_env",
+        "ASKD_CHILD_ENV",
+        VariableNames,
+        Value(""),
+        "Further environment variables to pass to the CLI, by name, such as `GH_TOKEN`. An agent can read them.",
+    ),
+];
+
+const OUTPUT_OF_A_RUN: &[Setting] = &[
+    Setting::new(
+        "max_line",
+        "ASKD_MAX_LINE",
+        Size(1 << 10, 1 << 30),
+        Value("64MiB"),
+        "Longest line that is read from the CLI.",
+    ),
+    Setting::new(
+        "max_output",
+        "ASKD_MAX_OUTPUT",
+        Size(1 << 10, 1 << 40),
+        Value("1GiB"),
+        "Most output of one run; a run that writes more is ended.",
+    ),
+    Setting::new(
+        "ring_bytes",
+        "ASKD_RING_BYTES",
+        Size(1 << 10, 1 << 30),
+        Value("8MiB"),
+        "Events of a run that are kept in memory for its followers.",
+    ),
+    Setting::new(
+        "stderr_tail",
+        "ASKD_STDERR_TAIL",
+        Size(1 << 10, 1 << 30),
+        Value("64KiB"),
+        "How much of the end of the CLI's error output is kept.",
+    ),
+];
+
+const STOPPING: &[Setting] = &[
+    Setting::new(
+        "stop_soft",
+        "ASKD_STOP_SOFT",
+        SOME_TIME,
+        Value("5s"),
+        "Grace after the CLI was asked to stop, before its input is closed.",
+    ),
+    Setting::new(
+        "stop_eof",
+        "ASKD_STOP_EOF",
+        SOME_TIME,
+        Value("5s"),
+        "Grace after its input was closed, before SIGTERM.",
+    ),
+    Setting::new("stop_term", "ASKD_STOP_TERM", SOME_TIME, Value("5s"), "Grace after SIGTERM, before SIGKILL."),
+    Setting::new(
+        "stop_kill",
+        "ASKD_STOP_KILL",
+        SOME_TIME,
+        Value("10s"),
+        "How long the end is waited for after SIGKILL before a leak is reported.",
+    ),
+    Setting::new(
+        "shutdown_grace",
+        "ASKD_SHUTDOWN_GRACE",
+        SOME_TIME,
+        Value("30s"),
+        "How long runs may go on after the server was asked to stop.",
+    ),
+];
+
+const LOGGING: &[Setting] = &[
+    Setting::new("log", "ASKD_LOG", LogFilter, Value("info"), "Which log lines are written."),
+    Setting::new(
+        "log_format",
+        "ASKD_LOG_FORMAT",
+        Choice(LogFormat::WORDS),
+        Value("auto"),
+        "How log lines are written: `auto` is for people on a terminal, else JSON.",
+    ),
+];

@@ -1,0 +1,210 @@
+//! Every error says what is wrong, where it was written and what to do.
+
+use proptest::prelude::*;
+
+use super::Surroundings;
+use crate::settings::{Settings, table};
+
+/// A wrong value in the environment and the beginning of what is said of it.
+#[track_caller]
+fn refused(name: &str, value: &str, expected: &str) {
+    let problem = Surroundings::new().env(name, value).problem();
+    assert!(problem.contains(&format!("from environment variable `{name}`: {value:?} ")), "{problem}");
+    assert!(problem.contains(expected), "{problem}");
+    assert!(problem.contains("\n  hint: "), "{problem}");
+}
+
+#[test]
+fn an_error_reads_like_this() {
+    let at = Surroundings::new().env("MAX_CONCURRENT", "0").toml("\nqueue_timout = 5\nlisten = 3000\n");
+    let at = at.flag("log_format", "yaml");
+    let errors = Settings::load(&at.sources).unwrap_err().to_string();
+    assert_eq!(
+        errors,
+        "the settings are not valid:\n\
+         - `listen` from `askd.toml` line 3 key `listen`: \"3000\" is not an address with a port\n  \
+           hint: give an IP address and a port, such as `127.0.0.1:3000` or `[::1]:3000`\n\
+         - `max_concurrent` from environment variable `MAX_CONCURRENT`: \"0\" is below the smallest value, 1\n  \
+           hint: give a whole number from 1 to 1000\n\
+         - `log_format` from flag `--log-format`: \"yaml\" is not one of the known words\n  \
+           hint: give one of `auto`, `human`, `json`\n\
+         - `queue_timout` from `askd.toml` line 2 key `queue_timout`: there is no such setting\n  \
+           hint: did you mean `queue_timeout`?"
+    );
+}
+
+#[test]
+fn numbers_are_whole_not_negative_and_within_their_range() {
+    refused("MAX_CONCURRENT", "0", "is below the smallest value, 1");
+    refused("MAX_CONCURRENT", "1001", "is above the largest value, 1000");
+    for text in ["-1", "+1", "1.5", "three", " 3", "99999999999999999999999"] {
+        refused("MAX_CONCURRENT", text, "is not a whole number");
+    }
+}
+
+#[test]
+fn durations_and_sizes_are_checked_in_the_same_way() {
+    refused("QUEUE_TIMEOUT", "0", "is below the smallest value, 1ms");
+    refused("QUEUE_TIMEOUT", "-5", "is not a duration");
+    refused("ASKD_IDLE_TIMEOUT", "10 minutes", "is not a duration");
+    refused("ASKD_IDLE_TIMEOUT", "9999h", "is above the largest value, 720h");
+    refused("ASKD_IDLE_TIMEOUT", "99999999999999999h", "is not a duration");
+    refused("ASKD_API_KEY_HELPER_TTL", "5", "is below the smallest value, 1s");
+    refused("ASKD_MAX_LINE", "0", "is below the smallest value, 1KiB");
+    refused("ASKD_MAX_LINE", "64MB", "is not a size");
+}
+
+#[test]
+fn words_addresses_filters_and_models_are_checked() {
+    refused("ASKD_ALLOW_ROOT", "maybe", "is not a yes or no");
+    refused("ASKD_LISTEN", "localhost:3000", "is not an address with a port");
+    refused("ASKD_LISTEN", "127.0.0.1:99999", "is not an address with a port");
+    refused("ASKD_PROJECT_CONFIG", "on", "give one of `auto`, `trusted`, `off`");
+    refused("ASKD_LOG", "askd=loud", "is not a log filter");
+    refused("ASKD_DEFAULT_MODEL", "--version", "is not a model id");
+    refused("ASKD_MODELS", "claude-x,-p", "holds \"-p\", which is not a model id");
+    refused("ASKD_TRUSTED_PROJECTS", "a,../b", "which is empty or contains `..`");
+    refused("WORKSPACE_DIR", "/work\u{fffd}", "is not valid UTF-8");
+}
+
+#[test]
+fn variables_that_would_take_over_the_cli_are_not_passed_on() {
+    refused(
+        "ASKD_CHILD_ENV",
+        "GH_TOKEN,LD_PRELOAD",
+        "holds \"LD_PRELOAD\", which makes every program load foreign code",
+    );
+    refused("ASKD_CHILD_ENV", "API_KEY", "take \"API_KEY\" out of the list");
+}
+
+#[test]
+fn an_empty_flag_or_key_is_an_error_unlike_an_empty_variable() {
+    assert!(Surroundings::new().flag("listen", "").problem().contains("flag `--listen`: \"\" is empty"));
+    assert!(Surroundings::new().toml("config_dir = ''").problem().contains("line 1 key `config_dir`: \"\" is empty"));
+}
+
+#[test]
+fn the_wrong_type_in_the_file_is_named() {
+    for text in ["1.5", "{ a = 1 }", "2026-01-01", "[1.5]"] {
+        let problem = Surroundings::new().toml(&format!("max_concurrent = {text}")).problem();
+        assert!(problem.contains("has the wrong type"), "{problem}");
+    }
+    let problem = Surroundings::new().toml("max_concurrent = [1, 2]").problem();
+    assert!(problem.contains("is a list where one value is expected"), "{problem}");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_or_is_not_toml_is_an_error_with_its_origin() {
+    let problem = Surroundings::new().env("ASKD_CONFIG", "none.toml").problem();
+    assert!(
+        problem.starts_with("`config` from environment variable `ASKD_CONFIG`: \"none.toml\" cannot be read: "),
+        "{problem}"
+    );
+    let at = Surroundings::new().toml("max_concurrent = 4\napi_key_file = sesame\n");
+    let problems = at.problems().iter().map(ToString::to_string).collect::<String>();
+    assert!(problems.starts_with("`config` from `askd.toml` line 2: is not TOML: "), "{problems}");
+    assert!(!problems.contains("sesame"), "the line may hold a secret: {problems}");
+}
+
+#[test]
+fn an_unknown_key_gets_a_suggestion_where_there_is_one() {
+    for (text, expected) in [
+        ("max_concurent = 4", "did you mean `max_concurrent`?"),
+        ("max-concurrent = 4", "did you mean `max_concurrent`?"),
+        ("MAX_CONCURRENT = 4", "did you mean `max_concurrent`?"),
+        ("api_key_fil = 'x'", "did you mean `api_key_file`?"),
+        ("[server]\nlisten = 'x'", "list the keys of the settings file"),
+        ("favourite_colour = 'blue'", "list the keys of the settings file"),
+    ] {
+        let problem = Surroundings::new().toml(text).problem();
+        assert!(problem.contains("there is no such setting"), "{problem}");
+        assert!(problem.contains("line 1 key") && problem.contains(expected), "{problem}");
+    }
+}
+
+#[test]
+fn an_unknown_askd_variable_gets_a_suggestion_and_its_value_is_not_shown() {
+    for (name, expected) in [
+        ("ASKD_LISTN", "did you mean `ASKD_LISTEN`?"),
+        ("ASKD_MAX_CONCURRENT", "did you mean `MAX_CONCURRENT`?"),
+        ("ASKD_API_KEY", "did you mean `API_KEY`?"),
+        ("ASKD_DATABASE_URL", "remove it"),
+    ] {
+        let problem = Surroundings::new().env(name, "sesame").problem();
+        assert!(problem.contains(&format!("`{name}`: there is no such setting")), "{problem}");
+        assert!(problem.contains(expected) && !problem.contains("sesame"), "{problem}");
+    }
+}
+
+#[test]
+fn variables_of_others_are_ignored_and_so_are_those_that_kubernetes_makes() {
+    Surroundings::new().env("MAX_CONCURENT", "x").env("askd_listen", "x").load();
+    Surroundings::new()
+        .env("ASKD_SERVICE_HOST", "10.0.0.1")
+        .env("ASKD_SERVICE_PORT", "3000")
+        .env("ASKD_SERVICE_PORT_HTTP", "3000")
+        .env("ASKD_PORT", "tcp://10.0.0.1:3000")
+        .env("ASKD_PORT_3000_TCP", "tcp://10.0.0.1:3000")
+        .env("ASKD_PORT_3000_TCP_ADDR", "10.0.0.1")
+        .env("ASKD_METRICS_SERVICE_HOST", "10.0.0.1")
+        .load();
+    let problem = Surroundings::new().env("ASKD_PORT", "3000").problem();
+    assert!(problem.contains("there is no such setting"), "a person wrote this: {problem}");
+}
+
+#[test]
+fn bypass_as_the_default_needs_the_operators_consent() {
+    let at = Surroundings::new().env("ASKD_DEFAULT_PERMISSION_MODE", "bypassPermissions");
+    let problem = at.problem();
+    assert!(problem.contains("`ASKD_DEFAULT_PERMISSION_MODE`: \"bypassPermissions\" is not allowed"), "{problem}");
+    assert!(problem.contains("set ASKD_ALLOW_BYPASS=1"), "{problem}");
+    at.env("ASKD_ALLOW_BYPASS", "1").load();
+}
+
+#[test]
+fn the_default_model_must_be_allowed() {
+    let at = Surroundings::new().env("ASKD_DEFAULT_MODEL", "claude-x-1");
+    assert!(at.problem().contains("is not one of the allowed models"), "{}", at.problem());
+    at.env("ASKD_MODELS", "claude-x-1").load();
+    Surroundings::new().env("ASKD_DEFAULT_MODEL", "haiku").load();
+}
+
+#[test]
+fn a_usual_run_must_not_be_longer_than_the_longest() {
+    let problem = Surroundings::new().env("ASKD_MAX_RUN_TIME", "24").problem();
+    assert!(problem.contains("`ASKD_MAX_RUN_TIME`: \"24ms\" is below PROCESS_TIMEOUT, 15m"), "{problem}");
+    let problem = Surroundings::new().env("PROCESS_TIMEOUT", "25h").problem();
+    assert!(problem.contains("`PROCESS_TIMEOUT`: \"25h\" is above ASKD_MAX_RUN_TIME, 24h"), "{problem}");
+}
+
+#[test]
+fn there_must_be_a_key_and_a_place_for_data() {
+    let mut at = Surroundings::new();
+    at.sources.env.clear();
+    let problems = at.problems();
+    assert!(problems[0].to_string().starts_with("`api_key`: is required and not set"), "{}", problems[0]);
+    assert!(problems[0].hint.contains("API_KEY_FILE"));
+    assert!(problems[1].to_string().starts_with("`data_dir`: is not set, and neither is"), "{}", problems[1]);
+}
+
+#[test]
+fn a_long_value_is_cut() {
+    let problem = Surroundings::new().env("ASKD_LISTEN", &"x".repeat(500)).problem();
+    assert!(problem.contains("x\"… is not an address") && problem.len() < 300, "{problem}");
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_written_either_loads_or_is_reported_under_its_own_name(
+        at in 0..table::all().count(),
+        text in "\\PC{1,12}|-?[0-9]{1,30}(ms|s|h|GiB)?",
+    ) {
+        let setting = table::all().nth(at).unwrap();
+        let surroundings = Surroundings::new().env(setting.env, &text);
+        if let Err(errors) = Settings::load(&surroundings.sources) {
+            prop_assert_eq!(errors.problems().len(), 1, "{}", errors);
+            prop_assert_eq!(errors.problems()[0].setting.as_str(), setting.key);
+            prop_assert_eq!(errors.problems()[0].value.is_none(), setting.is_secret());
+        }
+    }
+}

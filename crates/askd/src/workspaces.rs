@@ -1,0 +1,170 @@
+//! The folders in which agents work: found below the workspace root, never outside it, and entered by descriptor.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat2};
+use rustix::io::Errno;
+
+/// The workspace root.
+#[derive(Debug)]
+pub struct Workspaces {
+    root: OwnedFd,
+    path: PathBuf,
+}
+
+/// A working folder, held open: whatever its name points to later, the run starts in the folder that was checked.
+#[derive(Debug)]
+pub struct Folder {
+    descriptor: OwnedFd,
+    relative: PathBuf,
+}
+
+/// Why a folder cannot be worked in. The texts are for the caller.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FolderError {
+    /// An absolute path.
+    #[error("cwd must be relative to the workspace root")]
+    Absolute,
+    /// It leads out of the root, by `..` or by a link.
+    #[error("cwd must stay inside the workspace root")]
+    Outside,
+    /// Nothing there.
+    #[error("cwd does not exist in the workspace root")]
+    NotFound,
+    /// A file.
+    #[error("cwd is not a folder")]
+    NotAFolder,
+    /// The server may not enter it.
+    #[error("cwd cannot be entered by the server's user")]
+    Forbidden,
+    /// No path can look like this.
+    #[error("cwd is not a valid path")]
+    Invalid,
+}
+
+const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+impl Workspaces {
+    /// Opens the root; the error names it.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let root = open(path, FOLDER, Mode::empty())?;
+        Ok(Self { root, path: path.canonicalize()? })
+    }
+
+    /// The root's path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The root itself.
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
+    }
+
+    /// Opens the folder `cwd`, given relative to the root. Links are followed as long as they stay inside the root.
+    ///
+    /// The kernel does the resolving in one call (`openat2`), so a link that is swapped meanwhile changes nothing.
+    pub fn folder(&self, cwd: &str) -> Result<Folder, FolderError> {
+        if cwd.starts_with('/') {
+            return Err(FolderError::Absolute);
+        }
+        let relative = if cwd.is_empty() { "." } else { cwd };
+        let descriptor = self.resolve(relative).map_err(|errno| match errno {
+            Errno::XDEV | Errno::LOOP => FolderError::Outside,
+            Errno::NOENT => FolderError::NotFound,
+            Errno::NOTDIR => FolderError::NotAFolder,
+            Errno::ACCESS | Errno::PERM => FolderError::Forbidden,
+            _ => FolderError::Invalid,
+        })?;
+        Ok(Folder { descriptor, relative: relative.into() })
+    }
+
+    fn resolve(&self, relative: &str) -> Result<OwnedFd, Errno> {
+        let flags = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        // With `..` in the path the kernel asks for another try when something was renamed meanwhile.
+        for _ in 0..16 {
+            match openat2(&self.root, relative, FOLDER, Mode::empty(), flags) {
+                Err(Errno::AGAIN) => {}
+                result => return result,
+            }
+        }
+        Err(Errno::AGAIN)
+    }
+}
+
+impl Folder {
+    /// The open folder.
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
+
+    /// The path below the root, as the caller gave it.
+    pub fn relative(&self) -> &Path {
+        &self.relative
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn root() -> (tempfile::TempDir, Workspaces) {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("root/project/src")).unwrap();
+        fs::create_dir(folder.path().join("outside")).unwrap();
+        fs::write(folder.path().join("root/file"), "").unwrap();
+        let workspaces = Workspaces::open(&folder.path().join("root")).unwrap();
+        (folder, workspaces)
+    }
+
+    #[test]
+    fn folders_below_the_root_are_entered() {
+        let (_guard, workspaces) = root();
+        for cwd in ["", ".", "project", "project/src", "project/../project", "./project/"] {
+            assert!(workspaces.folder(cwd).is_ok(), "{cwd}");
+        }
+    }
+
+    #[test]
+    fn every_way_out_is_refused() {
+        let (guard, workspaces) = root();
+        let root = guard.path().join("root");
+        symlink(guard.path().join("outside"), root.join("absolute")).unwrap();
+        symlink("../outside", root.join("relative")).unwrap();
+        symlink("/proc/self/cwd", root.join("magic")).unwrap();
+        symlink("loop", root.join("loop")).unwrap();
+        symlink("project", root.join("inside")).unwrap();
+        for cwd in ["..", "project/../..", "absolute", "relative", "relative/x", "magic", "loop"] {
+            assert_eq!(workspaces.folder(cwd).unwrap_err(), FolderError::Outside, "{cwd}");
+        }
+        assert_eq!(workspaces.folder("/etc").unwrap_err(), FolderError::Absolute);
+        assert!(workspaces.folder("inside").is_ok(), "a link that stays inside is followed");
+    }
+
+    #[test]
+    fn a_bad_folder_says_what_is_wrong() {
+        let (_guard, workspaces) = root();
+        assert_eq!(workspaces.folder("missing").unwrap_err(), FolderError::NotFound);
+        assert_eq!(workspaces.folder("file").unwrap_err(), FolderError::NotAFolder);
+        assert_eq!(workspaces.folder("a\0b").unwrap_err(), FolderError::Invalid);
+        assert_eq!(workspaces.folder(&"x".repeat(10_000)).unwrap_err(), FolderError::Invalid);
+    }
+
+    #[test]
+    fn a_folder_stays_the_one_that_was_checked() {
+        let (guard, workspaces) = root();
+        let folder = workspaces.folder("project").unwrap();
+        let root = guard.path().join("root");
+        fs::rename(root.join("project"), root.join("moved")).unwrap();
+        symlink(guard.path().join("outside"), root.join("project")).unwrap();
+        assert!(
+            rustix::fs::accessat(folder.descriptor(), "src", rustix::fs::Access::EXISTS, rustix::fs::AtFlags::empty())
+                .is_ok()
+        );
+    }
+}
