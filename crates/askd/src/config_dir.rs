@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use claude::environment::CONFIG_FOLDER;
+use serde_json::{Map, Value};
 
 use crate::copy_tree::{Copier, CopyRules};
 use crate::frontmatter;
@@ -74,8 +75,9 @@ impl ConfigDir {
             Err(error) => return Err(unusable(format!("its file cannot be read ({})", error.kind()))),
         };
         let document = frontmatter::parse(&text).map_err(|error| unusable(error.to_string()))?;
-        let field =
-            |key: &str| document.frontmatter.get(key).and_then(|value| value.as_str()).filter(|text| !text.is_empty());
+        let field = |key: &str| {
+            document.frontmatter.get(key).and_then(serde_norway::Value::as_str).filter(|text| !text.is_empty())
+        };
         if field("description").is_none() {
             return Err(unusable("its frontmatter has no `description`".into()));
         }
@@ -89,12 +91,14 @@ impl ConfigDir {
 
     /// Copies the configuration into a run's home.
     pub fn seed(&self, home: &Path) -> Result<(), SeedError> {
-        self.check_settings()?;
+        self.settings()?;
         // Links are the operator's, e.g. those of a mounted Kubernetes ConfigMap.
         let rules = CopyRules { max_bytes: self.max_bytes, max_entries: MAX_ENTRIES, follow_links: true };
         let mut copier = Copier::new(rules);
+        let target = home.join(CONFIG_FOLDER);
+        std::fs::create_dir_all(&target)?;
         for name in SEEDED {
-            copier.copy(&self.path.join(name), &home.join(CONFIG_FOLDER).join(name))?;
+            copier.copy(&self.path.join(name), &target.join(name))?;
         }
         Ok(())
     }
@@ -105,13 +109,17 @@ impl ConfigDir {
         file.is_file().then_some(file)
     }
 
-    fn check_settings(&self) -> Result<(), SeedError> {
-        let text = match std::fs::read_to_string(self.path.join("settings.json")) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            text => text?,
-        };
-        let object: Result<serde_json::Map<_, serde_json::Value>, _> = serde_json::from_str(&text);
-        object.map(|_| ()).map_err(|error| SeedError::Settings(error.to_string()))
+    /// Whether the operator's settings have hooks of their own.
+    pub fn has_hooks(&self) -> bool {
+        self.settings().is_ok_and(|settings| settings.contains_key("hooks"))
+    }
+
+    /// `settings.json`; empty when there is none.
+    fn settings(&self) -> Result<Map<String, Value>, SeedError> {
+        match std::fs::read_to_string(self.path.join("settings.json")) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Map::new()),
+            text => serde_json::from_str(&text?).map_err(|error| SeedError::Settings(error.to_string())),
+        }
     }
 }
 

@@ -32,7 +32,7 @@ pub struct CredentialSource {
     login: Option<PathBuf>,
     /// The helper's last answer and when it was given. A tokio mutex, because it is held while the helper runs: runs
     /// that start at the same time share one call.
-    helped: Mutex<Option<(SecretString, Instant)>>,
+    last_answer: Mutex<Option<(SecretString, Instant)>>,
 }
 
 /// What one run is given.
@@ -64,7 +64,7 @@ impl CredentialSource {
     pub fn new(settings: &Settings, login: Option<PathBuf>) -> Self {
         let cloud = CLOUD.iter().any(|name| settings.child.get(name).is_some());
         let login = login.filter(|_| settings.credentials.is_empty() && !cloud);
-        Self { settings: settings.credentials.clone(), login, helped: Mutex::new(None) }
+        Self { settings: settings.credentials.clone(), login, last_answer: Mutex::new(None) }
     }
 
     /// Whether a stored login is all there is.
@@ -105,8 +105,8 @@ impl CredentialSource {
     }
 
     async fn ask(&self, command: &str, helper: &impl RunHelper) -> Result<SecretString, HelperError> {
-        let mut helped = self.helped.lock().await;
-        if let Some((key, at)) = helped.as_ref()
+        let mut last_answer = self.last_answer.lock().await;
+        if let Some((key, at)) = last_answer.as_ref()
             && is_fresh(*at, self.settings.api_key_helper_ttl)
         {
             return Ok(key.clone());
@@ -117,7 +117,7 @@ impl CredentialSource {
             return Err(HelperError("must print one key and nothing else".into()));
         }
         let key = SecretString::from(key.to_owned());
-        *helped = Some((key.clone(), Instant::now()));
+        *last_answer = Some((key.clone(), Instant::now()));
         Ok(key)
     }
 }

@@ -133,7 +133,8 @@ fn show(line: &str, terminal: &mut impl Write) -> Result<(), DemoError> {
                 writeln!(terminal, "{}", block["text"].as_str().unwrap_or_default())?;
             }
             Some("tool_use") => {
-                writeln!(terminal, "[uses {}] {}", block["name"].as_str().unwrap_or_default(), block["input"])?
+                let name = block["name"].as_str().unwrap_or_default();
+                writeln!(terminal, "[uses {name}] {}", block["input"])?;
             }
             _ => {}
         }

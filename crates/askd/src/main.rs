@@ -25,7 +25,7 @@ fn main() -> ExitCode {
         Some(("serve", matches)) => load(matches).and_then(run_server),
         Some(("demo", matches)) => run_demo(matches),
         Some(("settings", matches)) => load(matches).and_then(|loaded| print_settings(&loaded, matches)),
-        _ => Err(Failure::usage("no such command; see askd --help")),
+        _ => Err(Failure::usage("no such command; see askd --help".into())),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -42,12 +42,14 @@ struct Failure {
 }
 
 impl Failure {
-    fn usage(message: impl ToString) -> Self {
-        Self { message: message.to_string(), code: USAGE }
+    fn usage(message: String) -> Self {
+        Self { message, code: USAGE }
     }
+}
 
-    fn run(message: impl ToString) -> Self {
-        Self { message: message.to_string(), code: 1 }
+impl<E: std::error::Error> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self { message: error.to_string(), code: 1 }
     }
 }
 
@@ -72,7 +74,7 @@ fn command() -> Command {
 }
 
 fn load(matches: &ArgMatches) -> Result<Loaded, Failure> {
-    Settings::load(&Sources::of_process(matches)).map_err(Failure::usage)
+    Settings::load(&Sources::of_process(matches)).map_err(|errors| Failure::usage(errors.to_string()))
 }
 
 fn run_server(loaded: Loaded) -> Result<(), Failure> {
@@ -82,24 +84,24 @@ fn run_server(loaded: Loaded) -> Result<(), Failure> {
     }
     block_on(async {
         // From here on, whatever a guardian that was killed leaves behind becomes a child of this process.
-        supervisor::orphans::become_subreaper().map_err(|error| Failure::run(serve::StartError::Process(error)))?;
-        let server = serve::prepare(loaded.settings, Ambient::system(), launcher()).await.map_err(Failure::run)?;
-        let address = server.address().map_err(Failure::run)?;
+        supervisor::orphans::become_subreaper().map_err(serve::StartError::Process)?;
+        let server = serve::prepare(loaded.settings, Ambient::system(), launcher()).await?;
+        let address = server.address()?;
         let version = server.app().runs().shared().cli.version;
         tracing::info!(%address, cli = %version, "askd listens on http://{address}");
-        server.run_with_signals().await.map_err(Failure::run)
+        Ok(server.run_with_signals().await?)
     })
 }
 
 fn run_demo(matches: &ArgMatches) -> Result<(), Failure> {
     let question = matches.get_one::<String>("question").cloned();
     let claude_bin = matches.get_one::<String>("claude-bin").map(PathBuf::from).unwrap_or_default();
-    block_on(async { demo::run(question, claude_bin, launcher(), &mut stdout()).await.map_err(Failure::run) })
+    block_on(async { Ok(demo::run(question, claude_bin, launcher(), &mut stdout()).await?) })
 }
 
 fn print_settings(loaded: &Loaded, matches: &ArgMatches) -> Result<(), Failure> {
     let text = if matches.get_flag("json") { format!("{:#}\n", render_json(loaded)) } else { render_text(loaded) };
-    stdout().write_all(text.as_bytes()).map_err(Failure::run)
+    Ok(stdout().write_all(text.as_bytes())?)
 }
 
 /// This very executable, also after its file was replaced by a newer version.
@@ -108,7 +110,7 @@ fn launcher() -> PathBuf {
 }
 
 fn block_on<T>(task: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::run)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(task);
     // Blocking work that is left (a helper's file copy) must not hold up the exit.
     runtime.shutdown_background();

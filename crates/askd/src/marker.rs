@@ -24,15 +24,14 @@ impl MarkerPrefix {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
-        let id = match id {
-            Some(id) => id,
-            None => {
-                // Complete or not at all: after a crash in between, processes of the new id do not exist yet.
-                let new = file.with_extension("new");
-                fs::write(&new, fresh.to_string())?;
-                fs::rename(&new, &file)?;
-                fresh
-            }
+        let id = if let Some(id) = id {
+            id
+        } else {
+            // Complete or not at all: after a crash in between, processes of the new id do not exist yet.
+            let new = file.with_extension("new");
+            fs::write(&new, fresh.to_string())?;
+            fs::rename(&new, &file)?;
+            fresh
         };
         Ok(Self(format!("{id}/")))
     }

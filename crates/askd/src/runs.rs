@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use crate::workspaces::Folder;
 
-/// The id of a run: `run_` and a UUIDv7.
+/// The id of a run: `run_` and a UUID of version 7.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RunId(pub Uuid);
 
@@ -135,13 +135,6 @@ pub enum RunErrorKind {
     Cancelled,
     /// Everything else.
     Run,
-}
-
-impl RunErrorKind {
-    /// Whether the CLI had begun its work, so that there may be a result.
-    pub fn is_after_start(self) -> bool {
-        !matches!(self, Self::Busy | Self::ShuttingDown | Self::AgentNotFound)
-    }
 }
 
 impl Finished {

@@ -1,8 +1,11 @@
 //! Request bodies: JSON, bounded in size and in time.
 
+use std::error::Error;
+
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::http::{StatusCode, header};
+use http_body_util::LengthLimitError;
 use serde_json::{Map, Value};
 use tokio::time::timeout;
 
@@ -22,14 +25,11 @@ pub(super) async fn json_object(request: Request, bounds: &Server) -> Result<Map
     if announced.is_some_and(|length| length > bounds.max_body as u64) {
         return Err(too_large(bounds));
     }
-    let bytes = match timeout(bounds.body_timeout, read(body, bounds)).await {
-        Ok(bytes) => bytes?,
-        Err(_) => {
-            let message = format!("the request's body did not arrive within {:?}", bounds.body_timeout);
-            return Err(ApiError::request(message).with_status(StatusCode::REQUEST_TIMEOUT));
-        }
+    let Ok(bytes) = timeout(bounds.body_timeout, read(body, bounds)).await else {
+        let message = format!("the request's body did not arrive within {:?}", bounds.body_timeout);
+        return Err(ApiError::request(message).with_status(StatusCode::REQUEST_TIMEOUT));
     };
-    match serde_json::from_slice(&bytes) {
+    match serde_json::from_slice(&bytes?) {
         Ok(Value::Object(object)) => Ok(object),
         Ok(_) => Err(ApiError::request("the request's body must be a JSON object")),
         Err(error) => Err(ApiError::request(format!("the request's body is not valid JSON: {error}"))),
@@ -38,8 +38,7 @@ pub(super) async fn json_object(request: Request, bounds: &Server) -> Result<Map
 
 async fn read(body: Body, bounds: &Server) -> Result<axum::body::Bytes, ApiError> {
     to_bytes(body, bounds.max_body).await.map_err(|error| {
-        let over =
-            std::error::Error::source(&error).is_some_and(|cause| cause.is::<http_body_util::LengthLimitError>());
+        let over = error.source().is_some_and(<dyn Error>::is::<LengthLimitError>);
         if over { too_large(bounds) } else { ApiError::request("the request's body could not be read") }
     })
 }

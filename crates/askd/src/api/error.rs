@@ -83,14 +83,22 @@ pub struct ApiError {
     code: ErrorCode,
     status: StatusCode,
     message: String,
-    /// `Some`: the error of a run, which carries the CLI's result, if there is one.
-    result: Option<Option<Box<RawValue>>>,
+    result: RunResult,
+}
+
+/// What the error of a run carries besides.
+#[derive(Debug)]
+enum RunResult {
+    /// The CLI had not begun, or there is no run at all.
+    NotBegun,
+    /// The CLI's result, if it gave one.
+    Begun(Option<Box<RawValue>>),
 }
 
 impl ApiError {
     /// An error with the code's usual status.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, status: code.describe().1, message: message.into(), result: None }
+        Self { code, status: code.describe().1, message: message.into(), result: RunResult::NotBegun }
     }
 
     /// A request that cannot be understood.
@@ -98,14 +106,26 @@ impl ApiError {
         Self::new(ErrorCode::RequestError, message)
     }
 
-    /// With a status of its own.
-    pub fn with_status(self, status: StatusCode) -> Self {
-        Self { status, ..self }
+    /// A run that did not complete, with the CLI's result, if it gave one.
+    pub fn of_run(error: RunError, result: Option<Box<RawValue>>) -> Self {
+        let (code, begun) = match error.kind {
+            RunErrorKind::Busy => (ErrorCode::ServerBusy, false),
+            RunErrorKind::ShuttingDown => (ErrorCode::ShuttingDown, false),
+            RunErrorKind::AgentNotFound => (ErrorCode::AgentNotFound, false),
+            RunErrorKind::Upstream => (ErrorCode::UpstreamError, true),
+            RunErrorKind::Timeout => (ErrorCode::Timeout, true),
+            RunErrorKind::TurnLimit => (ErrorCode::TurnLimit, true),
+            RunErrorKind::Schema => (ErrorCode::SchemaFailed, true),
+            RunErrorKind::Cancelled | RunErrorKind::Run => (ErrorCode::RunFailed, true),
+        };
+        let result = if begun { RunResult::Begun(result) } else { RunResult::NotBegun };
+        Self { result, ..Self::new(code, error.message) }
     }
 
-    /// With the result that a failed run has, or has not.
-    pub fn with_result(self, result: Option<Box<RawValue>>) -> Self {
-        Self { result: Some(result), ..self }
+    /// With a status of its own.
+    #[must_use]
+    pub fn with_status(self, status: StatusCode) -> Self {
+        Self { status, ..self }
     }
 }
 
@@ -119,22 +139,6 @@ impl From<SubmitError> for ApiError {
     }
 }
 
-impl From<RunError> for ApiError {
-    fn from(error: RunError) -> Self {
-        let code = match error.kind {
-            RunErrorKind::Busy => ErrorCode::ServerBusy,
-            RunErrorKind::ShuttingDown => ErrorCode::ShuttingDown,
-            RunErrorKind::AgentNotFound => ErrorCode::AgentNotFound,
-            RunErrorKind::Upstream => ErrorCode::UpstreamError,
-            RunErrorKind::Timeout => ErrorCode::Timeout,
-            RunErrorKind::TurnLimit => ErrorCode::TurnLimit,
-            RunErrorKind::Schema => ErrorCode::SchemaFailed,
-            RunErrorKind::Cancelled | RunErrorKind::Run => ErrorCode::RunFailed,
-        };
-        Self::new(code, error.message)
-    }
-}
-
 /// The error itself, for [`super::request_id`] to complete with the request's id.
 #[derive(Debug, Clone)]
 pub(super) struct ErrorBody(pub(super) Value);
@@ -142,7 +146,7 @@ pub(super) struct ErrorBody(pub(super) Value);
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut body = json!({ "error": { "code": self.code.describe().0, "message": self.message } });
-        if let Some(result) = &self.result {
+        if let RunResult::Begun(result) = &self.result {
             // Not a RawValue: the body is completed later, and error answers are rare and small.
             body["result"] =
                 result.as_ref().and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or(Value::Null);

@@ -16,7 +16,7 @@ use super::submit::Shared;
 use super::{RunId, RunSpec};
 use crate::credentials::{Granted, LOGIN_FILE};
 use crate::programs::environment;
-use crate::project_config::{Assessment, assess};
+use crate::project_config::{Assessment, HOW_TO_TRUST, ProjectConfigPolicy, assess};
 
 /// The settings file's name in the run's configuration folder.
 const SETTINGS_FILE: &str = "askd-run.json";
@@ -58,15 +58,21 @@ pub fn prepare(
     if let Some(login) = &granted.login {
         symlink(login, home.path().join(CONFIG_FOLDER).join(LOGIN_FILE)).map_err(PrepareError::Home)?;
     }
+    let mut warnings = Vec::new();
+    let project_config = project_config(shared, spec, granted.login.is_some(), &mut warnings);
+    let mut settings = tool_rules(shared, spec, home);
+    // What was harmless at the check may have been given hooks since, by the run itself. The operator's own hooks would be
+    // silenced with them, so where there are some, they stay.
+    let checked = project_config && matches!(shared.project_policy, ProjectConfigPolicy::Auto);
+    settings.disable_all_hooks = checked && !shared.config.has_hooks();
     let settings_file = home.path().join(CONFIG_FOLDER).join(SETTINGS_FILE);
-    let settings = serde_json::to_vec(&tool_rules(shared, spec, home)).map_err(io::Error::other);
+    let settings = serde_json::to_vec(&settings).map_err(io::Error::other);
     settings.and_then(|settings| fs::write(&settings_file, settings)).map_err(PrepareError::Home)?;
 
-    let mut warnings = Vec::new();
     let invocation = Invocation {
         session: spec.session,
         permission_mode: spec.permission_mode,
-        project_config: project_config(shared, spec, granted.login.is_some(), &mut warnings),
+        project_config,
         model: spec.model.clone(),
         agent: spec.agent.clone(),
         max_turns: spec.max_turns,
@@ -109,13 +115,10 @@ fn project_config(shared: &Shared, spec: &RunSpec, login: bool, warnings: &mut V
     match assess(spec.folder.descriptor(), root, spec.folder.relative(), &shared.project_policy) {
         Assessment::Load => true,
         Assessment::Nothing => false,
+        Assessment::LeaveOut { findings } if findings.is_empty() => false,
         Assessment::LeaveOut { findings } => {
             let list = findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-            warnings.push(format!(
-                "the folder's own configuration for the CLI was left out, because it may do more than speak to the \
-                 model: {list}. To trust the folder, the operator sets ASKD_PROJECT_CONFIG=trusted and lists it in \
-                 ASKD_TRUSTED_PROJECTS"
-            ));
+            warnings.push(format!("the folder's own configuration for the CLI was left out: {list}; {HOW_TO_TRUST}"));
             false
         }
     }

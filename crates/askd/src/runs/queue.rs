@@ -72,7 +72,7 @@ impl Queue {
         line.waiting.push_back(Waiter { ticket, session, grant });
         drop(line);
         self.shared.dispatch();
-        Ok(Ticket { shared: Arc::clone(&self.shared), ticket, granted })
+        Ok(Ticket { shared: Arc::clone(&self.shared), number: ticket, granted })
     }
 
     /// Whether a run of this session holds a slot or waits for one.
@@ -118,7 +118,7 @@ impl Shared {
 #[derive(Debug)]
 pub struct Ticket {
     shared: Arc<Shared>,
-    ticket: u64,
+    number: u64,
     granted: oneshot::Receiver<Slot>,
 }
 
@@ -135,7 +135,7 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.shared.lock().waiting.retain(|waiter| waiter.ticket != self.ticket);
+        self.shared.lock().waiting.retain(|waiter| waiter.ticket != self.number);
         // A slot that was granted but not taken drops with the channel and goes to the next one.
     }
 }

@@ -119,16 +119,16 @@ impl Worker {
         };
         let Ended { ending, refused, progress, stdin } = conversation.hold(stdin, &mut lines, &stderr, &process).await;
         let first_rung = first_rung(&ending, &progress);
-        self.finish(refused.unwrap_or_else(|| self.conclude(ending, &progress)));
+        self.finish(refused.unwrap_or_else(|| self.conclude(&ending, &progress)));
         self.stop(process, first_rung, stdin, lines).await
     }
 
     /// Says what a person wants to know, and what became of the run.
-    fn conclude(&self, ending: Ending, progress: &Progress) -> Finished {
+    fn conclude(&self, ending: &Ending, progress: &Progress) -> Finished {
         if matches!(ending, Ending::Cancelled { .. }) {
             return self.cancelled();
         }
-        let result = if ending == Ending::Done { progress.result() } else { progress.answer() };
+        let result = if *ending == Ending::Done { progress.result() } else { progress.answer() };
         for task in progress.background().iter().filter(|task| task.outlives_the_answer()) {
             self.log(EventBody::Warning(ended_task(task)));
         }
@@ -137,7 +137,7 @@ impl Worker {
             self.log(EventBody::Warning(format!("{denials} {calls} denied; the result lists them")));
         }
         let schema = self.run.spec.schema.as_ref();
-        match (judge(result, &ending, schema.is_some()), schema, result) {
+        match (judge(result, ending, schema.is_some()), schema, result) {
             (Outcome::Completed, Some(schema), Some(result)) => check_answer(schema, result),
             (outcome, ..) => outcome.into(),
         }

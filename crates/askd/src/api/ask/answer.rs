@@ -31,14 +31,9 @@ pub(super) async fn respond(mut events: Follower, client: Client) -> Result<Resp
             let denials = result.map_or(0, |result| result.denials);
             Ok(success(raw.get().to_owned(), denials, &warnings))
         }
-        (None, None) => {
-            Err(ApiError::new(ErrorCode::RunFailed, "the run completed without a result").with_result(None))
-        }
-        (Some(error), raw) => {
-            let began = error.kind.is_after_start();
-            let error = ApiError::from(error);
-            Err(if began { error.with_result(raw) } else { error })
-        }
+        // The outcome of a run without a result is a failure, so this is a mistake of ours.
+        (None, None) => Err(ApiError::new(ErrorCode::InternalError, "the run completed without a result")),
+        (Some(error), raw) => Err(ApiError::of_run(error, raw)),
     }
 }
 

@@ -23,16 +23,14 @@ const BATCH: usize = 64 * 1024;
 pub(super) async fn respond(mut events: Follower, client: Client, heartbeat: Duration) -> Result<Response, ApiError> {
     let mut early = VecDeque::new();
     while let Some(event) = events.next().await {
-        let begun = matches!(*event.body, EventBody::Started);
+        let started = matches!(*event.body, EventBody::Started);
         if let EventBody::Finished(finished) = &*event.body
             && let Some(error) = finished.error.clone()
         {
-            let began = error.kind.is_after_start();
-            let error = ApiError::from(error);
-            return Err(if began { error.with_result(None) } else { error });
+            return Err(ApiError::of_run(error, None));
         }
         early.push_back(event);
-        if begun {
+        if started {
             break;
         }
     }

@@ -12,7 +12,7 @@ use crate::settings::{LogFormat, Origin, ProjectConfig, Settings, Sources, add_f
 fn the_defaults_are_those_of_the_node_server_and_of_the_documentation() {
     let settings = Surroundings::new().settings();
     assert_eq!(settings.server.listen.to_string(), "127.0.0.1:3000");
-    assert_eq!(settings.server.max_body, 1 << 20);
+    assert_eq!(settings.server.max_body, 2 << 20);
     assert_eq!(settings.limits.max_concurrent, 3);
     assert_eq!(settings.limits.queue_timeout, Duration::from_secs(30));
     assert_eq!(settings.deadlines.process_timeout, Duration::from_mins(15));

@@ -1,0 +1,3 @@
+//! A scripted CLI for tests.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! With the scripted CLI: what the real one will not do on demand.

@@ -1,0 +1,113 @@
+//! Answers and streams as a client sees them.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use serde_json::Value;
+
+/// No answer takes longer, unless something is broken.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A complete answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) body: Value,
+}
+
+impl Answer {
+    pub(crate) async fn of(response: reqwest::Response) -> Self {
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let text = tokio::time::timeout(LIMIT, response.text()).await.expect("an answer in time").unwrap();
+        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        Self { status, headers, body }
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    /// `error.code` of the body.
+    pub(crate) fn code(&self) -> &str {
+        self.body["error"]["code"].as_str().unwrap_or("")
+    }
+
+    /// `error.message` of the body.
+    pub(crate) fn message(&self) -> &str {
+        self.body["error"]["message"].as_str().unwrap_or("")
+    }
+
+    /// The text of a successful result.
+    pub(crate) fn result(&self) -> &str {
+        assert_eq!(self.status, 200, "{self:?}");
+        self.body["result"].as_str().unwrap()
+    }
+}
+
+/// A stream that is being read.
+pub(crate) struct Stream {
+    bytes: futures_util::stream::BoxStream<'static, reqwest::Result<axum::body::Bytes>>,
+    pending: String,
+    pub(crate) headers: reqwest::header::HeaderMap,
+}
+
+/// One block of a stream: everything up to an empty line.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Block {
+    pub(crate) event: Option<String>,
+    pub(crate) data: Option<String>,
+    pub(crate) comment: Option<String>,
+}
+
+impl Block {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(self.data.as_deref().unwrap_or("null")).unwrap()
+    }
+}
+
+impl Stream {
+    pub(crate) fn of(response: reqwest::Response) -> Self {
+        let headers = response.headers().clone();
+        Self { bytes: response.bytes_stream().boxed(), pending: String::new(), headers }
+    }
+
+    /// The next block; `None` at the end. A stream that is cut off panics.
+    pub(crate) async fn next(&mut self) -> Option<Block> {
+        loop {
+            if let Some(end) = self.pending.find("\n\n") {
+                let block: String = self.pending.drain(..end + 2).collect();
+                return Some(parse(&block));
+            }
+            match tokio::time::timeout(LIMIT, self.bytes.next()).await.expect("a stream that goes on") {
+                Some(bytes) => self.pending.push_str(std::str::from_utf8(&bytes.unwrap()).expect("whole characters")),
+                None => return None,
+            }
+        }
+    }
+
+    /// All blocks to the end.
+    pub(crate) async fn rest(mut self) -> Vec<Block> {
+        let mut blocks = Vec::new();
+        while let Some(block) = self.next().await {
+            blocks.push(block);
+        }
+        assert_eq!(self.pending, "", "the stream ended inside a block");
+        blocks
+    }
+
+    /// Reads on until a message of this type.
+    pub(crate) async fn until(&mut self, kind: &str) -> Value {
+        while let Some(block) = self.next().await {
+            if block.event.is_none() && block.data.is_some() && block.json()["type"] == kind {
+                return block.json();
+            }
+        }
+        panic!("the stream ended without a message of type {kind}");
+    }
+}
+
+fn parse(block: &str) -> Block {
+    let field = |name: &str| block.lines().find_map(|line| Some(line.strip_prefix(name)?.trim_start().to_owned()));
+    Block { event: field("event:"), data: field("data:"), comment: field(":") }
+}

@@ -1,0 +1,18 @@
+//! Waiting for a condition, with a limit: never a sleep that hopes.
+
+use std::time::{Duration, Instant};
+
+const LIMIT: Duration = Duration::from_secs(20);
+const STEP: Duration = Duration::from_millis(10);
+
+/// Polls until `look` gives something; panics with `what` after a limit that only a broken test reaches.
+pub(crate) async fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(start.elapsed() < LIMIT, "waited in vain for: {what}");
+        tokio::time::sleep(STEP).await;
+    }
+}
