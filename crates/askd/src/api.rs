@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 
 use crate::app::App;
@@ -18,13 +19,11 @@ pub mod request_id;
 /// All routes, with what every request passes through.
 pub fn router(app: Arc<App>) -> Router {
     let open = Router::new().route("/health", get(health::health));
-    let keyed = Router::new()
-        .route("/ask", post(ask::ask))
-        .route_layer(axum::middleware::from_fn_with_state(Arc::clone(&app), auth::require_key));
-    let routes = open
-        .merge(keyed)
-        .fallback(error::no_such_route)
+    let keyed = Router::new().route("/ask", post(ask::ask)).fallback(error::no_such_route);
+    // The layer covers the fallback too: without a key nobody learns which routes there are.
+    let keyed = keyed
         .method_not_allowed_fallback(error::no_such_method)
-        .with_state(app);
-    front::wrap(routes)
+        .layer(from_fn_with_state(Arc::clone(&app), auth::require_key));
+    let open = open.method_not_allowed_fallback(error::no_such_method);
+    front::wrap(open.merge(keyed).with_state(app))
 }

@@ -83,7 +83,7 @@ pub enum StartError {
 const PROBE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Prepares everything and binds the address. `launcher` is the executable that answers to `__launch`.
-pub async fn prepare(settings: Settings, ambient: Ambient, launcher: PathBuf) -> Result<Server, StartError> {
+pub async fn prepare(mut settings: Settings, ambient: Ambient, launcher: PathBuf) -> Result<Server, StartError> {
     if rustix::process::geteuid().is_root() && !settings.permissions.allow_root {
         return Err(StartError::Root);
     }
@@ -95,6 +95,8 @@ pub async fn prepare(settings: Settings, ambient: Ambient, launcher: PathBuf) ->
         .mode(0o700)
         .create(&data)
         .map_err(|error| folder("ASKD_DATA_DIR", &data, error))?;
+    places::resolve(&mut settings);
+    let data = settings.paths.data_dir.clone();
     let lock = lock(&data)?;
     let in_data = |error| folder("ASKD_DATA_DIR", &data, error);
     let marker = MarkerPrefix::of_data_dir(&data, ambient.uuid()).map_err(in_data)?;
@@ -168,7 +170,10 @@ impl Server {
         let serving =
             crate::http_server::serve(self.listener, crate::api::router(Arc::clone(&self.app)), &bounds, &closing);
         let ending = async {
-            lifecycle.draining().cancelled().await;
+            tokio::select! {
+                () = lifecycle.draining().cancelled() => {}
+                () = prune_sessions(&self.app) => {}
+            }
             drain(&self.app).await;
             closing.cancel();
         };
@@ -186,6 +191,28 @@ impl Server {
             () = &mut handling => running.await,
         }
         Ok(())
+    }
+}
+
+/// How often old sessions are looked for.
+const PRUNE_EVERY: Duration = Duration::from_hours(6);
+
+/// Removes old sessions, for ever.
+async fn prune_sessions(app: &Arc<App>) {
+    loop {
+        let app_there = Arc::clone(app);
+        let pruned = tokio::task::spawn_blocking(move || {
+            let (runs, retention) = (app_there.runs(), app_there.settings().paths.session_retention);
+            let shared = runs.shared();
+            shared.sessions.prune(shared.ambient.now().into(), retention, |session| runs.has_session_in_use(session))
+        });
+        match pruned.await {
+            Ok(Ok(0)) => {}
+            Ok(Ok(sessions)) => tracing::info!(sessions, "removed sessions that are older than ASKD_SESSION_RETENTION"),
+            Ok(Err(error)) => tracing::warn!(%error, "cannot remove old sessions"),
+            Err(error) => tracing::error!(%error, "removing old sessions failed"),
+        }
+        tokio::time::sleep(PRUNE_EVERY).await;
     }
 }
 

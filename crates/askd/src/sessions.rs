@@ -4,6 +4,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use claude::environment::{CONFIG_FOLDER, PROJECT_DIR_NAME};
 use uuid::Uuid;
@@ -85,6 +86,22 @@ impl Sessions {
             }
         }
         Ok(())
+    }
+
+    /// Removes the sessions whose transcript is older than `retention` and that are not `in_use`; gives their number.
+    pub fn prune(&self, now: SystemTime, retention: Duration, in_use: impl Fn(Uuid) -> bool) -> io::Result<usize> {
+        let mut removed = 0;
+        for entry in fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            let Some(session) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+            let written = fs::metadata(self.transcript(session)).and_then(|metadata| metadata.modified());
+            let age = written.ok().and_then(|written| now.duration_since(written).ok());
+            if age.is_some_and(|age| age > retention) && !in_use(session) {
+                fs::remove_dir_all(entry.path())?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
     }
 
     fn transcript(&self, session: Uuid) -> PathBuf {
@@ -191,6 +208,25 @@ mod tests {
         symlink("/etc/hostname", project_folder(&home).join(file_name(ID))).unwrap();
         f.sessions.carry_back(ID, &home).unwrap();
         assert!(!f.sessions.exists(ID));
+    }
+
+    #[test]
+    fn old_sessions_go_unless_they_are_in_use() {
+        let f = fixture();
+        let home = f.home("home");
+        f.write(&home, "old");
+        f.sessions.carry_back(ID, &home).unwrap();
+        let hour = Duration::from_hours(1);
+        let later = |hours| SystemTime::UNIX_EPOCH + fs_age(&f) + hour * hours;
+        assert_eq!(f.sessions.prune(later(1), hour * 2, |_| false).unwrap(), 0);
+        assert_eq!(f.sessions.prune(later(3), hour * 2, |id| id == ID).unwrap(), 0);
+        assert_eq!(f.sessions.prune(later(3), hour * 2, |_| false).unwrap(), 1);
+        assert!(!f.sessions.exists(ID));
+    }
+
+    fn fs_age(f: &Fixture) -> Duration {
+        let modified = fs::metadata(f.sessions.transcript(ID)).unwrap().modified().unwrap();
+        modified.duration_since(SystemTime::UNIX_EPOCH).unwrap()
     }
 
     #[test]

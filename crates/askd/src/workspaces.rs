@@ -1,7 +1,7 @@
 //! The folders in which agents work: found below the workspace root, never outside it, and entered by descriptor.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat2};
@@ -70,15 +70,22 @@ impl Workspaces {
         if cwd.starts_with('/') {
             return Err(FolderError::Absolute);
         }
-        let relative = if cwd.is_empty() { "." } else { cwd };
-        let descriptor = self.resolve(relative).map_err(|errno| match errno {
+        let name = if cwd.is_empty() { "." } else { cwd };
+        let descriptor = self.resolve(name).map_err(|errno| match errno {
             Errno::XDEV | Errno::LOOP => FolderError::Outside,
             Errno::NOENT => FolderError::NotFound,
             Errno::NOTDIR => FolderError::NotAFolder,
             Errno::ACCESS | Errno::PERM => FolderError::Forbidden,
             _ => FolderError::Invalid,
         })?;
-        Ok(Folder { descriptor, relative: relative.into() })
+        let relative = self.below_root(&descriptor).ok_or(FolderError::Invalid)?;
+        Ok(Folder { descriptor, relative })
+    }
+
+    /// Where an open folder is: without links, `.` and `..`, empty for the root itself.
+    fn below_root(&self, descriptor: &OwnedFd) -> Option<PathBuf> {
+        let path_of = |fd: &OwnedFd| std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).ok();
+        Some(path_of(descriptor)?.strip_prefix(path_of(&self.root)?).ok()?.to_owned())
     }
 
     fn resolve(&self, relative: &str) -> Result<OwnedFd, Errno> {
@@ -100,7 +107,7 @@ impl Folder {
         self.descriptor.as_fd()
     }
 
-    /// The path below the root, as the caller gave it.
+    /// The path below the root, without links, `.` and `..`; empty for the root itself.
     pub fn relative(&self) -> &Path {
         &self.relative
     }
@@ -127,6 +134,17 @@ mod tests {
         let (_guard, workspaces) = root();
         for cwd in ["", ".", "project", "project/src", "project/../project", "./project/"] {
             assert!(workspaces.folder(cwd).is_ok(), "{cwd}");
+        }
+    }
+
+    #[test]
+    fn a_folder_knows_its_plain_place() {
+        let (guard, workspaces) = root();
+        symlink("project/src", guard.path().join("root/link")).unwrap();
+        for (cwd, place) in
+            [("", ""), (".", ""), ("./project/", "project"), ("project/../project", "project"), ("link", "project/src")]
+        {
+            assert_eq!(workspaces.folder(cwd).unwrap().relative(), Path::new(place), "{cwd}");
         }
     }
 

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 
 use super::body::json_object;
 use super::error::ApiError;
+use super::request_id::RequestId;
 use crate::app::App;
 use crate::runs::submit::{Cancel, Submitted};
 
@@ -24,7 +26,11 @@ const ON_DISCONNECT_HEADER: &str = "x-askd-on-disconnect";
 const RUN_ID_HEADER: HeaderName = HeaderName::from_static("x-askd-run-id");
 
 /// Submits a run and follows it to its end.
-pub(super) async fn ask(State(app): State<Arc<App>>, request: Request) -> Result<Response, ApiError> {
+pub(super) async fn ask(
+    State(app): State<Arc<App>>,
+    Extension(request_id): Extension<RequestId>,
+    request: Request,
+) -> Result<Response, ApiError> {
     let goes_on = continues_alone(request.headers())?;
     let server = &app.settings().server;
     let object = json_object(request, server).await?;
@@ -33,12 +39,14 @@ pub(super) async fn ask(State(app): State<Arc<App>>, request: Request) -> Result
     let submitted = app.runs().submit(asked.into_spec(&app)?)?;
 
     let Submitted { id, events, cancel } = submitted;
+    tracing::info!(run = %id, request_id = request_id.0, streams, "run submitted");
     let client = Client(if goes_on { None } else { Some(cancel) });
-    let mut response = if streams {
-        stream::respond(events, client, server.heartbeat).await?
+    let responded = if streams {
+        stream::respond(events, client, server.heartbeat).await
     } else {
-        answer::respond(events, client).await?
+        answer::respond(events, client).await
     };
+    let mut response = responded.unwrap_or_else(ApiError::into_response);
     if let Ok(id) = HeaderValue::from_str(&id.to_string()) {
         response.headers_mut().insert(RUN_ID_HEADER, id);
     }

@@ -120,7 +120,12 @@ impl Runs {
 
     /// Whether a session can be continued: it has a transcript, or a run is about to make one.
     pub fn knows_session(&self, session: uuid::Uuid) -> bool {
-        self.queue.knows(session) || self.shared.sessions.exists(session)
+        self.has_session_in_use(session) || self.shared.sessions.exists(session)
+    }
+
+    /// Whether a run of the session works or waits.
+    pub fn has_session_in_use(&self, session: uuid::Uuid) -> bool {
+        self.queue.knows(session)
     }
 
     /// Takes a run in and starts its task. The run goes on when the handle is dropped.

@@ -30,6 +30,14 @@ pub(super) struct Worker {
     pub(super) run: Arc<Run>,
 }
 
+impl Drop for Worker {
+    /// Whatever happens to the task, followers see an end. After the end that the run already has, this does nothing.
+    fn drop(&mut self) {
+        let end = Finished::failed(RunErrorKind::Run, "the server made a mistake; its log has the details");
+        self.log(EventBody::Finished(end));
+    }
+}
+
 impl Worker {
     /// Waits for a slot, runs, answers, and clears up. The answer is given as soon as it is known; the slot and the
     /// session are free when the process tree is gone.
@@ -73,7 +81,11 @@ impl Worker {
     async fn start(&self, home: &Arc<Home>) -> Result<(Child, Redactor), Finished> {
         let failed = |message: String| Finished::failed(RunErrorKind::Run, message);
         let shared = &self.shared;
-        let granted = shared.credentials.grant(shared.cli.reads_key_descriptor, &shared.programs).await;
+        let granted = tokio::select! {
+            biased;
+            () = self.run.cancel.cancelled() => return Err(self.cancelled()),
+            granted = shared.credentials.grant(shared.cli.reads_key_descriptor, &shared.programs) => granted,
+        };
         let granted = granted.map_err(|error| failed(error.to_string()))?;
         let redactor = Redactor::new(granted.values.iter().cloned());
         let task = {

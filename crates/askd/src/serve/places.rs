@@ -46,10 +46,15 @@ pub(super) fn private(settings: &Settings) -> Vec<PathBuf> {
     let data = &settings.paths.data_dir;
     let mut folders = vec![PathBuf::from("/proc"), settings.paths.config_dir.clone()];
     folders.extend(["sessions", "records"].map(|name| data.join(name)));
-    // The rules name real paths, and the CLI compares what a link leads to.
-    let real: Vec<_> = folders.iter().map(|folder| resolved(folder)).filter(|real| !folders.contains(real)).collect();
-    folders.extend(real);
     folders
+}
+
+/// Replaces the folders by their paths without links: rules have to name what a link leads to.
+pub(super) fn resolve(settings: &mut Settings) {
+    let paths = &mut settings.paths;
+    for path in [&mut paths.config_dir, &mut paths.data_dir] {
+        *path = resolved(path);
+    }
 }
 
 /// The path without links, as far as it exists.

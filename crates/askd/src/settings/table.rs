@@ -173,6 +173,13 @@ const FILES_AND_FOLDERS: &[Setting] = &[
         "Folder of askd's own data. Agents must not be able to read it.",
     ),
     Setting::new(
+        "session_retention",
+        "ASKD_SESSION_RETENTION",
+        Period(Duration::from_mins(1), Duration::from_hours(24 * 3650)),
+        Value("720h"),
+        "How long a session's transcript is kept after its last run; then the session cannot be continued.",
+    ),
+    Setting::new(
         "max_config",
         "ASKD_MAX_CONFIG",
         Size(1 << 10, 1 << 32),
@@ -224,7 +231,7 @@ const RUNS_AND_THE_QUEUE: &[Setting] = &[
         "idle_timeout",
         "ASKD_IDLE_TIMEOUT",
         SOME_TIME,
-        Value("10m"),
+        Value("15m"),
         "A CLI that writes nothing for this long in the middle of a run is ended.",
     ),
     Setting::new(
