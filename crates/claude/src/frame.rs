@@ -28,8 +28,19 @@ pub enum NotAFrame {
 }
 
 impl Frame {
-    /// Parses a line without its newline.
-    pub fn parse(line: String) -> Result<Self, NotAFrame> {
+    /// Parses a line without its newline; one that is no message comes back with the reason.
+    pub fn parse(line: String) -> Result<Self, (NotAFrame, String)> {
+        match Self::head(&line) {
+            Ok((kind, subtype)) => match RawValue::from_string(line) {
+                Ok(raw) => Ok(Self { kind, subtype, raw }),
+                // Not reached: the head's parser has seen the whole line.
+                Err(_) => Err((NotAFrame::NotJson, String::new())),
+            },
+            Err(reason) => Err((reason, line)),
+        }
+    }
+
+    fn head(line: &str) -> Result<(String, Option<String>), NotAFrame> {
         #[derive(Deserialize)]
         struct Head<'a> {
             #[serde(borrow, rename = "type")]
@@ -40,11 +51,9 @@ impl Frame {
         if !line.starts_with('{') {
             return Err(NotAFrame::NotJson);
         }
-        let head: Head<'_> = serde_json::from_str(&line).map_err(|_| NotAFrame::NotJson)?;
+        let head: Head<'_> = serde_json::from_str(line).map_err(|_| NotAFrame::NotJson)?;
         let kind = head.kind.ok_or(NotAFrame::NoType)?.into_owned();
-        let subtype = head.subtype.map(Cow::into_owned);
-        let raw = RawValue::from_string(line).map_err(|_| NotAFrame::NotJson)?;
-        Ok(Self { kind, subtype, raw })
+        Ok((kind, head.subtype.map(Cow::into_owned)))
     }
 
     /// The message as text.
@@ -103,10 +112,15 @@ mod tests {
 
     #[test]
     fn a_line_that_is_no_message_says_why() {
-        assert_eq!(Frame::parse("[SandboxDebug] x".into()).unwrap_err(), NotAFrame::NotJson);
-        assert_eq!(Frame::parse(r#"{"type":"result""#.into()).unwrap_err(), NotAFrame::NotJson);
-        assert_eq!(Frame::parse(r#"{"subtype":"x"}"#.into()).unwrap_err(), NotAFrame::NoType);
-        assert_eq!(Frame::parse(r#"{"type":5}"#.into()).unwrap_err(), NotAFrame::NotJson);
+        let table = [
+            ("[SandboxDebug] x", NotAFrame::NotJson),
+            (r#"{"type":"result""#, NotAFrame::NotJson),
+            (r#"{"subtype":"x"}"#, NotAFrame::NoType),
+            (r#"{"type":5}"#, NotAFrame::NotJson),
+        ];
+        for (line, reason) in table {
+            assert_eq!(Frame::parse(line.into()).unwrap_err(), (reason, line.to_owned()));
+        }
     }
 
     #[test]

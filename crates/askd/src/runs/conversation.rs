@@ -47,6 +47,9 @@ const DRAIN_GRACE: Duration = Duration::from_secs(1);
 /// Lines that are no messages are told to the reader, but not without end.
 const MAX_LINE_WARNINGS: u32 = 20;
 
+/// How much of such a line is told, in characters.
+const MAX_LINE_WARNING: usize = 500;
+
 /// What the conversation works with.
 pub struct Conversation<'a> {
     /// What is asked.
@@ -188,7 +191,7 @@ impl Talk<'_> {
     async fn hear(&mut self, line: Result<Line, LineError>) -> Option<Ending> {
         let line = match line {
             Ok(Line::Text(text)) => text,
-            Ok(Line::NotUtf8 { .. }) => return self.warn_of_line("a line of the CLI is not UTF-8 and was left out"),
+            Ok(Line::NotUtf8 { lossy, .. }) => return self.keep_as_warning("that is not UTF-8", lossy),
             Err(error @ LineError::TooLong { .. }) => {
                 return Some(Ending::TooLarge { what: format!("{error} (ASKD_MAX_LINE)") });
             }
@@ -201,8 +204,9 @@ impl Talk<'_> {
                 format!("the run wrote more than {} bytes (ASKD_MAX_OUTPUT)", self.conversation.bounds.max_output);
             return Some(Ending::TooLarge { what });
         }
-        let Ok(frame) = Frame::parse(self.conversation.redactor.redact(line)) else {
-            return self.warn_of_line("a line of the CLI is no message and was left out");
+        let frame = match Frame::parse(self.conversation.redactor.redact(line)) {
+            Ok(frame) => frame,
+            Err((_, line)) => return self.keep_as_warning("that is no message", line),
         };
         self.take(frame).await
     }
@@ -260,11 +264,14 @@ impl Talk<'_> {
         appended
     }
 
-    fn warn_of_line(&mut self, text: &str) -> Option<Ending> {
+    /// A line that is no message does not end a run, but somebody may want to know what it was.
+    fn keep_as_warning(&mut self, what: &str, line: String) -> Option<Ending> {
         self.line_warnings += 1;
         if self.line_warnings <= MAX_LINE_WARNINGS {
-            let now = self.conversation.ambient.now();
-            self.conversation.log.append_now(now, EventBody::Warning(text.to_owned()));
+            let line = self.conversation.redactor.redact(line);
+            let start: String = line.chars().take(MAX_LINE_WARNING).collect();
+            let body = EventBody::Warning(format!("the CLI wrote a line {what}: {start}"));
+            self.conversation.log.append_now(self.conversation.ambient.now(), body);
         }
         None
     }
