@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use claude::version::{MINIMUM, Version};
 use serde::{Deserialize, Serialize};
 
+use crate::homes::Home;
 use crate::programs::Programs;
-use crate::runs::home::Home;
 use crate::settings::Settings;
 
 mod key_probe;

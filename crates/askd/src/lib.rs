@@ -29,6 +29,7 @@ pub mod config_dir;
 pub mod copy_tree;
 pub mod credentials;
 pub mod frontmatter;
+pub mod homes;
 pub mod lifecycle;
 pub mod marker;
 pub mod programs;

@@ -5,7 +5,6 @@
 
 pub mod conversation;
 pub mod event;
-pub mod home;
 pub mod log;
 pub mod prepare;
 pub mod queue;

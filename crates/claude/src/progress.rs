@@ -17,6 +17,8 @@ pub struct Progress {
     unsettled: Vec<Uuid>,
     idle: bool,
     result: Option<ResultMessage>,
+    /// Whether the CLI took, or will take, a further turn since the last result.
+    further_turn: bool,
     background: Vec<BackgroundTask>,
 }
 
@@ -48,7 +50,12 @@ impl Progress {
     /// Takes the next message into account; `true` when the run has ended with it.
     pub fn observe(&mut self, frame: &Frame) -> bool {
         match (frame.kind.as_str(), frame.subtype.as_deref()) {
-            ("result", _) => self.result = ResultMessage::parse(frame),
+            ("result", _) => {
+                self.result = ResultMessage::parse(frame);
+                self.further_turn = false;
+            }
+            // The first message of every turn.
+            ("system", Some("init")) => self.further_turn = self.result.is_some(),
             ("command_lifecycle", _) => self.settle(frame),
             ("system", Some("session_state_changed")) => self.change_state(frame),
             ("system", Some("background_tasks_changed")) => self.replace_background(frame),
@@ -65,7 +72,7 @@ impl Progress {
     /// Whether an answer is there and nothing that could bring another one is known to run. The `idle` that should
     /// follow at once is then only waited for within a grace.
     pub fn answered(&self) -> bool {
-        self.result.is_some() && self.background.iter().all(BackgroundTask::outlives_the_answer)
+        self.result.is_some() && !self.further_turn && self.background_is_done()
     }
 
     /// The last result, if any came. When the process is gone, use [`Progress::answer`].
@@ -112,8 +119,15 @@ impl Progress {
             tasks: Vec<BackgroundTask>,
         }
         if let Some(level) = frame.body::<Level>() {
+            let was_done = self.background_is_done();
             self.background = level.tasks;
+            // The model is told what the last subagent found, which may take it longer than any grace.
+            self.further_turn |= self.result.is_some() && !was_done && self.background_is_done();
         }
+    }
+
+    fn background_is_done(&self) -> bool {
+        self.background.iter().all(BackgroundTask::outlives_the_answer)
     }
 }
 
@@ -177,10 +191,23 @@ mod tests {
         assert!(run.answer().is_none(), "a process that died here did not succeed");
         assert!(!lifecycle(&mut run, "completed"));
         observe(&mut run, r#"{"type":"system","subtype":"background_tasks_changed","tasks":[]}"#);
+        assert!(!run.answered(), "the turn that takes up its findings is yet to come");
         result(&mut run, "second");
         assert!(run.answered());
         assert!(state(&mut run, "idle"));
         assert_eq!(run.result().unwrap().result.as_deref(), Some("second"));
+    }
+
+    #[test]
+    fn a_turn_that_begins_after_a_result_brings_another_one() {
+        let mut run = started();
+        observe(&mut run, r#"{"type":"system","subtype":"init"}"#);
+        result(&mut run, "first");
+        assert!(run.answered());
+        observe(&mut run, r#"{"type":"system","subtype":"init"}"#);
+        assert!(!run.answered() && run.answer().is_none());
+        result(&mut run, "second");
+        assert!(run.answered());
     }
 
     #[test]

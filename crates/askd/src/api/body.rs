@@ -26,7 +26,7 @@ pub(super) async fn json_object(request: Request, bounds: &Server) -> Result<Map
         return Err(too_large(bounds));
     }
     let Ok(bytes) = timeout(bounds.body_timeout, read(body, bounds)).await else {
-        let message = format!("the request's body did not arrive within {:?}", bounds.body_timeout);
+        let message = format!("the request's body did not arrive within {:?} (ASKD_BODY_TIMEOUT)", bounds.body_timeout);
         return Err(ApiError::request(message).with_status(StatusCode::REQUEST_TIMEOUT));
     };
     match serde_json::from_slice(&bytes?) {

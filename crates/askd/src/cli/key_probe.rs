@@ -15,8 +15,8 @@ use supervisor::spawn::{Child, Launch, Limits, Secret, spawn};
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use crate::homes::Home;
 use crate::programs::{Programs, environment, open_folder};
-use crate::runs::home::Home;
 
 /// Any failure means no: then the key goes by variable, which every version understands.
 pub(super) async fn reads_key_descriptor(program: &Path, programs: &Programs, home: &Home) -> bool {

@@ -11,10 +11,10 @@ use claude::environment::{CONFIG_FOLDER, PROVIDER_MANAGED_BY_HOST, of_home};
 use claude::run_settings::RunSettings;
 use supervisor::spawn::Launch;
 
-use super::home::Home;
 use super::submit::Shared;
 use super::{RunId, RunSpec};
 use crate::credentials::{Granted, LOGIN_FILE};
+use crate::homes::Home;
 use crate::programs::environment;
 use crate::project_config::{Assessment, HOW_TO_TRUST, ProjectConfigPolicy, assess};
 

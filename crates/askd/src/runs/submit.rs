@@ -6,7 +6,6 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::event::EventBody;
-use super::home::Homes;
 use super::log::{Follower, RunLog};
 use super::queue::{Occupancy, Queue, QueueFull};
 use super::worker::Worker;
@@ -15,6 +14,7 @@ use crate::ambient::Ambient;
 use crate::cli::Cli;
 use crate::config_dir::ConfigDir;
 use crate::credentials::CredentialSource;
+use crate::homes::Homes;
 use crate::lifecycle::Lifecycle;
 use crate::marker::MarkerPrefix;
 use crate::programs::Programs;

@@ -17,12 +17,12 @@ use tokio::time::timeout;
 
 use super::conversation::{Bounds, Conversation, Ended};
 use super::event::EventBody;
-use super::home::Home;
 use super::prepare::{Prepared, prepare};
 use super::queue::{Slot, Ticket};
 use super::redact::Redactor;
 use super::submit::{Run, Shared};
 use super::{AnswerSchema, Finished, RunErrorKind};
+use crate::homes::Home;
 
 /// A run in the hands of its one task. The task ends when nothing of the run is left.
 pub(super) struct Worker {

@@ -11,9 +11,19 @@ use serde_json::Value;
 use crate::harness::{Answer, Block, TestServer, TestServerBuilder};
 
 mod agents;
+mod background;
+mod bare;
+mod credentials;
+mod environment;
 mod fields;
 mod first;
+mod permissions;
+mod privacy;
 mod prompts;
+mod repository;
+mod resume;
+mod schema;
+mod upstream;
 
 /// A server with the real CLI, and the model that it asks.
 struct World {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use askd::ambient::Ambient;
 use askd::app::App;
-use askd::serve;
+use askd::serve::{self, StartError};
 use askd::settings::Settings;
 use secrecy::SecretString;
 use serde_json::Value;
@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 
 use super::client::{Answer, Stream};
 use super::folders::Folders;
+use super::wait::eventually;
 
 /// The real CLI, which `scripts/test` installs.
 pub(crate) fn real_cli() -> PathBuf {
@@ -26,14 +27,15 @@ pub(crate) fn real_cli() -> PathBuf {
     path
 }
 
-/// The scripted CLI of `examples/fake-claude.rs`; `cargo test` builds it.
+/// The scripted CLI of `examples/fake-claude`; `cargo test` builds it.
 pub(crate) fn fake_cli() -> PathBuf {
     let path = launcher().with_file_name("examples").join("fake-claude");
     assert!(path.is_file(), "{} is missing; run cargo test without --test, or cargo build --examples", path.display());
     path
 }
 
-fn launcher() -> PathBuf {
+/// The server's own executable.
+pub(crate) fn launcher() -> PathBuf {
     env!("CARGO_BIN_EXE_askd").into()
 }
 
@@ -44,9 +46,18 @@ pub(crate) struct TestServerBuilder {
 }
 
 impl TestServerBuilder {
-    /// With the scripted CLI.
+    /// With the scripted CLI. Its ladder is steep: most tests do not care which rung ends a process.
     pub(crate) fn fake() -> Self {
-        Self::new(fake_cli())
+        let grace = Duration::from_millis(500);
+        Self::new(fake_cli()).set(|settings| {
+            let stopping = &mut settings.stopping;
+            (stopping.soft, stopping.eof, stopping.term) = (grace, grace, grace);
+        })
+    }
+
+    /// What the scripted CLI does before its prompt: see `examples/fake-claude`.
+    pub(crate) fn fake_that(options: &str) -> Self {
+        Self::fake().child_variable("FAKE_CLAUDE", options)
     }
 
     /// With the real CLI, which asks the model at `base_url`.
@@ -83,13 +94,21 @@ impl TestServerBuilder {
     }
 
     pub(crate) async fn start(self) -> TestServer {
+        self.try_start().await.unwrap_or_else(|(error, _)| panic!("the server does not start: {error}"))
+    }
+
+    /// The server, or why there is none; the folders stay.
+    pub(crate) async fn try_start(self) -> Result<TestServer, (StartError, Folders)> {
         let Self { folders, settings } = self;
         remembered_probe(&settings.paths.claude_bin, &folders.data());
-        let server = serve::prepare(settings, Ambient::system(), launcher()).await.unwrap();
+        let server = match serve::prepare(settings, Ambient::system(), launcher()).await {
+            Ok(server) => server,
+            Err(error) => return Err((error, folders)),
+        };
         remember_probe(&folders.data());
         let (address, app) = (server.address().unwrap(), Arc::clone(server.app()));
         let running = tokio::spawn(server.run());
-        TestServer { folders, address, app, running: Some(running), client: reqwest::Client::new() }
+        Ok(TestServer { folders, address, app, running: Some(running), client: reqwest::Client::new() })
     }
 }
 
@@ -141,6 +160,52 @@ impl TestServer {
         let response = self.request(&body).send().await.unwrap();
         assert_eq!(response.status(), 200, "{}", response.text().await.unwrap());
         Stream::of(response)
+    }
+
+    /// `POST /ask` in a task of its own. Aborting it closes the connection.
+    pub(crate) fn ask_beside(&self, body: &Value) -> JoinHandle<Answer> {
+        let request = self.request(body);
+        tokio::spawn(async move { Answer::of(request.send().await.unwrap()).await })
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        let request = self.client.get(self.url(path)).header("x-api-key", Settings::TEST_API_KEY);
+        Answer::of(request.send().await.unwrap()).await
+    }
+
+    /// `active` and `queued` of `/health`.
+    pub(crate) async fn occupancy(&self) -> (u64, u64) {
+        let health = self.get("/health").await.body;
+        let number = |name: &str| health["concurrency"][name].as_u64().unwrap();
+        (number("active"), number("queued"))
+    }
+
+    /// Waits until so many runs run and wait.
+    pub(crate) async fn busy_with(&self, active: usize, queued: usize) {
+        let what = format!("{active} active runs and {queued} in the queue");
+        eventually(&what, || {
+            let now = self.app.runs().occupancy();
+            ((now.active, now.queued) == (active, queued)).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until nothing of any run is left, and checks that the process tree is.
+    pub(crate) async fn at_rest(&self) {
+        self.busy_with(0, 0).await;
+        assert_eq!(self.processes(), [0; 0], "a slot is free before its processes are gone");
+        assert_eq!(self.folders.list("data/homes"), [""; 0], "a slot is free before its home is gone");
+    }
+
+    /// Waits for a file in the workspace, which a script makes with `!touch`.
+    pub(crate) async fn reached(&self, file: &str) {
+        let path = self.folders.workspace().join(file);
+        eventually(&format!("the file {file}"), || path.exists().then_some(())).await;
+    }
+
+    /// Makes a file in the workspace, for which a script waits with `!await`.
+    pub(crate) fn release(&self, file: &str) {
+        self.folders.write(&format!("workspace/{file}"), "");
     }
 
     /// Stops the server and checks that it leaves nothing: no process, no home, no record.

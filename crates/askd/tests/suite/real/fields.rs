@@ -55,7 +55,9 @@ async fn the_result_is_the_clis_own_and_the_same_in_both_forms() {
     for result in [&answer.body, &told.result()] {
         assert_eq!((&result["type"], &result["subtype"]), (&json!("result"), &json!("success")));
         assert_eq!((&result["is_error"], &result["result"]), (&json!(false), &json!("same")));
-        assert!(result["session_id"].is_string() && result["usage"].is_object() && result["total_cost_usd"].is_number());
+        assert!(
+            result["session_id"].is_string() && result["usage"].is_object() && result["total_cost_usd"].is_number()
+        );
     }
     let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
     assert_eq!(keys(&answer.body), keys(&told.result()));
@@ -96,15 +98,17 @@ async fn max_turns_ends_a_run_that_goes_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_system_prompt_replaces_the_clis_own() {
+    const OWN: &str = "You are an agent working with the user";
     let world = World::new().await;
-    world.ask(json!({"prompt": "[[text:x]]"})).await;
-    let own = world.last_message().system_text();
+    let answer = world.ask(json!({"prompt": "[[text:x]]"})).await;
+    assert_eq!((answer.result(), answer.header("x-askd-warning")), ("x", None));
+    assert!(world.last_message().system_text().contains(OWN));
     let given = "--You are a lighthouse.\n\"Grüße\" 🗼\u{2028}";
     let (answer, told) = world.ask_both_ways(json!({"prompt": "[[text:x]]", "systemPrompt": given})).await;
     assert_eq!((answer.result(), told.text().as_str()), ("x", "x"));
     for request in &world.model.messages()[1..] {
         assert!(request.system_text().contains(given), "{}", request.system_text());
-        assert!(request.system_text().len() < own.len() / 2, "the CLI's own prompt is gone");
+        assert!(!request.system_text().contains(OWN), "the CLI's own prompt is still there");
     }
     world.stop().await;
 }

@@ -1,3 +1,0 @@
-//! A scripted CLI for tests.
-
-fn main() {}

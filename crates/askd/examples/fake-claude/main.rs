@@ -1,0 +1,80 @@
+//! A scripted CLI: speaks the stream-json protocol of `claude -p`, and does on demand what the real one will not.
+//!
+//! # The prompt is the script
+//!
+//! Each line of the prompt that begins with `!` is a directive; they are played in order. Without any, the answer is
+//! `echo: ` and the prompt. A number of bytes may carry `k` or `m`.
+//!
+//! | Directive | Plays |
+//! |---|---|
+//! | `bare` | nothing before the script: no `queued`, `started`, `running`, `init` |
+//! | `say TEXT` | an assistant message |
+//! | `result TEXT` or `result {…}` | a successful result with this text, or with these fields changed (`null` removes) |
+//! | `line TEXT` | a line as it stands |
+//! | `hex DIGITS` | these bytes |
+//! | `crlf` | lines end in `\r\n` from now on |
+//! | `split TEXT` | an assistant message, flushed after every byte |
+//! | `big BYTES` | an assistant message of this size in one line |
+//! | `flood BYTES [LINE]` | numbered assistant messages of `LINE` bytes (1k), as fast as possible |
+//! | `drip COUNT MS [LINE]` | numbered assistant messages with a pause before each |
+//! | `stderr BYTES` | this much on standard error |
+//! | `state WORD` | `session_state_changed` |
+//! | `lifecycle WORD` | `command_lifecycle` of the input |
+//! | `background [TYPE TEXT]` | `background_tasks_changed`: one task, or none |
+//! | `sleep MS` | a pause |
+//! | `touch FILE`, `await FILE` | makes a file in the working folder, waits for one |
+//! | `recall` | a result with the prompts of the session's transcript, this one excluded, joined by ` / ` |
+//! | `key` | an assistant message that repeats the API key |
+//! | `report` | a result whose text is JSON: see `report.rs` |
+//! | `permission` | asks `can_use_tool`, and says how it was answered |
+//! | `spawn KIND` | a process that would live on: `plain`, `setsid`, `nohup`, `stripped` (empty environment), `stubborn` (ignores SIGTERM); its pid is added to the file `pids` |
+//! | `stubborn` | ignores SIGTERM, interrupts and the end of the input from now on |
+//! | `close-stdout` | closes standard output and stays |
+//! | `hang` | stays silent until it is interrupted or killed |
+//! | `exit CODE`, `die` | exits at once; kills itself with SIGKILL |
+//!
+//! After the script come, where missing, a result, then `completed` and `idle`; then the next input, or its end.
+//!
+//! # What comes before a prompt
+//!
+//! `FAKE_CLAUDE` holds options, separated by `;`: `version TEXT`, `no-descriptor` (takes no key through a pipe),
+//! `no-reply` (to `initialize`), `refuse TEXT`, `no-agents`, `junk` (first), `slow MS`, `stderr BYTES`, `die CODE`,
+//! `startup-failure REASON`. The server's probe of the key descriptor meets only the first two.
+
+mod frames;
+mod input;
+mod output;
+mod play;
+mod report;
+mod script;
+mod start;
+mod transcript;
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+/// How the process was started.
+struct Started {
+    args: Vec<String>,
+    environment: BTreeMap<String, String>,
+}
+
+impl Started {
+    /// The value of `--name=value`.
+    fn flag(&self, name: &str) -> Option<&str> {
+        self.args.iter().find_map(|arg| arg.strip_prefix("--")?.strip_prefix(name)?.strip_prefix('='))
+    }
+
+    fn variable(&self, name: &str) -> Option<&str> {
+        self.environment.get(name).map(String::as_str)
+    }
+
+    fn session(&self) -> &str {
+        self.flag("resume").or(self.flag("session-id")).unwrap_or("none")
+    }
+}
+
+fn main() -> ExitCode {
+    let started = Started { args: std::env::args().skip(1).collect(), environment: std::env::vars().collect() };
+    start::run(&started)
+}

@@ -1,0 +1,281 @@
+//! Plays scripts.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Signal, getpid, kill_process};
+use serde_json::{Value, json};
+
+use crate::Started;
+use crate::frames;
+use crate::input::{Inbox, Input};
+use crate::output::Output;
+use crate::report::report;
+use crate::script::{Directive, bytes, hex, parse};
+use crate::start::flood_stderr;
+use crate::transcript::Transcript;
+
+/// How often a waiting script looks around.
+const STEP: Duration = Duration::from_millis(5);
+
+pub(crate) struct Player<'a> {
+    started: &'a Started,
+    out: Output,
+    inbox: Inbox,
+    initialize: Value,
+    key: Option<(&'static str, String)>,
+    transcript: Transcript,
+    /// Held as long as SIGTERM is to be ignored.
+    stubborn: Option<(tokio::runtime::Runtime, tokio::signal::unix::Signal)>,
+    message: Value,
+    answered: bool,
+}
+
+/// How a directive ends.
+enum Next {
+    Go,
+    /// The turn was interrupted.
+    Interrupted,
+    Exit(u8),
+}
+
+impl<'a> Player<'a> {
+    pub(crate) fn new(
+        started: &'a Started,
+        out: Output,
+        inbox: Inbox,
+        initialize: Value,
+        key: Option<(&'static str, String)>,
+    ) -> Self {
+        let (transcript, message) = (Transcript::of(started), Value::Null);
+        Self { started, out, inbox, initialize, key, transcript, stubborn: None, message, answered: false }
+    }
+
+    /// Takes messages to the end of the input.
+    pub(crate) fn work(mut self) -> ExitCode {
+        loop {
+            match self.inbox.next() {
+                Input::Message(message) if message["type"] == "user" => {
+                    self.message = message;
+                    if let Next::Exit(code) = self.turn() {
+                        return ExitCode::from(code);
+                    }
+                }
+                Input::Message(message) => drop(self.is_interrupt(&message)),
+                Input::End if self.stubborn.is_some() => std::thread::sleep(Duration::MAX),
+                Input::End => return ExitCode::SUCCESS,
+            }
+        }
+    }
+
+    fn turn(&mut self) -> Next {
+        let session = self.started.session().to_owned();
+        if self.started.flag("resume").is_some() && !self.transcript.exists() {
+            self.out.frame(&frames::unknown_session(&session));
+            return Next::Exit(1);
+        }
+        let prompt = self.message["message"]["content"].as_str().unwrap_or_default().to_owned();
+        let script = parse(&prompt);
+        self.answered = false;
+        if script.first().is_none_or(|first| first.name != "bare") {
+            self.lifecycle("queued");
+            self.lifecycle("started");
+            self.out.frame(&frames::state(&session, "running"));
+            let cwd = std::env::current_dir().unwrap_or_default();
+            self.out.frame(&frames::init(&session, &cwd.to_string_lossy()));
+        }
+        for directive in &script {
+            match self.play(directive) {
+                Next::Go => {}
+                Next::Exit(code) => return Next::Exit(code),
+                Next::Interrupted => {
+                    self.out.frame(&frames::aborted(&session));
+                    self.answered = true;
+                    break;
+                }
+            }
+        }
+        if !self.answered {
+            self.result(&format!("echo: {prompt}"));
+        }
+        // Last, so that `recall` sees earlier prompts only.
+        self.transcript.add(&prompt);
+        self.lifecycle("completed");
+        self.out.frame(&frames::state(&session, "idle"));
+        Next::Go
+    }
+
+    fn play(&mut self, directive: &Directive) -> Next {
+        let argument = directive.argument.as_str();
+        let session = self.started.session();
+        let words: Vec<&str> = argument.split(' ').collect();
+        let word = |index: usize| words.get(index).copied().unwrap_or_default();
+        match directive.name.as_str() {
+            "bare" => {}
+            "say" => self.out.frame(&frames::assistant(session, argument)),
+            "result" => self.result(argument),
+            "line" => self.out.line(argument),
+            "hex" => self.out.raw(&hex(argument)),
+            "crlf" => self.out.end_lines_like_dos(),
+            "split" => self.out.line_in_pieces(&frames::assistant(session, argument).to_string()),
+            "big" => self.out.line(&self.numbered(0, bytes(argument))),
+            "flood" => self.flood(bytes(word(0)), if words.len() > 1 { bytes(word(1)) } else { 1024 }),
+            "drip" => return self.drip(word(0), word(1), bytes(word(2))),
+            "stderr" => flood_stderr(bytes(argument)),
+            "state" => self.out.frame(&frames::state(session, argument)),
+            "lifecycle" => self.lifecycle(argument),
+            "background" => self.out.frame(&frames::background(session, argument)),
+            "sleep" => return self.pause(argument),
+            "touch" => drop(File::create(argument)),
+            "await" => return self.wait_until(|| Path::new(argument).exists()),
+            "recall" => self.result(&self.transcript.prompts().join(" / ")),
+            "key" => {
+                let key = self.key.as_ref().map_or("none", |(_, key)| key);
+                self.out.frame(&frames::assistant(session, &format!("the key is {key}")));
+            }
+            "report" => {
+                let key_source = self.key.as_ref().map(|(source, _)| *source);
+                let text = report(self.started, &self.initialize, &self.message, key_source).to_string();
+                self.result(&json!({"result": text}).to_string());
+            }
+            "permission" => self.ask_permission(),
+            "spawn" => spawn(argument),
+            "stubborn" => self.ignore_sigterm(),
+            "close-stdout" => close_stdout(),
+            "hang" => return self.wait_until(|| false),
+            "exit" => return Next::Exit(argument.parse().unwrap_or(0)),
+            "die" => kill_self(),
+            unknown => {
+                self.result(&json!({"is_error": true, "errors": [format!("no directive {unknown}")]}).to_string())
+            }
+        }
+        Next::Go
+    }
+
+    fn result(&mut self, change: &str) {
+        self.answered = true;
+        self.out.frame(&frames::result(self.started.session(), change));
+    }
+
+    fn lifecycle(&mut self, state: &str) {
+        let input = self.message["uuid"].as_str().unwrap_or_default();
+        self.out.frame(&frames::lifecycle(self.started.session(), input, state));
+    }
+
+    /// An assistant message whose line is `size` bytes long, if that is possible.
+    fn numbered(&self, number: usize, size: usize) -> String {
+        let start = format!("{number:08} ");
+        let empty = frames::assistant(self.started.session(), &start).to_string().len();
+        let text = start + &"x".repeat(size.saturating_sub(empty));
+        frames::assistant(self.started.session(), &text).to_string()
+    }
+
+    fn flood(&mut self, amount: usize, size: usize) {
+        const BATCH: usize = 256 * 1024;
+        let template = self.numbered(0, size) + "\n";
+        let at = template.find("00000000").unwrap_or(0);
+        let mut batch = Vec::with_capacity(BATCH + template.len());
+        for number in 0..amount / template.len() {
+            let from = batch.len();
+            batch.extend_from_slice(template.as_bytes());
+            batch[from + at..from + at + 8].copy_from_slice(format!("{number:08}").as_bytes());
+            if batch.len() >= BATCH {
+                self.out.raw(&batch);
+                batch.clear();
+            }
+        }
+        self.out.raw(&batch);
+    }
+
+    fn drip(&mut self, count: &str, pause: &str, size: usize) -> Next {
+        for number in 0..count.parse().unwrap_or(0) {
+            match self.pause(pause) {
+                Next::Go => self.out.line(&self.numbered(number, size)),
+                next => return next,
+            }
+        }
+        Next::Go
+    }
+
+    fn pause(&mut self, milliseconds: &str) -> Next {
+        let until = Instant::now() + Duration::from_millis(milliseconds.parse().unwrap_or(0));
+        self.wait_until(|| Instant::now() >= until)
+    }
+
+    fn wait_until(&mut self, mut reached: impl FnMut() -> bool) -> Next {
+        while !reached() {
+            if let Some(message) = self.inbox.next_within(STEP)
+                && self.is_interrupt(&message)
+            {
+                return Next::Interrupted;
+            }
+        }
+        Next::Go
+    }
+
+    /// Whether the message is an interrupt that is obeyed; it is answered then.
+    fn is_interrupt(&mut self, message: &Value) -> bool {
+        let interrupt = message["request"]["subtype"] == "interrupt" && self.stubborn.is_none();
+        if interrupt {
+            let id = message["request_id"].as_str().unwrap_or_default();
+            self.out.frame(&frames::reply(id, &json!({"still_queued": []})));
+        }
+        interrupt
+    }
+
+    fn ask_permission(&mut self) {
+        let request = json!({"subtype": "can_use_tool", "tool_name": "Bash", "input": {"command": "ls"}});
+        self.out.frame(&json!({"type": "control_request", "request_id": "fake-1", "request": request}));
+        let said = match self.inbox.next() {
+            Input::Message(message) => message["response"].to_string(),
+            Input::End => "nothing".to_owned(),
+        };
+        self.out.frame(&frames::assistant(self.started.session(), &format!("permission: {said}")));
+    }
+
+    /// A handler in place of the default action: the signal then does nothing.
+    fn ignore_sigterm(&mut self) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let signal = {
+            let _guard = runtime.enter();
+            tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).expect("a handler")
+        };
+        self.stubborn = Some((runtime, signal));
+    }
+}
+
+/// Starts a shell that would live on, and notes its pid.
+fn spawn(kind: &str) {
+    const LIVE_ON: &str = "echo $$ >> pids; while :; do sleep 1000; done";
+    let (program, args): (&str, Vec<&str>) = match kind {
+        "setsid" => ("setsid", vec!["sh", "-c", LIVE_ON]),
+        "nohup" => {
+            ("sh", vec!["-c", "nohup setsid sh -c 'echo $$ >> pids; while :; do sleep 1000; done' >/dev/null 2>&1 &"])
+        }
+        "stripped" => ("env", vec!["-i", "PATH=/usr/bin:/bin", "setsid", "sh", "-c", LIVE_ON]),
+        "stubborn" => ("setsid", vec!["sh", "-c", "trap '' TERM; echo $$ >> pids; while :; do sleep 1000; done"]),
+        _ => ("sh", vec!["-c", LIVE_ON]),
+    };
+    let lines = || fs::read_to_string("pids").unwrap_or_default().lines().count();
+    let before = lines();
+    #[expect(clippy::disallowed_methods, reason = "what an agent's tools do")]
+    let started = std::process::Command::new(program).args(args).stdin(std::process::Stdio::null()).spawn();
+    started.expect("the process starts");
+    while lines() == before {
+        std::thread::sleep(STEP);
+    }
+}
+
+fn close_stdout() {
+    let null = File::options().write(true).open("/dev/null").expect("the null device");
+    rustix::stdio::dup2_stdout(&null).expect("the descriptor is replaced");
+}
+
+/// SIGKILL, from itself.
+pub(crate) fn kill_self() {
+    drop(std::io::stdout().flush());
+    kill_process(getpid(), Signal::KILL).expect("a process may kill itself");
+}

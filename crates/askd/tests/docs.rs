@@ -1,0 +1,30 @@
+//! Generated pages must say what the code says.
+
+use std::fs;
+use std::path::Path;
+
+/// Set to anything, the pages are written instead of compared.
+const UPDATE: &str = "ASKD_UPDATE_DOCS";
+
+#[test]
+fn the_settings_reference_is_up_to_date() {
+    check("docs/reference/settings.md", &askd::docs::settings_reference());
+}
+
+fn check(page: &str, generated: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(page);
+    if std::env::vars_os().any(|(name, value)| name == UPDATE && !value.is_empty()) {
+        fs::create_dir_all(path.parent().expect("a page lies in a folder")).expect("the folder of the page");
+        fs::write(&path, generated).expect("the page can be written");
+    }
+    let written = fs::read_to_string(&path).unwrap_or_default();
+    let first = written.lines().zip(generated.lines()).position(|(old, new)| old != new);
+    let line = first.unwrap_or_else(|| written.lines().count().min(generated.lines().count()));
+    assert!(
+        written == generated,
+        "{page} differs from the code, first in line {}:\n  page: {}\n  code: {}\nRun: {UPDATE}=1 cargo test -p askd --test docs",
+        line + 1,
+        written.lines().nth(line).unwrap_or("(end)"),
+        generated.lines().nth(line).unwrap_or("(end)"),
+    );
+}

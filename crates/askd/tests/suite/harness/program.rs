@@ -1,0 +1,107 @@
+//! The program itself: the `askd` binary as a process, with an environment built from nothing.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+
+use askd::settings::Settings;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use super::folders::Folders;
+use super::server::{fake_cli, launcher};
+use super::wait::eventually;
+
+/// A running `askd serve`. Killed when dropped.
+pub(crate) struct Program {
+    child: Child,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+impl Program {
+    /// Starts `askd serve` with the scripted CLI and further variables; an empty value takes one away.
+    pub(crate) fn start(folders: &Folders, variables: &[(&str, &str)]) -> Self {
+        let below = |folder: &str| folders.root().join(folder).into_os_string();
+        #[expect(clippy::disallowed_methods, reason = "the program under test")]
+        let mut command = Command::new(launcher());
+        command.arg("serve").env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.envs([
+            ("API_KEY", Settings::TEST_API_KEY.into()),
+            ("ASKD_LISTEN", "127.0.0.1:0".into()),
+            ("CONFIG_DIR", below("config")),
+            ("WORKSPACE_DIR", below("workspace")),
+            ("ASKD_DATA_DIR", below("data")),
+            ("ASKD_CLAUDE_BIN", fake_cli().into_os_string()),
+            ("PATH", "/usr/local/bin:/usr/bin:/bin".into()),
+            ("ASKD_ALLOW_ROOT", "1".into()),
+        ]);
+        for (name, value) in variables {
+            if value.is_empty() {
+                command.env_remove(name)
+            } else {
+                command.env(name, value)
+            };
+        }
+        let mut child = command.spawn().unwrap();
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let (stderr, lines) = (child.stderr.take().unwrap(), Arc::clone(&log));
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                lines.lock().unwrap().push(line);
+            }
+        });
+        Self { child, log }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has written so far.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().join("\n")
+    }
+
+    /// Waits until it listens.
+    pub(crate) async fn address(&self) -> SocketAddr {
+        eventually("the server's address in its log", || {
+            let log = self.log.lock().unwrap();
+            let entries = log.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            entries.filter_map(|entry| entry["address"].as_str()?.parse().ok()).next()
+        })
+        .await
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Waits until it has ended.
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        eventually("the end of the program", || self.child.try_wait().unwrap()).await
+    }
+
+    /// Resident memory, in bytes.
+    pub(crate) fn resident(&self) -> u64 {
+        let pages = std::fs::read_to_string(format!("/proc/{}/statm", self.pid())).unwrap();
+        let resident: u64 = pages.split(' ').nth(1).unwrap().parse().unwrap();
+        resident * rustix::param::page_size() as u64
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// The processes whose pids a script's `!spawn` has noted in the workspace, as far as they live.
+pub(crate) fn living_pids(workspace: &Path) -> Vec<u32> {
+    let noted = std::fs::read_to_string(workspace.join("pids")).unwrap_or_default();
+    let pids = noted.lines().map(|pid| pid.parse::<u32>().unwrap());
+    pids.filter(|pid| std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z ")))
+        .collect()
+}
