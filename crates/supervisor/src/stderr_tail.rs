@@ -6,11 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::AsyncReadExt;
 use tokio::process::ChildStderr;
+use tokio::sync::watch;
 
 /// The end of what a child has written to standard error. It is always drained, so that the child never waits for it.
 #[derive(Clone, Debug)]
 pub struct StderrTail {
     tail: Arc<Mutex<Tail>>,
+    /// Closed at the end of the stream.
+    drained: watch::Receiver<()>,
 }
 
 struct Tail {
@@ -22,7 +25,8 @@ struct Tail {
 impl StderrTail {
     /// Drains `stderr` in the background until its end.
     pub(crate) fn drain(mut stderr: ChildStderr, limit: usize) -> Self {
-        let tail = Self { tail: Arc::new(Mutex::new(Tail { limit, bytes: VecDeque::new(), dropped: 0 })) };
+        let (end, drained) = watch::channel(());
+        let tail = Self { tail: Arc::new(Mutex::new(Tail { limit, bytes: VecDeque::new(), dropped: 0 })), drained };
         let writer = tail.clone();
         #[expect(
             clippy::disallowed_methods,
@@ -33,8 +37,15 @@ impl StderrTail {
             while let Ok(count @ 1..) = stderr.read(&mut chunk).await {
                 writer.lock().push(&chunk[..count]);
             }
+            drop(end);
         });
         tail
+    }
+
+    /// Waits until the child and all that inherited its standard error have closed it. Cancel-safe.
+    pub async fn ended(&self) {
+        let mut drained = self.drained.clone();
+        while drained.changed().await.is_ok() {}
     }
 
     /// What has been kept so far. A character cut at the beginning is left out; other bad bytes become U+FFFD.

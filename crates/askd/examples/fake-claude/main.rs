@@ -24,7 +24,7 @@
 //! | `sleep MS` | a pause |
 //! | `touch FILE`, `await FILE` | makes a file in the working folder, waits for one |
 //! | `recall` | a result with the prompts of the session's transcript, this one excluded, joined by ` / ` |
-//! | `key` | an assistant message that repeats the API key |
+//! | `key`, `key stderr` | an assistant message, or a line on standard error, that repeats the API key |
 //! | `report` | a result whose text is JSON: see `report.rs` |
 //! | `permission` | asks `can_use_tool`, and says how it was answered |
 //! | `spawn KIND` | a process that would live on: `plain`, `setsid`, `nohup`, `stripped` (empty environment), `stubborn` (ignores SIGTERM); its pid is added to the file `pids` |

@@ -134,7 +134,12 @@ impl<'a> Player<'a> {
             "recall" => self.result(&self.transcript.prompts().join(" / ")),
             "key" => {
                 let key = self.key.as_ref().map_or("none", |(_, key)| key);
-                self.out.frame(&frames::assistant(session, &format!("the key is {key}")));
+                let text = format!("the key is {key}");
+                if argument == "stderr" {
+                    drop(writeln!(std::io::stderr(), "{text}"));
+                } else {
+                    self.out.frame(&frames::assistant(session, &text));
+                }
             }
             "report" => {
                 let key_source = self.key.as_ref().map(|(source, _)| *source);
@@ -149,7 +154,8 @@ impl<'a> Player<'a> {
             "exit" => return Next::Exit(argument.parse().unwrap_or(0)),
             "die" => kill_self(),
             unknown => {
-                self.result(&json!({"is_error": true, "errors": [format!("no directive {unknown}")]}).to_string())
+                let errors = [format!("no directive {unknown}")];
+                self.result(&json!({"is_error": true, "errors": errors}).to_string());
             }
         }
         Next::Go
@@ -263,7 +269,8 @@ fn spawn(kind: &str) {
     let before = lines();
     #[expect(clippy::disallowed_methods, reason = "what an agent's tools do")]
     let started = std::process::Command::new(program).args(args).stdin(std::process::Stdio::null()).spawn();
-    started.expect("the process starts");
+    // Not waited for: a tool that daemonises is not either.
+    std::mem::forget(started.expect("the process starts"));
     while lines() == before {
         std::thread::sleep(STEP);
     }

@@ -44,6 +44,9 @@ pub struct Bounds {
 /// After the process has ended, what its pipe still holds comes at once; longer, and somebody else holds the pipe.
 const DRAIN_GRACE: Duration = Duration::from_secs(1);
 
+/// The same for its error output, which is only worth a log line.
+const STDERR_GRACE: Duration = Duration::from_millis(200);
+
 /// Lines that are no messages are told to the reader, but not without end.
 const MAX_LINE_WARNINGS: u32 = 20;
 
@@ -133,7 +136,7 @@ impl Conversation<'_> {
                 },
                 line = next_line(lines, process) => match line {
                     Some(line) => talk.hear(line).await,
-                    None => Some(exited(process, stderr).await),
+                    None => Some(exited(process, stderr, self.redactor).await),
                 },
             };
             if let Some(ending) = step {
@@ -169,12 +172,14 @@ async fn next_line(lines: &mut Lines, process: &Process) -> Option<Result<Line, 
 }
 
 /// The output has ended: the exit follows, or the process has closed its output and lives on.
-async fn exited(process: &Process, stderr: &StderrTail) -> Ending {
+async fn exited(process: &Process, stderr: &StderrTail, redactor: &Redactor) -> Ending {
     let how = match tokio::time::timeout(DRAIN_GRACE, process.wait_exit()).await {
         Ok(exit) => crate::programs::describe(exit),
         Err(_) => "it closed its output and went on running".into(),
     };
-    let stderr = stderr.text();
+    // What it wrote last is read by another task, a moment later. Processes that it has left behind may hold the pipe.
+    drop(tokio::time::timeout(STDERR_GRACE, stderr.ended()).await);
+    let stderr = redactor.redact(stderr.text());
     if !stderr.trim().is_empty() {
         tracing::warn!(how, stderr = stderr.trim(), "the CLI ended early");
     }
@@ -190,20 +195,23 @@ impl Talk<'_> {
     /// Takes a line; an ending if it brings one.
     async fn hear(&mut self, line: Result<Line, LineError>) -> Option<Ending> {
         let line = match line {
-            Ok(Line::Text(text)) => text,
-            Ok(Line::NotUtf8 { lossy, .. }) => return self.keep_as_warning("that is not UTF-8", lossy),
+            Ok(line) => line,
             Err(error @ LineError::TooLong { .. }) => {
                 return Some(Ending::TooLarge { what: format!("{error} (ASKD_MAX_LINE)") });
             }
             Err(error) => return Some(Ending::Broken { what: error.to_string() }),
         };
         self.deadlines.on_output(std::time::Instant::now());
-        self.output += line.len() as u64;
+        self.output += line.as_str().len() as u64;
         if self.output > self.conversation.bounds.max_output {
             let what =
                 format!("the run wrote more than {} bytes (ASKD_MAX_OUTPUT)", self.conversation.bounds.max_output);
             return Some(Ending::TooLarge { what });
         }
+        let line = match line {
+            Line::Text(text) => text,
+            Line::NotUtf8 { lossy, .. } => return self.keep_as_warning("that is not UTF-8", lossy),
+        };
         let frame = match Frame::parse(self.conversation.redactor.redact(line)) {
             Ok(frame) => frame,
             Err((_, line)) => return self.keep_as_warning("that is no message", line),

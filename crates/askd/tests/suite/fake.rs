@@ -1,12 +1,18 @@
 //! Through a scripted CLI (`examples/fake-claude`), which does what the real one will not do on demand.
 
 mod bounds;
+mod connections;
 mod deadlines;
 mod disconnect;
 mod errors;
 mod home;
 mod outcomes;
+mod program;
 mod queue;
+mod secrets;
 mod sessions;
+mod shutdown;
+mod slow_reader;
+mod start;
 mod stream;
 mod trees;

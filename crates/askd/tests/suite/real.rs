@@ -7,16 +7,23 @@ use std::time::Duration;
 
 use scripted_model::{Ending, RecordedRequest, ScriptedModel};
 use serde_json::Value;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::harness::{Answer, Block, TestServer, TestServerBuilder};
 
 mod agents;
 mod background;
 mod bare;
+mod bypass;
 mod credentials;
+mod ends;
 mod environment;
 mod fields;
 mod first;
+mod fresh;
+mod killed;
+mod many;
+mod outside;
 mod permissions;
 mod privacy;
 mod prompts;
@@ -25,10 +32,14 @@ mod resume;
 mod schema;
 mod upstream;
 
+/// Each has a few processes of the real CLI, of 190 MB: on a machine of many cores not all tests go at once.
+static WORLDS: Semaphore = Semaphore::const_new(8);
+
 /// A server with the real CLI, and the model that it asks.
 struct World {
     model: ScriptedModel,
     server: TestServer,
+    _turn: SemaphorePermit<'static>,
 }
 
 /// No request takes longer to reach the model, unless something is broken.
@@ -41,11 +52,12 @@ impl World {
 
     /// With a server of its own kind.
     async fn with(change: impl FnOnce(TestServerBuilder) -> TestServerBuilder) -> Self {
+        let turn = WORLDS.acquire().await.unwrap();
         let model = ScriptedModel::start().await.unwrap();
         // One try: a test of an upstream error need not wait for ten.
         let server = TestServerBuilder::real(&model.base_url()).child_variable("CLAUDE_CODE_MAX_RETRIES", "0");
         let server = change(server).start().await;
-        Self { model, server }
+        Self { model, server, _turn: turn }
     }
 
     async fn ask(&self, body: Value) -> Answer {

@@ -43,7 +43,9 @@ pub(crate) fn rust_sources(folder: &str) -> Vec<File> {
     let mut files = Vec::new();
     walk(&root().join(folder), folder, &mut files);
     assert!(!files.is_empty(), "there is nothing in {folder}");
-    let is_source = |path: &String| path.ends_with(".rs") && !path.ends_with("/tests.rs") && !path.contains("/tests/");
+    let is_source = |path: &String| {
+        path.strip_suffix(".rs").is_some_and(|path| !path.ends_with("/tests") && !path.contains("/tests/"))
+    };
     files.into_iter().filter(is_source).map(File::read).collect()
 }
 

@@ -71,7 +71,7 @@ async fn a_cli_that_gives_its_result_and_hangs_has_answered() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idle_before_the_input_was_seen_is_not_the_end() {
-    let server = with_result_grace(Duration::from_secs(60)).await;
+    let server = with_result_grace(Duration::from_mins(1)).await;
     let prompt = "!bare\n!state idle\n!lifecycle started\n!state running\n!sleep 50\n!result later";
     assert_eq!(server.ask(json!({"prompt": prompt})).await.result(), "later");
     server.stop().await;
@@ -105,7 +105,7 @@ async fn a_background_agent_that_dies_with_the_cli_leaves_no_answer() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_background_command_does_not_hold_up_the_answer_and_is_named() {
-    let server = with_result_grace(Duration::from_secs(60)).await;
+    let server = with_result_grace(Duration::from_mins(1)).await;
     let begin = Instant::now();
     let answer = server.ask(json!({"prompt": "!spawn setsid\n!background local_bash sleep 1000\n!result fine"})).await;
     assert_eq!(answer.result(), "fine");

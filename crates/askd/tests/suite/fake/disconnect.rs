@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{RawClient, TestServer, TestServerBuilder, eventually, living_pids};
+use crate::harness::{RawClient, TestServer, TestServerBuilder, beside, eventually, living_pids};
 
 /// A process with descendants of every kind, that runs until it is told.
 const TREE: &str = "!spawn plain\n!spawn setsid\n!spawn stripped\n!touch there\n!await go\n!touch finished";
@@ -57,7 +57,7 @@ async fn a_run_goes_on_alone_if_its_client_wants_that() {
         let server = one_slot().await;
         let request = server.request(&asked("!touch there\n!await go\n!touch finished", stream));
         let request = request.header("x-askd-on-disconnect", "continue");
-        let client = tokio::spawn(async move { request.send().await.unwrap().text().await });
+        let client = beside(async move { request.send().await.unwrap().text().await });
         server.reached("there").await;
         client.abort();
         assert!(client.await.unwrap_err().is_cancelled());

@@ -60,17 +60,6 @@ async fn a_home_is_private_seeded_and_gone_afterwards() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_environment_holds_only_the_allow_list() {
-    let server = keyed(TestServerBuilder::fake()).child_variable("GH_TOKEN", "from ASKD_CHILD_ENV").start().await;
-    let report = report(&server, json!({"prompt": "!report"})).await;
-    let names: Vec<_> = report["environment"].as_object().unwrap().keys().map(String::as_str).collect();
-    insta::assert_snapshot!(names.join("\n"));
-    assert_eq!(report["environment"]["GH_TOKEN"], "from ASKD_CHILD_ENV");
-    assert!(!report["environment"].to_string().contains(KEY), "the key goes through a pipe");
-    server.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn the_key_is_neither_in_the_environment_nor_in_the_arguments() {
     let server = keyed(TestServerBuilder::fake()).start().await;
     let report = report(&server, json!({"prompt": "!report", "systemPrompt": "a secret system prompt"})).await;

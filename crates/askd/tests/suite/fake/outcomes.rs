@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Stream, TestServer, TestServerBuilder};
+use crate::harness::{Answer, Block, Stream, TestServer, TestServerBuilder};
 
 /// Asks once for an answer and once for a stream; both must tell the same outcome.
 async fn outcome(server: &TestServer, mut body: Value) -> (u16, String) {
@@ -14,7 +14,7 @@ async fn outcome(server: &TestServer, mut body: Value) -> (u16, String) {
     let blocks = Stream::of(response).rest().await;
     let (done, before) = blocks.split_last().expect("a stream has an end");
     assert_eq!((done.event.as_deref(), done.json()), (Some("done"), json!({"code": expected})), "{body}");
-    let told = before.iter().rfind(|block| block.event.as_deref() == Some("error")).map(|block| block.json());
+    let told = before.iter().rfind(|block| block.event.as_deref() == Some("error")).map(Block::json);
     assert_eq!(told, error.map(|message| json!({"error": message})), "{body}");
     assert!(answer.body["error"].is_null() || answer.body.get("result").is_some(), "a failed run shows its result");
     (answer.status, answer.code().to_owned())

@@ -103,9 +103,11 @@ async fn a_line_is_sent_when_it_is_written_and_not_at_the_end() {
 async fn every_answer_carries_an_id_and_tells_browsers_to_keep_out() {
     let server = TestServerBuilder::fake().start().await;
     let request = |stream: bool| server.request(&json!({"prompt": "x", "stream": stream}));
+    let stream = server.stream(json!({"prompt": "x"})).await;
+    assert_eq!(stream.headers["content-type"], "text/event-stream");
+    assert_eq!(stream.headers["x-accel-buffering"], "no");
+    stream.rest().await;
     let stream = request(true).header("x-request-id", "mine-1").send().await.unwrap();
-    assert_eq!(stream.headers()["content-type"], "text/event-stream");
-    assert_eq!(stream.headers()["x-accel-buffering"], "no");
     for answer in [
         Answer::of(stream).await,
         Answer::of(request(false).header("x-request-id", "mine-1").send().await.unwrap()).await,

@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 use serde_json::Value;
 
 /// No answer takes longer, unless something is broken.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// A complete answer.
 #[derive(Debug)]

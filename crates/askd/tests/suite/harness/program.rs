@@ -9,10 +9,12 @@ use std::sync::{Arc, Mutex};
 use askd::settings::Settings;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use tokio::task::JoinHandle;
 
+use super::client::Answer;
 use super::folders::Folders;
 use super::server::{fake_cli, launcher};
-use super::wait::eventually;
+use super::wait::{beside, eventually};
 
 /// A running `askd serve`. Killed when dropped.
 pub(crate) struct Program {
@@ -23,9 +25,13 @@ pub(crate) struct Program {
 impl Program {
     /// Starts `askd serve` with the scripted CLI and further variables; an empty value takes one away.
     pub(crate) fn start(folders: &Folders, variables: &[(&str, &str)]) -> Self {
-        let below = |folder: &str| folders.root().join(folder).into_os_string();
         #[expect(clippy::disallowed_methods, reason = "the program under test")]
-        let mut command = Command::new(launcher());
+        Self::start_by(Command::new(launcher()), folders, variables)
+    }
+
+    /// The same by a command of its own, e.g. one that changes the user.
+    pub(crate) fn start_by(mut command: Command, folders: &Folders, variables: &[(&str, &str)]) -> Self {
+        let below = |folder: &str| folders.root().join(folder).into_os_string();
         command.arg("serve").env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         command.envs([
             ("API_KEY", Settings::TEST_API_KEY.into()),
@@ -68,10 +74,27 @@ impl Program {
     pub(crate) async fn address(&self) -> SocketAddr {
         eventually("the server's address in its log", || {
             let log = self.log.lock().unwrap();
-            let entries = log.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-            entries.filter_map(|entry| entry["address"].as_str()?.parse().ok()).next()
+            let mut entries = log.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            entries.find_map(|entry| entry["address"].as_str()?.parse().ok())
         })
         .await
+    }
+
+    /// `POST /ask` with the right key, not yet sent.
+    pub(crate) async fn request(&self, body: &Value) -> reqwest::RequestBuilder {
+        let url = format!("http://{}/ask", self.address().await);
+        reqwest::Client::new().post(url).header("x-api-key", Settings::TEST_API_KEY).json(body)
+    }
+
+    /// `POST /ask`, to the end.
+    pub(crate) async fn ask(&self, body: &Value) -> Answer {
+        Answer::of(self.request(body).await.send().await.unwrap()).await
+    }
+
+    /// [`Self::ask`] in a task of its own.
+    pub(crate) async fn ask_beside(&self, body: &Value) -> JoinHandle<Answer> {
+        let request = self.request(body).await;
+        beside(async move { Answer::of(request.send().await.unwrap()).await })
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

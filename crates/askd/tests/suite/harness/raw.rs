@@ -49,6 +49,11 @@ impl RawClient {
         bytes
     }
 
+    /// Whether nothing comes for so long.
+    pub(crate) async fn is_silent_for(&mut self, time: Duration) -> bool {
+        tokio::time::timeout(time, self.0.readable()).await.is_err()
+    }
+
     /// Everything up to the end of the connection.
     pub(crate) async fn rest(&mut self) -> String {
         let mut all = Vec::new();

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 
 use super::client::{Answer, Stream};
 use super::folders::Folders;
-use super::wait::eventually;
+use super::wait::{beside, eventually};
 
 /// The real CLI, which `scripts/test` installs.
 pub(crate) fn real_cli() -> PathBuf {
@@ -107,7 +107,7 @@ impl TestServerBuilder {
         };
         remember_probe(&folders.data());
         let (address, app) = (server.address().unwrap(), Arc::clone(server.app()));
-        let running = tokio::spawn(server.run());
+        let running = beside(server.run());
         Ok(TestServer { folders, address, app, running: Some(running), client: reqwest::Client::new() })
     }
 }
@@ -165,7 +165,7 @@ impl TestServer {
     /// `POST /ask` in a task of its own. Aborting it closes the connection.
     pub(crate) fn ask_beside(&self, body: &Value) -> JoinHandle<Answer> {
         let request = self.request(body);
-        tokio::spawn(async move { Answer::of(request.send().await.unwrap()).await })
+        beside(async move { Answer::of(request.send().await.unwrap()).await })
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use tokio::task::JoinHandle;
+
 const LIMIT: Duration = Duration::from_secs(20);
 const STEP: Duration = Duration::from_millis(10);
 
@@ -15,4 +17,10 @@ pub(crate) async fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T
         assert!(start.elapsed() < LIMIT, "waited in vain for: {what}");
         tokio::time::sleep(STEP).await;
     }
+}
+
+/// Runs beside the test. Aborting the task drops the future.
+pub(crate) fn beside<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+    #[expect(clippy::disallowed_methods, reason = "a test has no tracker")]
+    tokio::spawn(task)
 }

@@ -10,12 +10,12 @@ use super::World;
 use crate::harness::eventually;
 
 /// The duration of a `sleep` that no other test uses, so that its process can be recognised.
-fn unique_sleep() -> String {
+pub(super) fn unique_sleep() -> String {
     format!("300.{}", Uuid::new_v4().as_u128())
 }
 
 /// Processes with this text in their command line, apart from those whose shell only mentions it.
-fn sleeping(seconds: &str) -> Vec<String> {
+pub(super) fn sleeping(seconds: &str) -> Vec<String> {
     let processes = fs::read_dir("/proc").unwrap().flatten();
     let lines = processes.filter_map(|process| fs::read(process.path().join("cmdline")).ok());
     let lines = lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " "));

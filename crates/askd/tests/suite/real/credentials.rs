@@ -136,7 +136,7 @@ async fn a_key_that_the_model_repeats_does_not_come_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_in_an_upstream_error_does_not_come_back() {
     let world = World::new().await;
-    let prompt = r#"[[error:401,message="invalid key sk-test-key"]]"#;
+    let prompt = r#"[[error:400,message="invalid key sk-test-key"]]"#;
     let (answer, told) = world.ask_both_ways(json!({"prompt": prompt})).await;
     assert_eq!((answer.status, answer.code()), (502, "UPSTREAM_ERROR"));
     // The prompt itself holds the key too and is repeated in no answer.

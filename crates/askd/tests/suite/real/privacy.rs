@@ -32,6 +32,12 @@ async fn a_file_that_is_not_private_is_read_in_both_ways() {
     let world = World::with(|server| server.file("elsewhere/file.txt", SECRET)).await;
     let file = world.server.folders.root().join("elsewhere/file.txt");
     assert_eq!(gets_at(&world, &file).await, [true, true]);
+    let link = world.server.folders.workspace().join("link");
+    std::os::unix::fs::symlink(file.parent().unwrap(), &link).unwrap();
+    for way in ["link/file.txt", "../elsewhere/file.txt"] {
+        let way = world.server.folders.workspace().join(way);
+        assert_eq!(gets_at(&world, &way).await, [true, true], "{}", way.display());
+    }
     world.stop().await;
 }
 

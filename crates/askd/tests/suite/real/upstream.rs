@@ -46,6 +46,11 @@ async fn a_connection_that_is_cut_before_the_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_is_cut_in_the_middle_of_the_answer() {
+    fails("[[text:half an]] [[cut]]", None).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_error_in_the_middle_of_the_answer() {
     fails("[[text:half an]] [[error:529]]", None).await;
 }

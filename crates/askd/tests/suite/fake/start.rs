@@ -1,0 +1,79 @@
+//! When a server starts, and what it says when it does not.
+
+use serde_json::json;
+
+use crate::harness::{Folders, Program, TestServerBuilder, eventually};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cli_that_is_too_old_or_none_at_all_is_refused() {
+    for (options, part) in [
+        ("version 2.1.260 (Claude Code)", "too old"),
+        ("version 1.0.0 (Claude Code)", "needs 2.1.261 or newer"),
+        ("version usage: something", "is no version"),
+        ("version ", "is no version"),
+    ] {
+        let (error, folders) = TestServerBuilder::fake_that(options).try_start().await.err().expect(options);
+        assert!(error.to_string().contains(part), "{options}: {error}");
+        assert_eq!(folders.list("data/homes"), [""; 0]);
+    }
+    TestServerBuilder::fake_that("version 2.1.261 (Claude Code)").start().await.stop().await;
+}
+
+/// Starts with these variables; gives the exit code and what was written.
+async fn refused(variables: &[(&str, &str)]) -> (Option<i32>, String) {
+    let folders = Folders::new();
+    let mut program = Program::start(&folders, variables);
+    let code = program.ended().await.code();
+    eventually("a text", || (!program.log().is_empty()).then_some(())).await;
+    (code, program.log())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_settings_are_all_named_with_their_origin() {
+    let (code, text) = refused(&[("API_KEY", ""), ("MAX_CONCURRENT", "many"), ("ASKD_HEARTBEET", "1s")]).await;
+    assert_eq!(code, Some(2), "{text}");
+    for part in ["API_KEY", "MAX_CONCURRENT", "many", "ASKD_HEARTBEET", "ASKD_HEARTBEAT"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_cannot_work_says_what_to_do() {
+    for (variables, part) in [
+        (vec![("ASKD_CLAUDE_BIN", "/nonexistent/claude")], "ASKD_CLAUDE_BIN"),
+        (vec![("ASKD_CLAUDE_BIN", "/bin/echo")], "is no version"),
+        (vec![("ASKD_CLAUDE_BIN", "/bin/false")], "exit code 1"),
+        (vec![("WORKSPACE_DIR", "/nonexistent/workspace")], "WORKSPACE_DIR"),
+        (vec![("ASKD_LISTEN", "192.0.2.1:1")], "ASKD_LISTEN"),
+    ] {
+        let (code, text) = refused(&variables).await;
+        assert_eq!(code, Some(1), "{text}");
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_data_folder_serves_one_server() {
+    let folders = Folders::new();
+    let first = Program::start(&folders, &[]);
+    let run = first.ask_beside(&json!({"prompt": "!touch there\n!await go\n!result fine"})).await;
+    eventually("the run", || folders.workspace().join("there").exists().then_some(())).await;
+    let mut second = Program::start(&folders, &[]);
+    assert_eq!(second.ended().await.code(), Some(1));
+    eventually("the reason", || second.log().contains("another askd works in ASKD_DATA_DIR").then_some(())).await;
+    // It has not taken the first one's run for a leftover.
+    folders.write("workspace/go", "");
+    assert_eq!(run.await.unwrap().result(), "fine");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_needs_a_word_from_the_operator() {
+    let folders = Folders::new();
+    let mut program = Program::start(&folders, &[("ASKD_ALLOW_ROOT", "")]);
+    if rustix::process::geteuid().is_root() {
+        assert_eq!(program.ended().await.code(), Some(1));
+        eventually("the reason", || program.log().contains("ASKD_ALLOW_ROOT=1").then_some(())).await;
+    } else {
+        program.address().await;
+    }
+}

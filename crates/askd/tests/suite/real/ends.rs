@@ -1,0 +1,95 @@
+//! Runs that do not end by themselves: deadlines, and clients that leave.
+
+use std::time::Duration;
+
+use scripted_model::prompt::{text, tool, turns};
+use serde_json::json;
+
+use super::World;
+
+/// Long enough that the CLI has asked the model by then, also on a busy machine.
+const LONG: Duration = Duration::from_secs(10);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_takes_too_long_is_ended_and_its_conversation_can_go_on() {
+    let world = World::with(|server| server.set(|settings| settings.deadlines.process_timeout = LONG)).await;
+    let (answer, told) = world.ask_both_ways(json!({"prompt": "Remember heron. [[hang]]"})).await;
+    assert_eq!((answer.status, answer.code()), (504, "TIMEOUT"), "{answer:?}");
+    assert!(answer.message().contains("PROCESS_TIMEOUT"), "{answer:?}");
+    assert!(answer.body.get("result").is_some(), "{answer:?}");
+    assert_eq!((told.code(), told.error().as_deref()), (1, Some(answer.message())));
+    world.model_is_left().await;
+    world.server.at_rest().await;
+
+    let body = json!({"prompt": "[[text:still here]]", "resume": told.init()["session_id"]});
+    assert_eq!(world.ask(body).await.result(), "still here");
+    assert!(world.last_message().body()["messages"].to_string().contains("Remember heron."));
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_says_nothing_for_too_long_is_ended() {
+    let world = World::with(|server| server.set(|settings| settings.deadlines.idle = LONG / 2)).await;
+    let answer = world.ask(json!({"prompt": "[[text:one moment]] [[hang]]"})).await;
+    assert_eq!((answer.status, answer.code()), (504, "TIMEOUT"), "{answer:?}");
+    assert!(answer.message().contains("ASKD_IDLE_TIMEOUT"), "{answer:?}");
+    world.model_is_left().await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_leaves_ends_its_run() {
+    for stream in [false, true] {
+        let world = World::new().await;
+        let client = world.server.ask_beside(&json!({"prompt": "[[hang]]", "stream": stream}));
+        world.model_is_asked().await;
+        client.abort();
+        world.model_is_left().await;
+        world.server.at_rest().await;
+        world.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_leaves_while_it_waits_is_never_run() {
+    let world = World::with(|server| server.set(|settings| settings.limits.max_concurrent = 1)).await;
+    let first = world.server.ask_beside(&json!({"prompt": "[[hang]]"}));
+    world.model_is_asked().await;
+    let second = world.server.ask_beside(&json!({"prompt": "[[text:never]]"}));
+    world.server.busy_with(1, 1).await;
+    second.abort();
+    world.server.busy_with(1, 0).await;
+    first.abort();
+    world.server.at_rest().await;
+    assert_eq!(world.model.messages().len(), 1);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_leaves_before_the_cli_is_ready_leaves_nothing() {
+    let world = World::new().await;
+    let client = world.server.ask_beside(&json!({"prompt": "[[text:never]]"}));
+    world.server.busy_with(1, 0).await;
+    client.abort();
+    world.server.at_rest().await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_may_go_on_alone_goes_on() {
+    let world = World::new().await;
+    let waiting = json!({"command": "until test -e go; do sleep 0.05; done; echo gone-on", "description": "d"});
+    let body = json!({"prompt": turns([tool("Bash", &waiting), text("end")]), "allowedTools": ["Bash"]});
+    let request = world.server.request(&body).header("x-askd-on-disconnect", "continue");
+    tokio::select! {
+        answer = request.send() => panic!("it must wait: {answer:?}"),
+        // The request is dropped, and its connection with it.
+        _ = world.model_is_asked() => {}
+    }
+    world.server.release("go");
+    let went_on =
+        |request: &scripted_model::RecordedRequest| request.tool_results().iter().any(|it| it.contains("gone-on"));
+    world.model.wait_for(went_on, super::PATIENCE).await.expect("the next turn");
+    world.server.at_rest().await;
+    world.stop().await;
+}
