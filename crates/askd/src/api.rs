@@ -25,5 +25,5 @@ pub fn router(app: Arc<App>) -> Router {
         .method_not_allowed_fallback(error::no_such_method)
         .layer(from_fn_with_state(Arc::clone(&app), auth::require_key));
     let open = open.method_not_allowed_fallback(error::no_such_method);
-    front::wrap(open.merge(keyed).with_state(app))
+    front::wrap(open.merge(keyed).with_state(Arc::clone(&app)), app)
 }

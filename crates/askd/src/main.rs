@@ -82,6 +82,10 @@ fn run_server(loaded: Loaded) -> Result<(), Failure> {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
+    // What this process writes is its user's alone, and what its memory and environment hold is nobody's: an agent that
+    // runs as the same user could read the server's keys in /proc otherwise.
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;
     block_on(async {
         // From here on, whatever a guardian that was killed leaves behind becomes a child of this process.
         supervisor::orphans::become_subreaper().map_err(serve::StartError::Process)?;

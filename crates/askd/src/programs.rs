@@ -69,7 +69,8 @@ async fn collect(mut child: Child) -> Result<String, String> {
             return Err(format!("printed more than {MAX_OUTPUT} bytes"));
         }
     }
-    match child.process.wait_exit().await {
+    // Not only its exit: what it has left running, and its guardian, end before the caller goes on.
+    match child.process.wait_gone().await.exit {
         Exit::Code(0) => Ok(output),
         exit => Err(format!("ended with {}", describe(exit))),
     }

@@ -95,6 +95,18 @@ pub enum RunState {
     Failed,
 }
 
+impl RunState {
+    /// The state's name, for logs and programs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Incomplete => "incomplete",
+            Self::Cancelled => "cancelled",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// The end of a run, the content of its last event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finished {
@@ -134,6 +146,23 @@ pub enum RunErrorKind {
     Cancelled,
     /// Everything else.
     Run,
+}
+
+impl RunErrorKind {
+    /// The kind's name, for logs and programs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Busy => "busy",
+            Self::ShuttingDown => "shutting_down",
+            Self::AgentNotFound => "agent_not_found",
+            Self::Upstream => "upstream",
+            Self::Timeout => "timeout",
+            Self::TurnLimit => "turn_limit",
+            Self::Schema => "schema",
+            Self::Cancelled => "cancelled",
+            Self::Run => "run",
+        }
+    }
 }
 
 impl Finished {

@@ -131,6 +131,7 @@ pub async fn prepare(mut settings: Settings, ambient: Ambient, launcher: PathBuf
         ProjectConfig::Off => ProjectConfigPolicy::Off,
     };
     let private_folders = places::private(&settings);
+    let secrets = settings.secrets();
     let app = App::new(Shared {
         settings,
         ambient,
@@ -139,6 +140,7 @@ pub async fn prepare(mut settings: Settings, ambient: Ambient, launcher: PathBuf
         launcher,
         marker,
         credentials,
+        secrets,
         programs,
         config,
         sessions,
@@ -221,7 +223,11 @@ async fn drain(app: &App) {
     let lifecycle = app.lifecycle();
     let grace = app.settings().stopping.shutdown_grace;
     let active = app.runs().occupancy().active;
-    tracing::info!(active, grace_ms = grace.as_millis(), "draining: no new work is taken");
+    tracing::info!(
+        active,
+        grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX),
+        "draining: no new work is taken"
+    );
     tokio::select! {
         () = lifecycle.finished() => return,
         () = tokio::time::sleep(grace) => tracing::warn!("the grace is over, running runs are stopped"),

@@ -14,6 +14,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use secrecy::SecretString;
+
 pub mod child_env;
 pub mod choices;
 pub mod declaration;
@@ -101,6 +103,14 @@ impl Settings {
     /// Reads all sources; reports everything that is wrong with them at once.
     pub fn load(sources: &Sources) -> Result<Loaded, SettingsErrors> {
         load::load(sources)
+    }
+
+    /// Values that no client may see, besides [`Settings::credentials`].
+    pub fn secrets(&self) -> Vec<SecretString> {
+        let passed = &self.child.environment;
+        let is_secret = |name: &str| child_env::PASSED.iter().any(|passed| passed.secret && passed.name == name);
+        let passed = passed.iter().filter(|(name, _)| is_secret(name)).map(|(_, value)| value);
+        passed.chain([&self.auth.api_key]).cloned().collect()
     }
 
     /// Defaults for a test: a free port on loopback, [`Settings::TEST_API_KEY`], and the folders

@@ -24,6 +24,8 @@ use request::AskRequest;
 const ON_DISCONNECT_HEADER: &str = "x-askd-on-disconnect";
 /// The run's id.
 const RUN_ID_HEADER: HeaderName = HeaderName::from_static("x-askd-run-id");
+/// The session's id, for `resume`, also where there is no result that names it.
+const SESSION_ID_HEADER: HeaderName = HeaderName::from_static("x-askd-session-id");
 
 /// Submits a run and follows it to its end.
 pub(super) async fn ask(
@@ -38,17 +40,19 @@ pub(super) async fn ask(
     let streams = asked.stream;
     let submitted = app.runs().submit(asked.into_spec(&app)?)?;
 
-    let Submitted { id, events, cancel } = submitted;
+    let Submitted { id, session, events, cancel } = submitted;
     tracing::info!(run = %id, request_id = request_id.0, streams, "run submitted");
     let client = Client(if goes_on { None } else { Some(cancel) });
-    let responded = if streams {
-        stream::respond(events, client, server.heartbeat).await
+    let mut response = if streams {
+        let responded = stream::respond(events, client, server.heartbeat).await;
+        responded.unwrap_or_else(ApiError::into_response)
     } else {
         answer::respond(events, client).await
     };
-    let mut response = responded.unwrap_or_else(ApiError::into_response);
-    if let Ok(id) = HeaderValue::from_str(&id.to_string()) {
-        response.headers_mut().insert(RUN_ID_HEADER, id);
+    for (name, id) in [(RUN_ID_HEADER, id.to_string()), (SESSION_ID_HEADER, session.to_string())] {
+        if let Ok(id) = HeaderValue::from_str(&id) {
+            response.headers_mut().insert(name, id);
+        }
     }
     Ok(response)
 }

@@ -1,9 +1,11 @@
 //! Errors as clients see them: `{"error":{"code","message","requestId"}}`.
 
-use axum::Json;
+use std::sync::Arc;
+
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json, value::RawValue};
+use serde::Serialize;
+use serde_json::value::RawValue;
 
 use crate::runs::submit::SubmitError;
 use crate::runs::{RunError, RunErrorKind};
@@ -122,6 +124,11 @@ impl ApiError {
         Self { result, ..Self::new(code, error.message) }
     }
 
+    /// What happened, for people.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// With a status of its own.
     #[must_use]
     pub fn with_status(self, status: StatusCode) -> Self {
@@ -139,23 +146,44 @@ impl From<SubmitError> for ApiError {
     }
 }
 
-/// The error itself, for [`super::request_id`] to complete with the request's id.
+/// The error itself; [`super::request_id`] writes it, with the request's id.
 #[derive(Debug, Clone)]
-pub(super) struct ErrorBody(pub(super) Value);
+pub(super) struct ErrorBody(Arc<ApiError>);
+
+impl ErrorBody {
+    /// The body, in JSON. A run's result is passed on byte for byte.
+    pub(super) fn to_json(&self, request_id: &str) -> String {
+        #[derive(Serialize)]
+        struct Body<'a> {
+            error: Error<'a>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            result: Option<&'a RawValue>,
+        }
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Error<'a> {
+            code: &'a str,
+            message: &'a str,
+            request_id: &'a str,
+        }
+        let ApiError { code, message, result, .. } = &*self.0;
+        let result = match result {
+            RunResult::NotBegun => None,
+            RunResult::Begun(result) => Some(result.as_deref().unwrap_or(RawValue::NULL)),
+        };
+        let body = Body { error: Error { code: code.describe().0, message, request_id }, result };
+        // Only strings and already valid JSON are serialised here, which cannot fail.
+        serde_json::to_string(&body).unwrap_or_default()
+    }
+}
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let mut body = json!({ "error": { "code": self.code.describe().0, "message": self.message } });
-        if let RunResult::Begun(result) = &self.result {
-            // Not a RawValue: the body is completed later, and error answers are rare and small.
-            body["result"] =
-                result.as_ref().and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or(Value::Null);
-        }
-        let mut response = (self.status, Json(&body)).into_response();
+        let mut response = (self.status, [(header::CONTENT_TYPE, "application/json")]).into_response();
         if matches!(self.code, ErrorCode::ServerBusy | ErrorCode::ShuttingDown) {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
         }
-        response.extensions_mut().insert(ErrorBody(body));
+        response.extensions_mut().insert(ErrorBody(Arc::new(self)));
         response
     }
 }

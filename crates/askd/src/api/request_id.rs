@@ -1,14 +1,15 @@
 //! Every answer carries the request's id: the caller's own, if it is harmless, or a new one.
 
+use std::sync::Arc;
+
 use axum::body::Body;
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::{HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::Response;
-use serde_json::Value;
-use uuid::Uuid;
 
 use super::error::ErrorBody;
+use crate::app::App;
 
 /// The header, in both directions.
 pub const REQUEST_ID_HEADER: &str = "x-request-id";
@@ -20,15 +21,14 @@ pub struct RequestId(pub String);
 const MAX_LENGTH: usize = 128;
 
 /// Gives the request its id, and the answer too, in its header and in an error's body.
-pub(super) async fn identify(mut request: Request, next: Next) -> Response {
-    let id =
-        request.headers().get(REQUEST_ID_HEADER).and_then(acceptable).unwrap_or_else(|| Uuid::new_v4().to_string());
+pub(super) async fn identify(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    let given = request.headers().get(REQUEST_ID_HEADER).and_then(acceptable);
+    let id = given.unwrap_or_else(|| app.runs().shared().ambient.uuid().to_string());
     request.extensions_mut().insert(RequestId(id.clone()));
     let mut response = next.run(request).await;
-    if let Some(ErrorBody(mut body)) = response.extensions_mut().remove() {
-        body["error"]["requestId"] = Value::String(id.clone());
+    if let Some(error) = response.extensions_mut().remove::<ErrorBody>() {
         response.headers_mut().remove(header::CONTENT_LENGTH);
-        *response.body_mut() = Body::from(body.to_string());
+        *response.body_mut() = Body::from(error.to_json(&id));
     }
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID_HEADER, value);

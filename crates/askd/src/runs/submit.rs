@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::event::EventBody;
 use super::log::{Follower, RunLog};
@@ -40,6 +42,8 @@ pub struct Shared {
     pub marker: MarkerPrefix,
     /// What the CLI uses upstream.
     pub credentials: CredentialSource,
+    /// Other values that must not reach a client: askd's own key, secrets among the variables that are passed on.
+    pub secrets: Vec<SecretString>,
     /// How askd's own short programs are run.
     pub programs: Programs,
     /// The operator's configuration of the CLI.
@@ -83,6 +87,8 @@ pub struct Cancel(CancellationToken);
 pub struct Submitted {
     /// Its id.
     pub id: RunId,
+    /// The session that it starts or continues.
+    pub session: Uuid,
     /// Follows it from its first event.
     pub events: Follower,
     /// Ends it.
@@ -119,12 +125,12 @@ impl Runs {
     }
 
     /// Whether a session can be continued: it has a transcript, or a run is about to make one.
-    pub fn knows_session(&self, session: uuid::Uuid) -> bool {
+    pub fn knows_session(&self, session: Uuid) -> bool {
         self.has_session_in_use(session) || self.shared.sessions.exists(session)
     }
 
     /// Whether a run of the session works or waits.
-    pub fn has_session_in_use(&self, session: uuid::Uuid) -> bool {
+    pub fn has_session_in_use(&self, session: Uuid) -> bool {
         self.queue.knows(session)
     }
 
@@ -134,7 +140,8 @@ impl Runs {
         if lifecycle.draining().is_cancelled() {
             return Err(SubmitError::ShuttingDown);
         }
-        let ticket = self.queue.enter(spec.session.id())?;
+        let session = spec.session.id();
+        let ticket = self.queue.enter(session)?;
         let id = RunId(self.shared.ambient.ordered_uuid());
         let log = RunLog::new(self.shared.settings.output.ring_bytes);
         let events = log.follow_from_start();
@@ -144,7 +151,7 @@ impl Runs {
         let run = Arc::new(Run { id, spec, log, cancel: cancel.clone() });
         let worker = Worker { shared: Arc::clone(&self.shared), run };
         lifecycle.spawn(worker.drive(ticket));
-        Ok(Submitted { id, events, cancel })
+        Ok(Submitted { id, session, events, cancel })
     }
 }
 

@@ -87,7 +87,7 @@ impl Worker {
             granted = shared.credentials.grant(shared.cli.reads_key_descriptor, &shared.programs) => granted,
         };
         let granted = granted.map_err(|error| failed(error.to_string()))?;
-        let redactor = Redactor::new(granted.values.iter().cloned());
+        let redactor = Redactor::new(granted.values.iter().chain(&shared.secrets).cloned());
         let task = {
             let (shared, run, home) = (Arc::clone(shared), Arc::clone(&self.run), Arc::clone(home));
             move || prepare(&shared, run.id, &run.spec, &home, granted)
@@ -218,7 +218,8 @@ impl Worker {
     }
 
     fn finish(&self, end: Finished) {
-        tracing::info!(run = %self.run.id, state = ?end.state, error = ?end.error.as_ref().map(|error| error.kind), "run ended");
+        let error = end.error.as_ref().map(|error| error.kind.as_str());
+        tracing::info!(run = %self.run.id, state = end.state.as_str(), error, "run ended");
         self.log(EventBody::Finished(end));
     }
 

@@ -82,8 +82,7 @@ async fn a_command_of_the_agent_sees_the_allowed_variables_only() {
     // Everything that names a place names one in this run's own home, which is gone with the run.
     let home = Path::new(variables["HOME"]);
     assert!(home.starts_with(world.server.folders.data().join("homes")), "{}", home.display());
-    for name in ["CLAUDE_CONFIG_DIR", "CLAUDE_CODE_TMPDIR", "TMPDIR", "XDG_CONFIG_HOME"]
-    {
+    for name in ["CLAUDE_CONFIG_DIR", "CLAUDE_CODE_TMPDIR", "TMPDIR", "XDG_CONFIG_HOME"] {
         assert!(Path::new(variables[name]).starts_with(home), "{name}: {}", variables[name]);
     }
     world.stop().await;
