@@ -52,6 +52,18 @@ pub enum SeedError {
     Settings(String),
 }
 
+impl SeedError {
+    /// What a caller may know: which part is wrong, but no path of the server.
+    pub fn for_caller(&self) -> String {
+        match self {
+            Self::Copy(_) => {
+                "the server's configuration for the CLI cannot be copied; the server's log says why".into()
+            }
+            Self::Settings(_) => self.to_string(),
+        }
+    }
+}
+
 impl ConfigDir {
     /// The folder need not exist. `max_bytes` bounds what one home is given.
     pub fn new(path: &Path, max_bytes: u64) -> Self {

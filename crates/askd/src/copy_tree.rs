@@ -1,9 +1,12 @@
 //! Copies of folder trees, bounded in bytes and entries.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io;
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
+use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
+
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 
 /// What a copy may cost, and what it may follow.
 #[derive(Debug, Clone, Copy)]
@@ -38,23 +41,32 @@ impl Copier {
     }
 
     fn copy_at(&mut self, from: &Path, to: &Path, depth: usize) -> io::Result<()> {
-        let looked = if self.rules.follow_links { fs::metadata(from) } else { fs::symlink_metadata(from) };
-        let metadata = match looked {
-            Ok(metadata) => metadata,
-            // Also a link to nothing, as an editor's lock file is.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(error),
+        let source = match self.open(from) {
+            Ok(source) => source,
+            // Nothing there, or a link to nothing, as an editor's lock file is; a link when links are not followed; a
+            // socket.
+            Err(Errno::NOENT | Errno::LOOP | Errno::NXIO) => return Ok(()),
+            Err(error) => return Err(error.into()),
         };
+        // Asked of what was opened, which nobody can exchange any more.
+        let metadata = source.metadata()?;
         if metadata.is_dir() {
             self.count(0)?;
             self.copy_folder(from, to, depth)
         } else if metadata.is_file() {
             self.count(metadata.len())?;
-            self.copy_file(from, to, metadata.permissions().mode())
+            copy_file(source, to, &metadata)
         } else {
-            // Links when they are not followed, pipes, sockets, devices: nothing that belongs here.
+            // Pipes and devices: nothing that belongs here.
             Ok(())
         }
+    }
+
+    fn open(&self, path: &Path) -> Result<File, Errno> {
+        let follow = if self.rules.follow_links { OFlags::empty() } else { OFlags::NOFOLLOW };
+        // Non-blocking, or a pipe would wait for its writer.
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | follow;
+        Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
     }
 
     fn copy_folder(&mut self, from: &Path, to: &Path, depth: usize) -> io::Result<()> {
@@ -70,19 +82,6 @@ impl Copier {
         Ok(())
     }
 
-    fn copy_file(&mut self, from: &Path, to: &Path, mode: u32) -> io::Result<()> {
-        let no_follow = if self.rules.follow_links { 0 } else { rustix::fs::OFlags::NOFOLLOW.bits() };
-        let mut source = OpenOptions::new().read(true).custom_flags(no_follow.cast_signed()).open(from)?;
-        let mut target: File = OpenOptions::new().write(true).create_new(true).mode(0o600 | (mode & 0o100)).open(to)?;
-        // The size was counted before: a file that grows meanwhile must not outgrow the bound.
-        let left = self.rules.max_bytes;
-        let copied = io::copy(&mut io::Read::take(&mut source, left + 1), &mut target)?;
-        if copied > left {
-            return Err(too_large());
-        }
-        Ok(())
-    }
-
     fn count(&mut self, bytes: u64) -> io::Result<()> {
         self.rules.max_bytes = self.rules.max_bytes.checked_sub(bytes).ok_or_else(too_large)?;
         self.rules.max_entries = self
@@ -92,6 +91,17 @@ impl Copier {
             .ok_or_else(|| io::Error::other("too many files and folders to copy"))?;
         Ok(())
     }
+}
+
+fn copy_file(source: File, to: &Path, metadata: &Metadata) -> io::Result<()> {
+    let mode = 0o600 | (metadata.permissions().mode() & 0o100);
+    let mut target = OpenOptions::new().write(true).create_new(true).mode(mode).open(to)?;
+    // Its size was counted: a file that grows meanwhile must not outgrow the bound.
+    let copied = io::copy(&mut source.take(metadata.len() + 1), &mut target)?;
+    if copied > metadata.len() {
+        return Err(io::Error::other("it grew while it was copied"));
+    }
+    Ok(())
 }
 
 fn too_large() -> io::Error {
@@ -155,6 +165,23 @@ mod tests {
         let folder = tree();
         symlink(".", folder.path().join("from/again")).unwrap();
         assert!(copy(&folder, CopyRules { follow_links: true, max_entries: 10_000, ..RULES }).is_err());
+    }
+
+    #[test]
+    fn the_whole_allowance_may_be_one_file() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("from"), vec![0; 1000]).unwrap();
+        copy(&folder, RULES).unwrap();
+        assert_eq!(fs::metadata(folder.path().join("to")).unwrap().len(), 1000);
+    }
+
+    #[test]
+    fn a_pipe_is_skipped_and_not_waited_for() {
+        let folder = tree();
+        let pipe = folder.path().join("from/pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, Mode::RWXU, 0).unwrap();
+        copy(&folder, RULES).unwrap();
+        assert!(!folder.path().join("to/pipe").exists());
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! What the CLI uses upstream, and the way in which it gets it.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -80,9 +81,17 @@ impl CredentialSource {
         if !fs::symlink_metadata(&file).is_ok_and(|metadata| metadata.is_file()) {
             return Ok(());
         }
-        let new = login.with_extension("askd-new");
-        fs::copy(&file, &new)?;
-        fs::rename(&new, login)
+        let text = fs::read(&file)?;
+        // A run can write anything here; what is no login must not replace one.
+        if serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&text).is_err() {
+            return Err(io::Error::other("what the run left is no login"));
+        }
+        // Runs end at the same time, and each needs a file of its own; the home's name is one.
+        let mut name = login.clone().into_os_string();
+        name.push(home.file_name().unwrap_or_default());
+        let mut new = File::options().write(true).create_new(true).mode(0o600).open(&name)?;
+        new.write_all(&text)?;
+        fs::rename(&name, login)
     }
 
     /// What the next run is given. `through_pipe`: the CLI reads its key from a descriptor.

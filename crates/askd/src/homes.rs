@@ -14,6 +14,8 @@ use crate::sessions::Sessions;
 #[derive(Debug, Clone)]
 pub struct Homes {
     folder: PathBuf,
+    /// One file a home: the session whose transcript is in it. Not in the home, where the agent could change it.
+    owners: PathBuf,
 }
 
 /// One home.
@@ -21,6 +23,7 @@ pub struct Homes {
 pub struct Home {
     path: PathBuf,
     name: String,
+    owner: PathBuf,
 }
 
 /// Names are short, because the deny rules against other homes name every prefix of the own one
@@ -31,8 +34,11 @@ impl Homes {
     /// Creates the folder if need be.
     pub fn open(data_dir: &Path) -> io::Result<Self> {
         let folder = data_dir.join("homes");
-        DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
-        Ok(Self { folder })
+        let owners = data_dir.join("owners");
+        for folder in [&folder, &owners] {
+            DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        }
+        Ok(Self { folder, owners })
     }
 
     /// The folder of all homes.
@@ -47,7 +53,10 @@ impl Homes {
             let path = self.folder.join(&name);
             match DirBuilder::new().mode(0o700).create(&path) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                created => break created.map(|()| Home { path, name })?,
+                created => {
+                    let owner = self.owners.join(&name);
+                    break created.map(|()| Home { path, name, owner })?;
+                }
             }
         };
         for folder in [CONFIG_FOLDER, TEMP_FOLDER] {
@@ -57,16 +66,35 @@ impl Homes {
     }
 
     /// Clears away the homes of a dead server, after their sessions were moved back. To be called when none of its
-    /// processes is left.
+    /// processes is left. A home that cannot be cleared away stays, and is tried again at the next start.
     pub fn recover(&self, sessions: &Sessions) -> io::Result<usize> {
         let mut count = 0;
         for entry in fs::read_dir(&self.folder)? {
             let path = entry?.path();
-            sessions.recover(&path)?;
-            remove(&path)?;
-            count += 1;
+            match self.recover_one(&path, sessions) {
+                Ok(()) => count += 1,
+                Err(error) => {
+                    tracing::error!(home = %path.display(), %error, "cannot clear away the home of an earlier run");
+                }
+            }
         }
         Ok(count)
+    }
+
+    fn recover_one(&self, path: &Path, sessions: &Sessions) -> io::Result<()> {
+        let Some(name) = path.file_name() else { return Ok(()) };
+        let owner = self.owners.join(name);
+        // Without an owner the run had not begun, and its copy of a transcript may be incomplete.
+        let session = fs::read_to_string(&owner).ok().and_then(|text| text.parse().ok());
+        if let Some(session) = session {
+            sessions.recover(session, path)?;
+        }
+        if fs::symlink_metadata(path)?.is_dir() {
+            remove(path)?;
+        } else {
+            fs::remove_file(path)?;
+        }
+        remove_file_if_there(&owner)
     }
 }
 
@@ -81,9 +109,24 @@ impl Home {
         &self.name
     }
 
+    /// Notes whose transcript is in it. From now on a server that finds this home takes the transcript back.
+    pub fn claim(&self, session: Uuid) -> io::Result<()> {
+        let new = self.owner.with_extension("new");
+        fs::write(&new, session.to_string())?;
+        fs::rename(&new, &self.owner)
+    }
+
     /// Removes it with everything in it.
     pub fn remove(&self) -> io::Result<()> {
-        remove(&self.path)
+        remove(&self.path)?;
+        remove_file_if_there(&self.owner)
+    }
+}
+
+fn remove_file_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
     }
 }
 
@@ -139,13 +182,72 @@ mod tests {
         assert_ne!(first.path(), second.path());
     }
 
-    #[test]
-    fn homes_of_a_dead_server_are_cleared_away() {
+    struct Fixture {
+        data: tempfile::TempDir,
+        homes: Homes,
+        sessions: Sessions,
+    }
+
+    fn fixture() -> Fixture {
         let data = tempfile::tempdir().unwrap();
         let homes = Homes::open(data.path()).unwrap();
-        homes.create(Uuid::new_v4).unwrap();
-        let sessions = Sessions::open(data.path(), data.path(), 1).unwrap();
-        assert_eq!(homes.recover(&sessions).unwrap(), 1);
-        assert_eq!(fs::read_dir(homes.folder()).unwrap().count(), 0);
+        let sessions = Sessions::open(data.path(), data.path(), 1 << 20).unwrap();
+        Fixture { data, homes, sessions }
+    }
+
+    impl Fixture {
+        fn home_with_transcript(&self, session: Uuid, text: &str) -> Home {
+            let home = self.homes.create(Uuid::new_v4).unwrap();
+            let folder = home.path().join(CONFIG_FOLDER).join("projects/run");
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(folder.join(format!("{session}.jsonl")), text).unwrap();
+            home
+        }
+
+        fn transcript(&self, session: Uuid) -> Option<String> {
+            let folder = self.data.path().join("sessions").join(session.to_string());
+            fs::read_to_string(folder.join(format!("{session}.jsonl"))).ok()
+        }
+
+        fn left(&self) -> usize {
+            let count = |folder| fs::read_dir(self.data.path().join(folder)).unwrap().count();
+            count("homes") + count("owners")
+        }
+    }
+
+    #[test]
+    fn a_dead_server_s_homes_give_back_their_own_session_and_no_other() {
+        let f = fixture();
+        let (own, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let home = f.home_with_transcript(own, "own");
+        fs::write(home.path().join(CONFIG_FOLDER).join(format!("projects/run/{other}.jsonl")), "forged").unwrap();
+        home.claim(own).unwrap();
+        assert_eq!(f.homes.recover(&f.sessions).unwrap(), 1);
+        assert_eq!(f.transcript(own).as_deref(), Some("own"));
+        assert_eq!(f.transcript(other), None);
+        assert_eq!(f.left(), 0);
+    }
+
+    #[test]
+    fn a_home_whose_run_had_not_begun_gives_nothing_back() {
+        let f = fixture();
+        let session = Uuid::from_u128(1);
+        f.home_with_transcript(session, "half a copy");
+        f.homes.recover(&f.sessions).unwrap();
+        assert_eq!(f.transcript(session), None);
+        assert_eq!(f.left(), 0);
+    }
+
+    #[test]
+    fn whatever_lies_among_the_homes_does_not_stop_the_start() {
+        let f = fixture();
+        fs::write(f.homes.folder().join("stray"), "").unwrap();
+        std::os::unix::fs::symlink("/etc", f.homes.folder().join("link")).unwrap();
+        let home = f.homes.create(Uuid::new_v4).unwrap();
+        fs::create_dir_all(home.path().join(CONFIG_FOLDER).join("projects")).unwrap();
+        fs::write(home.path().join(CONFIG_FOLDER).join("projects/run"), "a file").unwrap();
+        home.claim(Uuid::from_u128(1)).unwrap();
+        assert_eq!(f.homes.recover(&f.sessions).unwrap(), 3);
+        assert_eq!(f.left(), 0);
     }
 }

@@ -6,8 +6,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
+use supervisor::input::Stdin;
+use supervisor::ladder::Rung;
 use supervisor::lines::Line;
-use supervisor::process::Exit;
+use supervisor::output::Lines;
+use supervisor::process::{Exit, Process};
 use supervisor::spawn::{Child, Graces, Launch, Limits, spawn};
 use tokio::time::timeout;
 
@@ -48,18 +51,18 @@ impl Programs {
         let graces = Graces { term: Duration::from_secs(1), kill: Duration::from_secs(1), ..Graces::default() };
         let limits = Limits { max_line_bytes: MAX_OUTPUT, graces, ..Limits::default() };
         let child = spawn(launch, limits).await.map_err(|error| error.to_string())?;
-        match timeout(self.patience, collect(child)).await {
-            Ok(result) => result,
-            // Dropping the child ended its tree.
-            Err(_) => Err(format!("did not end within {:?}", self.patience)),
-        }
+        let Child { stdin, mut lines, process, .. } = child;
+        drop(stdin);
+        let collected = timeout(self.patience, collect(&mut lines, &process)).await;
+        // Also what it has started, and also when it was too slow: afterwards nothing of it is left.
+        process.stop(Rung::Term, async |_: &mut Stdin| {}, None, lines.discard()).await;
+        collected.unwrap_or_else(|_| Err(format!("did not end within {:?}", self.patience)))
     }
 }
 
-async fn collect(mut child: Child) -> Result<String, String> {
-    drop(child.stdin);
+async fn collect(lines: &mut Lines, process: &Process) -> Result<String, String> {
     let mut output = String::new();
-    while let Some(line) = child.lines.next().await {
+    while let Some(line) = lines.next().await {
         match line.map_err(|error| error.to_string())? {
             Line::Text(text) => output.push_str(&text),
             Line::NotUtf8 { .. } => return Err("printed something that is not UTF-8".into()),
@@ -69,8 +72,7 @@ async fn collect(mut child: Child) -> Result<String, String> {
             return Err(format!("printed more than {MAX_OUTPUT} bytes"));
         }
     }
-    // Not only its exit: what it has left running, and its guardian, end before the caller goes on.
-    match child.process.wait_gone().await.exit {
+    match process.wait_exit().await {
         Exit::Code(0) => Ok(output),
         exit => Err(format!("ended with {}", describe(exit))),
     }

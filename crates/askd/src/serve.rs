@@ -130,7 +130,8 @@ pub async fn prepare(mut settings: Settings, ambient: Ambient, launcher: PathBuf
         ProjectConfig::Trusted => ProjectConfigPolicy::Trusted(settings.permissions.trusted_projects.clone()),
         ProjectConfig::Off => ProjectConfigPolicy::Off,
     };
-    let private_folders = places::private(&settings);
+    let private_folders = places::private_folders(&settings);
+    let private_files = places::private_files(&settings);
     let secrets = settings.secrets();
     let app = App::new(Shared {
         settings,
@@ -149,6 +150,7 @@ pub async fn prepare(mut settings: Settings, ambient: Ambient, launcher: PathBuf
         workspaces,
         project_policy,
         private_folders,
+        private_files,
     });
     Ok(Server { app: Arc::new(app), listener, _lock: lock })
 }
@@ -175,6 +177,7 @@ impl Server {
             tokio::select! {
                 () = lifecycle.draining().cancelled() => {}
                 () = prune_sessions(&self.app) => {}
+                () = reap_orphans() => {}
             }
             drain(&self.app).await;
             closing.cancel();
@@ -193,6 +196,21 @@ impl Server {
             () = &mut handling => running.await,
         }
         Ok(())
+    }
+}
+
+/// How often dead orphans are looked for.
+const REAP_EVERY: Duration = Duration::from_secs(10);
+
+/// Reaps, for ever, what nobody else will: as the first process of a container, this one is every orphan's parent.
+async fn reap_orphans() {
+    loop {
+        tokio::time::sleep(REAP_EVERY).await;
+        // It reads all of /proc.
+        let reaped = tokio::task::spawn_blocking(supervisor::orphans::reap_dead).await;
+        if let Ok(Err(error)) = reaped {
+            tracing::warn!(%error, "cannot look for dead orphans");
+        }
     }
 }
 
@@ -268,9 +286,18 @@ async fn clear_leftovers(records: &Path, marker: &MarkerPrefix, homes: &Homes, s
     Ok(())
 }
 
+/// A socket's path has at most 107 bytes, and the CLI allows itself 103; `homes/` and the rest take 42.
+const LONGEST_DATA_DIR: usize = 61;
+
 fn warn_about(settings: &Settings, credentials: &CredentialSource) {
     if rustix::process::geteuid().is_root() {
         tracing::warn!("agents run as root (ASKD_ALLOW_ROOT): whatever a model decides to do, it may do");
+    }
+    if settings.paths.data_dir.as_os_str().len() > LONGEST_DATA_DIR {
+        tracing::warn!(
+            "the path of ASKD_DATA_DIR is longer than {LONGEST_DATA_DIR} bytes: the CLI keeps a socket of each run in its \
+             home, and in a shared folder below /tmp where that path would be too long"
+        );
     }
     if credentials.uses_login() {
         tracing::warn!(

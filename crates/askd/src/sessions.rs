@@ -3,10 +3,13 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use claude::environment::{CONFIG_FOLDER, PROJECT_DIR_NAME};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, open, openat2, renameat, statat};
+use rustix::io::Errno;
 use uuid::Uuid;
 
 use crate::copy_tree::{Copier, CopyRules};
@@ -54,38 +57,44 @@ impl Sessions {
         Ok(())
     }
 
-    /// Moves the session out of a run's home; renames only, so that a crash in between loses nothing.
+    /// Moves the session out of a run's home; renames only, so that a crash in between loses nothing. To be called when
+    /// the run's processes are gone, and only for a home whose copy was complete.
     pub fn carry_back(&self, session: Uuid, home: &Path) -> io::Result<()> {
-        let source = project_folder(home);
-        let transcript = source.join(file_name(session));
-        // An agent can put a link or a pipe here; only a file is a transcript.
-        if !fs::symlink_metadata(&transcript).is_ok_and(|metadata| metadata.is_file()) {
-            return Ok(());
+        match open_project_folder(home)? {
+            Some(source) => self.take(&source, session, &file_name(session)),
+            None => Ok(()),
         }
-        let target = self.folder.join(session.to_string());
-        fs::create_dir_all(&target)?;
-        let (extras, kept) = (source.join(session.to_string()), target.join(session.to_string()));
-        if fs::symlink_metadata(&extras).is_ok_and(|metadata| metadata.is_dir()) {
-            remove_if_there(&kept)?;
-            fs::rename(&extras, &kept)?;
-        }
-        fs::rename(&transcript, target.join(file_name(session)))
     }
 
-    /// Moves back every session that a home holds, after a crash.
-    pub fn recover(&self, home: &Path) -> io::Result<()> {
-        let entries = match fs::read_dir(project_folder(home)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            entries => entries?,
-        };
-        for entry in entries {
-            let name = entry?.file_name();
-            let session = name.to_str().and_then(|name| name.strip_suffix(".jsonl")).and_then(|id| id.parse().ok());
-            if let Some(session) = session {
-                self.carry_back(session, home)?;
-            }
+    /// The same for a home that a dead server left. The session may have gone on elsewhere since: the newer transcript
+    /// stays, and the older one is put beside it.
+    pub fn recover(&self, session: Uuid, home: &Path) -> io::Result<()> {
+        let Some(source) = open_project_folder(home)? else { return Ok(()) };
+        let stored = fs::metadata(self.transcript(session)).and_then(|metadata| metadata.modified()).ok();
+        let left = fs::symlink_metadata(project_folder(home).join(file_name(session)));
+        let left = left.and_then(|metadata| metadata.modified()).ok();
+        if stored.is_some() && stored > left {
+            tracing::warn!(%session, "a session has gone on since; its older transcript is kept beside it");
+            return self.take(&source, session, &format!("{session}.older.jsonl"));
         }
-        Ok(())
+        self.take(&source, session, &file_name(session))
+    }
+
+    /// Moves a session's files from an open folder. What an agent can have put there instead of a file or a folder, a
+    /// link or a pipe, is left.
+    fn take(&self, source: &OwnedFd, session: Uuid, kept_as: &str) -> io::Result<()> {
+        let (name, extras) = (file_name(session), session.to_string());
+        if kind(source, &name)? != Some(FileType::RegularFile) {
+            return Ok(());
+        }
+        let folder = self.folder.join(&extras);
+        fs::create_dir_all(&folder)?;
+        let target = open(&folder, FOLDER, Mode::empty())?;
+        if kept_as == name && kind(source, &extras)? == Some(FileType::Directory) {
+            remove_if_there(&folder.join(&extras))?;
+            renameat(source, &extras, &target, &extras)?;
+        }
+        Ok(renameat(source, &name, &target, kept_as)?)
     }
 
     /// Removes the sessions whose transcript is older than `retention` and that are not `in_use`; gives their number.
@@ -121,6 +130,30 @@ fn file_name(session: Uuid) -> String {
 
 fn project_folder(home: &Path) -> PathBuf {
     home.join(CONFIG_FOLDER).join("projects").join(PROJECT_DIR_NAME)
+}
+
+const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// The folder of a home's transcripts. Each part of the path may have been replaced by a link: none is followed.
+fn open_project_folder(home: &Path) -> io::Result<Option<OwnedFd>> {
+    let flags = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    let below = Path::new(CONFIG_FOLDER).join("projects").join(PROJECT_DIR_NAME);
+    let opened = open(home, FOLDER | OFlags::NOFOLLOW, Mode::empty())
+        .and_then(|home| openat2(home, &below, FOLDER, Mode::empty(), flags));
+    match opened {
+        Ok(folder) => Ok(Some(folder)),
+        Err(Errno::NOENT | Errno::LOOP | Errno::NOTDIR) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What lies under a name; a link counts as a link.
+fn kind(folder: &OwnedFd, name: &str) -> io::Result<Option<FileType>> {
+    match statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => Ok(Some(FileType::from_raw_mode(stat.st_mode))),
+        Err(Errno::NOENT) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn remove_if_there(folder: &Path) -> io::Result<()> {
@@ -230,12 +263,40 @@ mod tests {
     }
 
     #[test]
-    fn a_home_left_by_a_crash_gives_its_sessions_back() {
+    fn a_link_anywhere_on_the_way_is_not_followed() {
+        let f = fixture();
+        let (home, other) = (f.home("home"), f.home("other"));
+        f.write(&other, "stolen");
+        fs::remove_dir_all(home.join(CONFIG_FOLDER).join("projects")).unwrap();
+        symlink(other.join(CONFIG_FOLDER).join("projects"), home.join(CONFIG_FOLDER).join("projects")).unwrap();
+        f.sessions.carry_back(ID, &home).unwrap();
+        assert!(!f.sessions.exists(ID));
+    }
+
+    #[test]
+    fn a_home_left_by_a_crash_gives_its_session_back() {
         let f = fixture();
         let home = f.home("dead");
         f.write(&home, "kept");
-        f.sessions.recover(&home).unwrap();
+        f.sessions.recover(ID, &home).unwrap();
         assert!(f.sessions.exists(ID));
-        f.sessions.recover(&f.root.path().join("no such home")).unwrap();
+        f.sessions.recover(ID, &f.root.path().join("no such home")).unwrap();
+    }
+
+    #[test]
+    fn a_session_that_has_gone_on_since_is_not_set_back() {
+        let f = fixture();
+        let (dead, later, next) = (f.home("dead"), f.home("later"), f.home("next"));
+        f.write(&dead, "old");
+        let an_hour_ago = SystemTime::now() - Duration::from_hours(1);
+        let left = fs::File::options().write(true).open(project_folder(&dead).join(file_name(ID))).unwrap();
+        left.set_modified(an_hour_ago).unwrap();
+        f.write(&later, "new");
+        f.sessions.carry_back(ID, &later).unwrap();
+        f.sessions.recover(ID, &dead).unwrap();
+        f.sessions.carry_in(ID, &next).unwrap();
+        assert_eq!(f.read(&next), "new");
+        let beside = f.root.path().join("data/sessions").join(ID.to_string()).join(format!("{ID}.older.jsonl"));
+        assert_eq!(fs::read_to_string(beside).unwrap(), "old");
     }
 }

@@ -105,12 +105,12 @@ impl Settings {
         load::load(sources)
     }
 
-    /// Values that no client may see, besides [`Settings::credentials`].
+    /// Values that no client may see, besides [`Settings::credentials`]: askd's own key, and of the variables that the CLI
+    /// gets those that are secret, the operator's own ones included.
     pub fn secrets(&self) -> Vec<SecretString> {
-        let passed = &self.child.environment;
-        let is_secret = |name: &str| child_env::PASSED.iter().any(|passed| passed.secret && passed.name == name);
-        let passed = passed.iter().filter(|(name, _)| is_secret(name)).map(|(_, value)| value);
-        passed.chain([&self.auth.api_key]).cloned().collect()
+        let is_plain = |name: &str| child_env::PASSED.iter().any(|passed| !passed.secret && passed.name == name);
+        let passed = self.child.environment.iter().filter(|(name, _)| !is_plain(name));
+        passed.map(|(_, value)| value).chain([&self.auth.api_key]).cloned().collect()
     }
 
     /// Defaults for a test: a free port on loopback, [`Settings::TEST_API_KEY`], and the folders

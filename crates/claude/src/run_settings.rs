@@ -36,6 +36,13 @@ impl RunSettings {
         }
     }
 
+    /// Denies reading and changing one file, given by its absolute path.
+    pub fn deny_file(&mut self, file: &Path) {
+        for tool in ["Read", "Edit"] {
+            self.permissions.deny.push(format!("{tool}(/{})", file.display()));
+        }
+    }
+
     /// Denies all folders beside `parent/own`, where names are lower-case hexadecimal of one length.
     ///
     /// A deny rule for `parent/**` would cover the run's own home too, and no allow rule wins against a deny. So
@@ -75,6 +82,7 @@ mod tests {
     fn absolute_paths_carry_two_slashes() {
         let mut settings = RunSettings::default();
         settings.deny_folder(Path::new("/proc"));
+        settings.deny_file(Path::new("/run/secrets/key"));
         settings.allow_own_files(Path::new("/homes/ab"), Uuid::nil());
         insta::assert_snapshot!(serde_json::to_string_pretty(&settings).unwrap(), @r#"
         {
@@ -85,7 +93,9 @@ mod tests {
             ],
             "deny": [
               "Read(//proc/**)",
-              "Edit(//proc/**)"
+              "Edit(//proc/**)",
+              "Read(//run/secrets/key)",
+              "Edit(//run/secrets/key)"
             ]
           }
         }

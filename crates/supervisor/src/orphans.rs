@@ -31,9 +31,8 @@ pub fn become_subreaper() -> io::Result<()> {
 /// Kills every child of this process that is no living guardian, with all below it, and reaps what has died. Returns how
 /// many were found; repeat until that is 0. Does nothing before [`become_subreaper`].
 ///
-/// It is called by itself when a guardian dies early. A server calls it now and then as well, for orphans that could not
-/// be killed at that time.
-pub fn reap() -> io::Result<usize> {
+/// It is called by itself when a guardian dies early.
+pub(crate) fn reap() -> io::Result<usize> {
     if !SUBREAPER.load(Ordering::SeqCst) {
         return Ok(0);
     }
@@ -61,6 +60,31 @@ pub fn reap() -> io::Result<usize> {
     }
     drop(nobody_is_born);
     Ok(killed)
+}
+
+/// Reaps children that have died and are no guardians; kills nothing. Returns how many there were. Does nothing before
+/// [`become_subreaper`].
+///
+/// For a server to call now and then: as the first process of a container it becomes the parent of every orphan in it,
+/// and of what could not be killed at its run's end; nobody else would reap them.
+pub fn reap_dead() -> io::Result<usize> {
+    if !SUBREAPER.load(Ordering::SeqCst) {
+        return Ok(0);
+    }
+    let own = getpid().as_raw_nonzero().get().unsigned_abs();
+    let nobody_is_born = BIRTHS.write().unwrap_or_else(PoisonError::into_inner);
+    let children = procfs::all()?.into_iter().filter(|entry| entry.parent == own && !entry.is_alive());
+    let guardians = guardians().as_ref().map(|known| known.keys().copied().collect::<Vec<_>>()).unwrap_or_default();
+    let dead: Vec<Entry> = children.filter(|entry| !guardians.contains(&entry.id.pid)).collect();
+    for entry in &dead {
+        if let Some(pid) = i32::try_from(entry.id.pid).ok().and_then(Pid::from_raw)
+            && let Err(error) = waitpid(Some(pid), WaitOptions::NOHANG)
+        {
+            tracing::debug!(%error, pid = entry.id.pid, "an orphan was reaped by somebody else");
+        }
+    }
+    drop(nobody_is_born);
+    Ok(dead.len())
 }
 
 /// A living guardian's entry; dropped when it has been reaped.

@@ -10,7 +10,10 @@ use claude::frame::Frame;
 use claude::input::{Initialize, initialize};
 use claude::permission_mode::PermissionMode;
 use claude::reply::initialized;
+use supervisor::input::Stdin;
+use supervisor::ladder::Rung;
 use supervisor::lines::Line;
+use supervisor::output::Lines;
 use supervisor::spawn::{Child, Launch, Limits, Secret, spawn};
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -20,11 +23,19 @@ use crate::programs::{Programs, environment, open_folder};
 
 /// Any failure means no: then the key goes by variable, which every version understands.
 pub(super) async fn reads_key_descriptor(program: &Path, programs: &Programs, home: &Home) -> bool {
-    let asked = timeout(programs.patience, ask(program, programs, home)).await;
-    asked.ok().flatten().unwrap_or(false)
+    let Some(child) = start(program, programs, home).await else { return false };
+    let Child { mut stdin, mut lines, process, .. } = child;
+    let asking = async {
+        stdin.write_line(initialize(Initialize::default()).as_bytes()).await.ok()?;
+        api_key_source(&mut lines).await
+    };
+    let found = timeout(programs.patience, asking).await;
+    // Afterwards nothing of it is left, and its home can go.
+    process.stop(Rung::CloseStdin, async |_: &mut Stdin| {}, Some(stdin), lines.discard()).await;
+    found.is_ok_and(|source| source.is_some())
 }
 
-async fn ask(program: &Path, programs: &Programs, home: &Home) -> Option<bool> {
+async fn start(program: &Path, programs: &Programs, home: &Home) -> Option<Child> {
     let settings_file = home.path().join(CONFIG_FOLDER).join("probe.json");
     fs::write(&settings_file, "{}").ok()?;
     let invocation = Invocation {
@@ -49,16 +60,11 @@ async fn ask(program: &Path, programs: &Programs, home: &Home) -> Option<bool> {
         secret: Some(Secret { fd_variable: KEY_DESCRIPTOR.to_owned(), value: "sk-probe".to_owned().into() }),
         marker: programs.marker.of("probe"),
     };
-    let mut child = spawn(launch, Limits::default()).await.ok()?;
-    child.stdin.write_line(initialize(Initialize::default()).as_bytes()).await.ok()?;
-    let found = api_key_source(&mut child).await;
-    drop(child.stdin);
-    child.process.wait_gone().await;
-    Some(found.is_some())
+    spawn(launch, Limits::default()).await.ok()
 }
 
-async fn api_key_source(child: &mut Child) -> Option<String> {
-    while let Some(Ok(Line::Text(line))) = child.lines.next().await {
+async fn api_key_source(lines: &mut Lines) -> Option<String> {
+    while let Some(Ok(Line::Text(line))) = lines.next().await {
         if let Ok(frame) = Frame::parse(line)
             && let Some(reply) = initialized(&frame)
         {

@@ -220,7 +220,9 @@ impl Talk<'_> {
     }
 
     async fn take(&mut self, frame: Frame) -> Option<Ending> {
-        if let Some(reply) = initialized(&frame) {
+        if !self.progress.began()
+            && let Some(reply) = initialized(&frame)
+        {
             return self.start(reply);
         }
         if let Some(id) = request_id(&frame) {
@@ -295,9 +297,13 @@ impl Talk<'_> {
     /// What the passing of [`Self::deadline`] means.
     fn expired(&self) -> Ending {
         let bounds = &self.conversation.bounds;
-        let deadline = match self.deadlines.expired(std::time::Instant::now()) {
+        if self.answered_at.is_some() {
             // The answer is there, only the word that nothing follows is missing.
-            None => return Ending::Done,
+            return Ending::Done;
+        }
+        let deadline = match self.deadlines.expired(std::time::Instant::now()) {
+            // Timers are never early; should one be, the run is over a moment too soon and not never.
+            None => "the run took too long".to_owned(),
             Some(Expired::FirstOutput) => {
                 format!(
                     "the CLI wrote nothing for {:?} after its start (ASKD_FIRST_OUTPUT_TIMEOUT)",

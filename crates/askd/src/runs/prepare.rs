@@ -13,6 +13,7 @@ use supervisor::spawn::Launch;
 
 use super::submit::Shared;
 use super::{RunId, RunSpec};
+use crate::config_dir::SeedError;
 use crate::credentials::{Granted, LOGIN_FILE};
 use crate::homes::Home;
 use crate::programs::environment;
@@ -29,18 +30,19 @@ pub struct Prepared {
     pub warnings: Vec<String>,
 }
 
-/// Why a run could not be prepared. The texts are for the caller and name no path of the server.
+/// Why a run could not be prepared. The texts are for the caller and name no path of the server; the sources, for the
+/// log, do.
 #[derive(Debug, thiserror::Error)]
 pub enum PrepareError {
     /// The configuration cannot be used.
-    #[error(transparent)]
-    Seed(#[from] crate::config_dir::SeedError),
+    #[error("{}", .0.for_caller())]
+    Seed(#[from] SeedError),
     /// The transcript cannot be copied.
-    #[error("the session's transcript cannot be read: {0}")]
-    Transcript(io::Error),
+    #[error("the session's transcript cannot be read; the server's log says why")]
+    Transcript(#[source] io::Error),
     /// The home cannot be written.
-    #[error("the run's private home cannot be prepared: {0}")]
-    Home(io::Error),
+    #[error("the run's private home cannot be prepared; the server's log says why")]
+    Home(#[source] io::Error),
 }
 
 /// Fills the home and puts the launch together. Blocking: it copies files.
@@ -100,6 +102,9 @@ fn tool_rules(shared: &Shared, spec: &RunSpec, home: &Home) -> RunSettings {
     // Never a parent of this home: a deny beats an allow, and the run could not read its own files.
     for folder in &shared.private_folders {
         settings.deny_folder(folder);
+    }
+    for file in &shared.private_files {
+        settings.deny_file(file);
     }
     settings.deny_siblings(shared.homes.folder(), home.name());
     settings

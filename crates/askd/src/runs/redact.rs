@@ -17,7 +17,21 @@ pub struct Redactor {
 impl Redactor {
     /// Credentials that are too short to tell from text are left out.
     pub fn new(values: impl IntoIterator<Item = SecretString>) -> Self {
-        Self { values: values.into_iter().filter(|value| value.expose_secret().len() >= SHORTEST).collect() }
+        let mut spellings = Vec::new();
+        for value in values {
+            let value = value.expose_secret();
+            // Of several lines, as of ANTHROPIC_CUSTOM_HEADERS, each is one secret: `name: value`.
+            for line in value.lines() {
+                let secret = line.split_once(": ").map_or(line, |(_, secret)| secret).trim();
+                spellings.extend([secret.to_owned(), escaped(secret)]);
+            }
+        }
+        spellings.retain(|spelling| spelling.len() >= SHORTEST);
+        spellings.sort_unstable();
+        spellings.dedup();
+        // A value that contains another one goes first.
+        spellings.sort_by_key(|spelling| std::cmp::Reverse(spelling.len()));
+        Self { values: spellings.into_iter().map(SecretString::from).collect() }
     }
 
     /// The line, changed only if it holds a credential.
@@ -29,6 +43,12 @@ impl Redactor {
     }
 }
 
+/// As it stands in a JSON string.
+fn escaped(secret: &str) -> String {
+    let quoted = serde_json::Value::from(secret).to_string();
+    quoted[1..quoted.len() - 1].to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -38,6 +58,16 @@ mod tests {
         let redactor = Redactor::new(["sk-ant-secret".to_owned().into(), "short".to_owned().into()]);
         assert_eq!(redactor.redact("key=sk-ant-secret, sk-ant-secret".into()), "key=[redacted], [redacted]");
         assert_eq!(redactor.redact("a short text".into()), "a short text");
-        assert_eq!(format!("{redactor:?}").contains("sk-ant"), false);
+        assert!(!format!("{redactor:?}").contains("sk-ant"));
+    }
+
+    #[test]
+    fn every_spelling_of_a_credential_is_known() {
+        let redactor = Redactor::new([
+            "pass\"word\\1".to_owned().into(),
+            "x-one: first-value\nx-two: second-value".to_owned().into(),
+        ]);
+        assert_eq!(redactor.redact(r#"{"a":"pass\"word\\1"}"#.into()), r#"{"a":"[redacted]"}"#);
+        assert_eq!(redactor.redact("first-value second-value x-one".into()), "[redacted] [redacted] x-one");
     }
 }

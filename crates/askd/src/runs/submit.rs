@@ -60,6 +60,8 @@ pub struct Shared {
     pub project_policy: ProjectConfigPolicy,
     /// Folders that no run may read: the server's data (but the homes), its configuration, `/proc`.
     pub private_folders: Vec<PathBuf>,
+    /// Files that no run may read.
+    pub private_files: Vec<PathBuf>,
 }
 
 /// Takes runs in.

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use super::conversation::{Bounds, Conversation, Ended};
 use super::event::EventBody;
-use super::prepare::{Prepared, prepare};
+use super::prepare::{PrepareError, Prepared, prepare};
 use super::queue::{Slot, Ticket};
 use super::redact::Redactor;
 use super::submit::{Run, Shared};
@@ -53,14 +53,19 @@ impl Worker {
                 return self.finish(Finished::failed(RunErrorKind::Run, "the run's private home cannot be made"));
             }
         };
-        let leaked = match self.start(&home).await {
-            Ok((child, redactor)) => self.work(child, &redactor).await,
+        match self.start(&home).await {
+            Ok((child, redactor)) => {
+                let leaked = self.work(child, &redactor).await;
+                // With processes left that may write into it, the home stays for the next start of the server.
+                if !leaked && self.keep_transcript(&home).await {
+                    self.clear_up(&home).await;
+                }
+            }
             Err(end) => {
                 self.finish(end);
-                false
+                self.clear_up(&home).await;
             }
-        };
-        self.clear_up(home, leaked).await;
+        }
         drop::<Slot>(slot);
     }
 
@@ -86,25 +91,32 @@ impl Worker {
             () = self.run.cancel.cancelled() => return Err(self.cancelled()),
             granted = shared.credentials.grant(shared.cli.reads_key_descriptor, &shared.programs) => granted,
         };
-        let granted = granted.map_err(|error| failed(error.to_string()))?;
+        let granted = granted.map_err(|error| {
+            tracing::error!(run = %self.run.id, %error, "no credential");
+            failed("the server has no credential for the model; its log says why".into())
+        })?;
         let redactor = Redactor::new(granted.values.iter().chain(&shared.secrets).cloned());
         let task = {
             let (shared, run, home) = (Arc::clone(shared), Arc::clone(&self.run), Arc::clone(home));
-            move || prepare(&shared, run.id, &run.spec, &home, granted)
+            move || {
+                let prepared = prepare(&shared, run.id, &run.spec, &home, granted)?;
+                // Last, when the copy of the transcript is complete.
+                home.claim(run.spec.session.id()).map_err(PrepareError::Home)?;
+                Ok::<_, PrepareError>(prepared)
+            }
         };
         let prepared = tokio::task::spawn_blocking(task).await.map_err(|error| failed(error.to_string()))?;
         let Prepared { launch, warnings } = prepared.map_err(|error| {
-            tracing::warn!(run = %self.run.id, %error, "cannot prepare a run");
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            tracing::warn!(run = %self.run.id, %error, cause, "cannot prepare a run");
             failed(error.to_string())
         })?;
         for warning in warnings {
             self.log(EventBody::Warning(warning));
         }
-        let started = tokio::select! {
-            biased;
-            () = self.run.cancel.cancelled() => return Err(self.cancelled()),
-            started = spawn(launch, self.limits()) => started,
-        };
+        // Not to be cut short: whoever drops it does not see the end of what it has started. A cancel is noticed by the
+        // conversation, before its first word.
+        let started = spawn(launch, self.limits()).await;
         let child = started.map_err(|error| {
             tracing::error!(run = %self.run.id, %error, "cannot start the CLI");
             failed("the CLI could not be started; the server's log says why".into())
@@ -185,19 +197,33 @@ impl Worker {
         stopped.leaked > 0
     }
 
-    /// Keeps the transcript and removes the home. With processes left that may write into it, both stay for the next
-    /// start of the server.
-    async fn clear_up(&self, home: Arc<Home>, leaked: bool) {
-        if leaked {
-            return;
+    /// Moves the transcript out of the home; whether the home is no longer needed.
+    async fn keep_transcript(&self, home: &Arc<Home>) -> bool {
+        let (shared, home) = (Arc::clone(&self.shared), Arc::clone(home));
+        let session = self.run.spec.session.id();
+        let kept = tokio::task::spawn_blocking(move || {
+            if let Err(error) = shared.credentials.keep_login(home.path()) {
+                tracing::error!(%error, "cannot keep the refreshed login of a run; log in again if runs fail");
+            }
+            shared.sessions.carry_back(session, home.path())
+        });
+        match kept.await {
+            Ok(Ok(())) => true,
+            Ok(Err(error)) => {
+                tracing::error!(run = %self.run.id, %session, %error, "cannot keep the transcript; the next start tries again");
+                false
+            }
+            Err(error) => {
+                tracing::error!(run = %self.run.id, %error, "keeping the transcript failed");
+                false
+            }
         }
-        let shared = Arc::clone(&self.shared);
-        let (id, session) = (self.run.id, self.run.spec.session.id());
+    }
+
+    async fn clear_up(&self, home: &Arc<Home>) {
+        let (shared, home, id) = (Arc::clone(&self.shared), Arc::clone(home), self.run.id);
         let cleared = tokio::task::spawn_blocking(move || {
-            shared.credentials.keep_login(home.path())?;
-            shared.sessions.carry_back(session, home.path())?;
-            home.remove()?;
-            RunRecord::remove(&shared.records, &id.to_string())
+            home.remove().and_then(|()| RunRecord::remove(&shared.records, &id.to_string()))
         });
         match cleared.await {
             Ok(Ok(())) => {}
@@ -266,8 +292,13 @@ fn first_rung(ending: &Ending, progress: &Progress) -> Rung {
         // At the end of its input the CLI would wait for background commands and then take a further turn (checked).
         Ending::Done if !progress.background().is_empty() => Rung::Term,
         Ending::Done => Rung::CloseStdin,
-        Ending::Cancelled { .. } | Ending::TimedOut { .. } => Rung::Soft,
-        Ending::Exited { .. } | Ending::TooLarge { .. } | Ending::Broken { .. } => Rung::Term,
+        // Without a prompt there is no turn that could be interrupted.
+        Ending::Cancelled { .. } | Ending::TimedOut { .. } if progress.began() => Rung::Soft,
+        Ending::Cancelled { .. }
+        | Ending::TimedOut { .. }
+        | Ending::Exited { .. }
+        | Ending::TooLarge { .. }
+        | Ending::Broken { .. } => Rung::Term,
     }
 }
 

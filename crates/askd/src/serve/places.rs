@@ -20,6 +20,15 @@ pub(super) fn check(settings: &Settings) -> Result<(), String> {
             ));
         }
     }
+    for file in private_files(settings) {
+        if file.to_str().is_none_or(|text| text.contains(PATTERN_CHARACTERS)) {
+            return Err(format!(
+                "the file `{}` holds secrets, and its path a character that has a meaning in the CLI's path rules, \
+                 which keep agents out of it; choose a plain path",
+                file.display()
+            ));
+        }
+    }
     for (inner_name, inner, outer_name, outer) in [
         ("CONFIG_DIR", config, "WORKSPACE_DIR", workspace),
         ("ASKD_DATA_DIR", data, "WORKSPACE_DIR", workspace),
@@ -42,11 +51,23 @@ pub(super) fn check(settings: &Settings) -> Result<(), String> {
 }
 
 /// Folders that no run may read.
-pub(super) fn private(settings: &Settings) -> Vec<PathBuf> {
+pub(super) fn private_folders(settings: &Settings) -> Vec<PathBuf> {
     let data = &settings.paths.data_dir;
     let mut folders = vec![PathBuf::from("/proc"), settings.paths.config_dir.clone()];
-    folders.extend(["sessions", "records"].map(|name| data.join(name)));
+    folders.extend(["sessions", "records", "owners"].map(|name| data.join(name)));
     folders
+}
+
+/// Files that no run may read, besides those folders.
+pub(super) fn private_files(settings: &Settings) -> Vec<PathBuf> {
+    let data = &settings.paths.data_dir;
+    let own = ["cli.json", "instance-id", "lock"].map(|name| data.join(name));
+    // Rules name paths, and a mounted secret is usually reached by links: both ends are named.
+    let secret = settings.paths.private_files.iter().flat_map(|file| [file.clone(), resolved(file)]);
+    let mut files: Vec<_> = own.into_iter().chain(secret).collect();
+    files.sort();
+    files.dedup();
+    files
 }
 
 /// Replaces the folders by their paths without links: rules have to name what a link leads to.

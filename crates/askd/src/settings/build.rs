@@ -22,6 +22,7 @@ impl Settings {
                 workspace_dir: v.path("workspace_dir"),
                 data_dir: v.path("data_dir"),
                 claude_bin: v.path("claude_bin"),
+                private_files: Vec::new(),
                 session_retention: v.duration("session_retention"),
                 max_config: v.size("max_config"),
                 max_session: v.size("max_session"),

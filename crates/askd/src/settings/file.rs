@@ -13,6 +13,7 @@ use super::value::Raw;
 #[derive(Default)]
 pub(super) struct FileLayer {
     name: String,
+    path: Option<PathBuf>,
     folder: PathBuf,
     entries: BTreeMap<String, (Raw, usize)>,
 }
@@ -52,7 +53,12 @@ impl FileLayer {
             let line = line_of(&text, key.span().start);
             (key.into_inner().into_owned(), (raw(value.get_ref()), line))
         });
-        Self { name, folder, entries: entries.collect() }
+        Self { name, path: Some(path), folder, entries: entries.collect() }
+    }
+
+    /// The file, if there is one.
+    pub(super) fn path(&self) -> Option<PathBuf> {
+        self.path.clone()
     }
 
     /// The value under a key.

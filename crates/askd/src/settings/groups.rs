@@ -86,6 +86,8 @@ pub struct Paths {
     pub data_dir: PathBuf,
     /// The CLI: an absolute path, or a name without `/`.
     pub claude_bin: PathBuf,
+    /// Files that hold secrets, or may: those of the `…_FILE` forms and the settings file.
+    pub private_files: Vec<PathBuf>,
     /// How long a transcript is kept after its last run.
     pub session_retention: Duration,
     /// How much configuration a home may be given, in bytes.

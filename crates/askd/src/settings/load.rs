@@ -37,7 +37,8 @@ pub(super) fn load(sources: &Sources) -> Result<Loaded, SettingsErrors> {
     let environment = environment(&layers, &values, &mut problems, &mut warnings);
     SettingsErrors::none_of(problems)?;
 
-    let settings = Settings::from_values(&values, &environment);
+    let mut settings = Settings::from_values(&values, &environment);
+    settings.paths.private_files = layers.private_files();
     Ok(Loaded { settings, origins, warnings, values, environment })
 }
 

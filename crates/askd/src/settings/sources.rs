@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::child_env::PASSED;
 use super::declaration::Setting;
 use super::file::FileLayer;
 use super::problem::{Origin, Problem};
@@ -115,6 +116,17 @@ impl<'a> Layers<'a> {
             }
             (Some(_), Some((key, found))) => Err(both(setting.key, &key, found.origin)),
         }
+    }
+
+    /// The files that hold secrets, and the settings file, which may: agents must not read them.
+    pub(super) fn private_files(&self) -> Vec<PathBuf> {
+        let settings = || table::all().filter(|setting| setting.is_secret());
+        let passed = PASSED.iter().filter(|passed| passed.secret).map(|passed| format!("{}_FILE", passed.name));
+        let variables = settings().filter_map(Setting::file_variable).chain(passed);
+        let named = variables.filter_map(|name| self.env.get(name.as_str()).map(|path| self.current_dir.join(path)));
+        let keys = settings().filter_map(Setting::file_key).filter_map(|key| self.file.find(&key));
+        let in_file = keys.map(|found| found.folder.join(found.raw.shown()));
+        named.chain(in_file).chain(self.file.path()).collect()
     }
 
     fn here(&self, raw: Raw, origin: Origin) -> Found {

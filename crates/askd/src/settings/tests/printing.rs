@@ -24,8 +24,11 @@ fn the_listing_is_a_settings_file_that_gives_the_same_settings() {
     let at =
         Surroundings::new().env("ASKD_MODELS", "a,b").env("WORKSPACE_DIR", "with \"quotes\"").flag("allow_root", "1");
     let text = render_text(&at.load());
-    let again = Surroundings::new().toml(&text);
-    assert_eq!(format!("{:?}", again.settings()), format!("{:?}", at.settings()), "{text}");
+    let mut again = Surroundings::new().toml(&text).settings();
+    // The one difference: the settings file itself, which may hold a secret.
+    assert_eq!(again.paths.private_files.len(), 1);
+    again.paths.private_files.clear();
+    assert_eq!(format!("{again:?}"), format!("{:?}", at.settings()), "{text}");
 }
 
 #[test]

@@ -73,14 +73,14 @@ async fn no_secret_reaches_the_log() {
     let folders = Folders::new();
     let key = "sk-ant-secret-of-the-operator";
     let mut program = Program::start(&folders, &[("ANTHROPIC_API_KEY", key), ("ASKD_LOG", "trace")]);
-    for prompt in ["!key\n!key stderr\n!result a secret answer", "!key stderr\n!exit 1"] {
+    for prompt in ["!key\n!key stderr\n!result a secret answer", "!stderr 10m\n!key stderr\n!exit 1"] {
         program.ask(&json!({"prompt": prompt, "systemPrompt": "a secret prompt"})).await;
     }
     program.signal(Signal::TERM);
     program.ended().await;
     let log = program.log();
-    assert!(log.contains("the key is [redacted]"), "what the CLI said before it died is logged: {log}");
+    assert!(log.contains("the key is [redacted]"), "what the CLI said before it died is logged: {log:.5000}");
     for secret in [key, Settings::TEST_API_KEY, "secret prompt", "secret answer"] {
-        assert!(!log.contains(secret), "{secret}: {log}");
+        assert!(!log.contains(secret), "{secret}: {log:.5000}");
     }
 }
