@@ -6,12 +6,19 @@ use std::path::{Path, PathBuf};
 
 use claude::version::{MINIMUM, Version};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::homes::Home;
 use crate::programs::Programs;
 use crate::settings::Settings;
+use crate::small_file;
 
-mod key_probe;
+use probe::Probed;
+
+mod probe;
+
+/// What is remembered of a CLI is much shorter.
+const MAX_MEMORY: u64 = 64 * 1024;
 
 /// The CLI that runs are started with.
 #[derive(Debug, Clone)]
@@ -22,6 +29,9 @@ pub struct Cli {
     pub version: Version,
     /// Whether it takes its API key from a descriptor, which is undocumented and therefore tried.
     pub reads_key_descriptor: bool,
+    /// What it writes down of itself in a new home. A home that has it already is ready sooner: the CLI need not run its
+    /// migrations, and write them down, one by one.
+    pub state: Map<String, Value>,
 }
 
 /// Why there is no usable CLI. The texts say what to do.
@@ -65,6 +75,7 @@ struct Remembered {
     changed: i64,
     output: String,
     reads_key_descriptor: bool,
+    state: Map<String, Value>,
 }
 
 impl Cli {
@@ -81,14 +92,19 @@ impl Cli {
         if let Some(remembered) = recall(&program, memory)
             && let Ok(version) = accepted(&program, &remembered.output)
         {
-            return Ok(Self { program, version, reads_key_descriptor: remembered.reads_key_descriptor });
+            let Remembered { reads_key_descriptor, state, .. } = remembered;
+            return Ok(Self { program, version, reads_key_descriptor, state });
         }
         let asked = programs.output(&program, &["--version"]).await;
         let output = asked.map_err(|reason| CliError::Failed { program: program.clone(), reason })?;
         let version = accepted(&program, &output)?;
-        let reads_key_descriptor = key_probe::reads_key_descriptor(&program, programs, home).await;
-        remember(&program, &output, reads_key_descriptor, memory);
-        Ok(Self { program, version, reads_key_descriptor })
+        let Some(probed) = probe::probe(&program, programs, home).await else {
+            tracing::warn!("the CLI did not answer; its key goes by variable, and runs may fail");
+            return Ok(Self { program, version, reads_key_descriptor: false, state: Map::new() });
+        };
+        remember(&program, &output, &probed, memory);
+        let Probed { reads_key_descriptor, state } = probed;
+        Ok(Self { program, version, reads_key_descriptor, state })
     }
 }
 
@@ -113,11 +129,12 @@ fn look(program: &Path) -> Option<Remembered> {
         changed: metadata.ctime(),
         output: String::new(),
         reads_key_descriptor: false,
+        state: Map::new(),
     })
 }
 
 fn recall(program: &Path, memory: &Path) -> Option<Remembered> {
-    let remembered: Remembered = serde_json::from_str(&fs::read_to_string(memory).ok()?).ok()?;
+    let remembered: Remembered = serde_json::from_str(&small_file::read_text(memory, MAX_MEMORY).ok()?).ok()?;
     let now = look(program)?;
     let same = remembered.program == now.program
         && (remembered.inode, remembered.size, remembered.changed) == (now.inode, now.size, now.changed);
@@ -125,10 +142,15 @@ fn recall(program: &Path, memory: &Path) -> Option<Remembered> {
 }
 
 /// A failure costs the next start a moment and nothing else.
-fn remember(program: &Path, output: &str, reads_key_descriptor: bool, memory: &Path) {
-    let seen = look(program).map(|seen| Remembered { output: output.to_owned(), reads_key_descriptor, ..seen });
-    let written = seen.map(|seen| serde_json::to_string(&seen));
-    if let Some(Ok(text)) = written {
+fn remember(program: &Path, output: &str, probed: &Probed, memory: &Path) {
+    let Some(seen) = look(program) else { return };
+    let seen = Remembered {
+        output: output.to_owned(),
+        reads_key_descriptor: probed.reads_key_descriptor,
+        state: probed.state.clone(),
+        ..seen
+    };
+    if let Ok(text) = serde_json::to_string(&seen) {
         drop(fs::write(memory, text));
     }
 }
@@ -143,7 +165,7 @@ mod tests {
         let (program, memory) = (folder.path().join("claude"), folder.path().join("memory.json"));
         fs::write(&program, "one").unwrap();
         assert!(recall(&program, &memory).is_none());
-        remember(&program, "2.1.330", true, &memory);
+        remember(&program, "2.1.330", &Probed { reads_key_descriptor: true, state: Map::new() }, &memory);
         let remembered = recall(&program, &memory).unwrap();
         assert_eq!((remembered.output.as_str(), remembered.reads_key_descriptor), ("2.1.330", true));
         fs::write(&program, "another one").unwrap();

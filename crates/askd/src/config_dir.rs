@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::copy_tree::{Copier, CopyRules};
 use crate::frontmatter;
+use crate::small_file;
 
 /// The operator's configuration of the CLI.
 #[derive(Debug, Clone)]
@@ -21,6 +22,9 @@ const SEEDED: [&str; 8] =
     ["CLAUDE.md", "agents", "commands", "output-styles", "rules", "settings.json", "skills", "workflows"];
 
 const MAX_ENTRIES: usize = 20_000;
+
+/// An agent or the settings; both are text that a person wrote.
+const MAX_FILE: u64 = 1 << 20;
 
 /// Why an agent cannot answer. The texts are for the caller.
 #[derive(Debug, thiserror::Error)]
@@ -81,10 +85,10 @@ impl ConfigDir {
             return Err(AgentError::Name);
         }
         let unusable = |reason: String| AgentError::Unusable { name: name.into(), reason };
-        let text = match std::fs::read_to_string(self.path.join("agents").join(format!("{name}.md"))) {
+        let text = match small_file::read_text(&self.path.join("agents").join(format!("{name}.md")), MAX_FILE) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(AgentError::NotFound(name.into())),
-            Err(error) => return Err(unusable(format!("its file cannot be read ({})", error.kind()))),
+            Err(error) => return Err(unusable(format!("its file cannot be read: {error}"))),
         };
         let document = frontmatter::parse(&text).map_err(|error| unusable(error.to_string()))?;
         let field = |key: &str| {
@@ -128,8 +132,9 @@ impl ConfigDir {
 
     /// `settings.json`; empty when there is none.
     fn settings(&self) -> Result<Map<String, Value>, SeedError> {
-        match std::fs::read_to_string(self.path.join("settings.json")) {
+        match small_file::read_text(&self.path.join("settings.json"), MAX_FILE) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Map::new()),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(SeedError::Settings(error.to_string())),
             text => serde_json::from_str(&text?).map_err(|error| SeedError::Settings(error.to_string())),
         }
     }
@@ -147,6 +152,8 @@ fn is_safe_argument(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use std::fs;
+
+    use rustix::fs::{FileType, Mode};
 
     use super::*;
 
@@ -174,13 +181,18 @@ mod tests {
             ("agents/no-description.md", "---\nname: x\n---\n"),
             ("agents/bad.md", "---\nname: [\n---\n"),
             ("agents/dash.md", "---\nname: -x\ndescription: d\n---\n"),
+            ("agents/long.md", &"x".repeat((1 << 20) + 1)),
         ]);
+        let pipe = config.path().join("agents/pipe.md");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
         for (name, part) in [
             ("no-name", "no `name`"),
             ("no-description", "no `description`"),
             ("bad", "cannot be used"),
             ("dash", "must not begin"),
             ("missing", "there is no agent `missing`"),
+            ("long", "larger than 1048576 bytes"),
+            ("pipe", "not a regular file"),
             ("../agents/no-name", "agent must be"),
             ("", "agent must be"),
         ] {

@@ -179,7 +179,7 @@ mod tests {
     async fn a_helper_is_asked_once_until_its_answer_is_old() {
         let mut settings = settings();
         settings.credentials.api_key_helper = Some("print-key".into());
-        settings.credentials.api_key_helper_ttl = Duration::from_secs(60);
+        settings.credentials.api_key_helper_ttl = Duration::from_mins(1);
         let source = CredentialSource::new(&settings, None);
         let helper = Helper(AtomicUsize::new(0), "key-N\n");
         let mut keys = Vec::new();

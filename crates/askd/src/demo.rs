@@ -3,8 +3,11 @@
 //! A scripted model on loopback, the real CLI, askd in between: a question goes over HTTP to `POST /ask`, and the answer
 //! is streamed to the terminal.
 
+use std::fs::DirBuilder;
 use std::io::{self, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use scripted_model::ScriptedModel;
@@ -13,6 +16,7 @@ use serde_json::{Value, json};
 
 use crate::ambient::Ambient;
 use crate::serve;
+use crate::serve::signals::Signals;
 use crate::settings::{Settings, Sources};
 
 const QUESTION: &str = "What is askd?";
@@ -40,6 +44,9 @@ pub enum DemoError {
     /// The request failed.
     #[error("the request failed: {0}")]
     Request(#[from] reqwest::Error),
+    /// SIGINT or SIGTERM.
+    #[error("the demo was interrupted")]
+    Interrupted,
     /// The answer was an error.
     #[error("the server answered {0}")]
     Answer(String),
@@ -50,13 +57,15 @@ pub async fn run(
     question: Option<String>,
     claude_bin: PathBuf,
     launcher: PathBuf,
+    signals: &mut Signals,
     terminal: &mut impl Write,
 ) -> Result<(), DemoError> {
     let folder = Folder::create()?;
     let model = ScriptedModel::start().await?;
     let settings = settings(&folder.0, &claude_bin, &model.base_url())?;
     let key = settings.auth.api_key.clone();
-    let server = serve::prepare(settings, Ambient::system(), launcher).await?;
+    let prepared = serve::prepare_unless(signals, settings, Ambient::system(), launcher).await?;
+    let server = prepared.ok_or(DemoError::Interrupted)?;
     let address = server.address()?;
     let lifecycle = server.app().lifecycle().clone();
     writeln!(terminal, "askd listens on http://{address}, with the CLI {}", server.app().runs().shared().cli.version)?;
@@ -66,10 +75,18 @@ pub async fn run(
         None => format!("{QUESTION}\n{ANSWER}"),
     };
     writeln!(terminal, "POST /ask {{\"prompt\": {:?}, \"stream\": true}}\n", question.as_deref().unwrap_or(QUESTION))?;
+    let url = format!("http://{address}/ask");
     let asking = async {
-        let asked = ask(&format!("http://{address}/ask"), key.expose_secret(), &prompt, terminal).await;
-        lifecycle.stop();
-        asked
+        tokio::select! {
+            asked = ask(&url, key.expose_secret(), &prompt, terminal) => {
+                lifecycle.stop();
+                asked
+            }
+            () = signals.next() => {
+                lifecycle.kill();
+                Err(DemoError::Interrupted)
+            }
+        }
     };
     let ((), asked) = tokio::join!(server.run(), asking);
     model.shutdown().await;
@@ -147,19 +164,29 @@ fn show(line: &str, terminal: &mut impl Write) -> Result<(), DemoError> {
     Ok(())
 }
 
+/// How long, and how often, the demo's folder is tried to be removed.
+const REMOVAL_PATIENCE: Duration = Duration::from_secs(3);
+const REMOVAL_PAUSE: Duration = Duration::from_millis(50);
+
 /// A folder for the demo's files, removed with it.
 struct Folder(PathBuf);
 
 impl Folder {
     fn create() -> io::Result<Self> {
         let path = std::env::temp_dir().join(format!("askd-demo-{}", uuid::Uuid::new_v4().simple()));
-        std::fs::create_dir(&path)?;
+        DirBuilder::new().mode(0o700).create(&path)?;
         Ok(Self(path))
     }
 }
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        drop(std::fs::remove_dir_all(&self.0));
+        // After an interrupted start a guardian may still be ending what lived in there.
+        let until = Instant::now() + REMOVAL_PATIENCE;
+        while std::fs::remove_dir_all(&self.0).is_err_and(|error| error.kind() != io::ErrorKind::NotFound)
+            && Instant::now() < until
+        {
+            std::thread::sleep(REMOVAL_PAUSE);
+        }
     }
 }

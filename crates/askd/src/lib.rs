@@ -24,6 +24,7 @@ pub mod app;
 pub mod runs;
 
 pub mod ambient;
+pub mod aside;
 pub mod cli;
 pub mod config_dir;
 pub mod copy_tree;
@@ -36,4 +37,5 @@ pub mod programs;
 pub mod project_config;
 pub mod sessions;
 pub mod settings;
+pub mod small_file;
 pub mod workspaces;

@@ -6,12 +6,17 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use askd::ambient::Ambient;
+use askd::demo::DemoError;
+use askd::serve::signals::Signals;
+use askd::serve::{StartError, Stopped};
 use askd::settings::{Loaded, Settings, Sources, add_flags, render_json, render_text};
 use askd::{demo, serve, telemetry};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 /// Exit code for a wrong command line or wrong settings.
 const USAGE: u8 = 2;
+/// Exit code of a demo that was interrupted, as shells know it.
+const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
     let mut args = std::env::args_os();
@@ -28,7 +33,7 @@ fn main() -> ExitCode {
         _ => Err(Failure::usage("no such command; see askd --help".into())),
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) => {
             drop(writeln!(stderr(), "askd: {}", failure.message));
             ExitCode::from(failure.code)
@@ -77,35 +82,57 @@ fn load(matches: &ArgMatches) -> Result<Loaded, Failure> {
     Settings::load(&Sources::of_process(matches)).map_err(|errors| Failure::usage(errors.to_string()))
 }
 
-fn run_server(loaded: Loaded) -> Result<(), Failure> {
-    telemetry::start(&loaded.settings.logging);
+fn run_server(loaded: Loaded) -> Result<ExitCode, Failure> {
+    let _log = telemetry::start(&loaded.settings.logging)?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
+    own_process()?;
+    block_on(async {
+        // First of all: from the moment that the server is announced, and before, no signal may be lost.
+        let mut signals = Signals::listen()?;
+        let prepared = serve::prepare_unless(&mut signals, loaded.settings, Ambient::system(), launcher()).await?;
+        let Some(server) = prepared else {
+            tracing::info!("ended by a signal before the start was complete");
+            return Ok(ExitCode::SUCCESS);
+        };
+        let address = server.address()?;
+        let version = server.app().runs().shared().cli.version;
+        tracing::info!(%address, cli = %version, "askd listens on http://{address}");
+        Ok(match server.run_with_signals(signals).await {
+            Stopped::Complete => ExitCode::SUCCESS,
+            Stopped::Abandoned => ExitCode::FAILURE,
+        })
+    })
+}
+
+fn run_demo(matches: &ArgMatches) -> Result<ExitCode, Failure> {
+    let question = matches.get_one::<String>("question").cloned();
+    let claude_bin = matches.get_one::<String>("claude-bin").map(PathBuf::from).unwrap_or_default();
+    own_process()?;
+    block_on(async {
+        let mut signals = Signals::listen()?;
+        match demo::run(question, claude_bin, launcher(), &mut signals, &mut stdout()).await {
+            Err(DemoError::Interrupted) => Ok(ExitCode::from(INTERRUPTED)),
+            done => Ok(done.map(|()| ExitCode::SUCCESS)?),
+        }
+    })
+}
+
+/// Shuts the process off from others: before it reads a secret into a file or starts anything.
+fn own_process() -> Result<(), Failure> {
     // What this process writes is its user's alone, and what its memory and environment hold is nobody's: an agent that
     // runs as the same user could read the server's keys in /proc otherwise.
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;
-    block_on(async {
-        // From here on, whatever a guardian that was killed leaves behind becomes a child of this process.
-        supervisor::orphans::become_subreaper().map_err(serve::StartError::Process)?;
-        let server = serve::prepare(loaded.settings, Ambient::system(), launcher()).await?;
-        let address = server.address()?;
-        let version = server.app().runs().shared().cli.version;
-        tracing::info!(%address, cli = %version, "askd listens on http://{address}");
-        Ok(server.run_with_signals().await?)
-    })
+    // From here on, whatever a guardian that was killed leaves behind becomes a child of this process.
+    Ok(supervisor::orphans::become_subreaper().map_err(StartError::Process)?)
 }
 
-fn run_demo(matches: &ArgMatches) -> Result<(), Failure> {
-    let question = matches.get_one::<String>("question").cloned();
-    let claude_bin = matches.get_one::<String>("claude-bin").map(PathBuf::from).unwrap_or_default();
-    block_on(async { Ok(demo::run(question, claude_bin, launcher(), &mut stdout()).await?) })
-}
-
-fn print_settings(loaded: &Loaded, matches: &ArgMatches) -> Result<(), Failure> {
+fn print_settings(loaded: &Loaded, matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let text = if matches.get_flag("json") { format!("{:#}\n", render_json(loaded)) } else { render_text(loaded) };
-    Ok(stdout().write_all(text.as_bytes())?)
+    stdout().write_all(text.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// This very executable, also after its file was replaced by a newer version.

@@ -9,18 +9,18 @@ pub mod log;
 pub mod prepare;
 pub mod queue;
 pub mod redact;
+pub mod schema;
 pub mod submit;
 pub mod worker;
 
 use std::fmt;
-use std::sync::Arc;
 
 use claude::command::Session;
 use claude::outcome::{Outcome, Problem, ProblemKind};
 use claude::permission_mode::PermissionMode;
-use serde_json::Value;
 use uuid::Uuid;
 
+use self::schema::AnswerSchema;
 use crate::workspaces::Folder;
 
 /// The id of a run: `run_` and a UUID of version 7.
@@ -58,28 +58,6 @@ pub struct RunSpec {
     pub schema: Option<AnswerSchema>,
     /// Whether `@path` and `/command` in the prompt are expanded.
     pub expand: bool,
-}
-
-/// A JSON Schema, compiled once when the request is checked.
-#[derive(Debug, Clone)]
-pub struct AnswerSchema {
-    /// As the client sent it.
-    pub schema: Value,
-    validator: Arc<jsonschema::Validator>,
-}
-
-impl AnswerSchema {
-    /// Compiles a schema; the error says where it is wrong.
-    pub fn new(schema: Value) -> Result<Self, String> {
-        let validator = jsonschema::validator_for(&schema)
-            .map_err(|error| format!("not a valid JSON Schema: {error} (at `{}`)", error.instance_path()))?;
-        Ok(Self { schema, validator: Arc::new(validator) })
-    }
-
-    /// Checks an answer; the error names what does not fit, for a person.
-    pub fn check(&self, answer: &Value) -> Result<(), String> {
-        self.validator.validate(answer).map_err(|error| format!("{error} (at `{}`)", error.instance_path()))
-    }
 }
 
 /// Where a run stands.

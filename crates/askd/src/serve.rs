@@ -11,6 +11,7 @@ use std::time::Duration;
 use supervisor::leftovers;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::ambient::Ambient;
 use crate::app::App;
@@ -18,6 +19,7 @@ use crate::cli::{Cli, CliError};
 use crate::config_dir::ConfigDir;
 use crate::credentials::CredentialSource;
 use crate::homes::Homes;
+use crate::http_server::Bounds;
 use crate::lifecycle::Lifecycle;
 use crate::marker::{MARKER_VARIABLE, MarkerPrefix};
 use crate::programs::Programs;
@@ -26,9 +28,11 @@ use crate::runs::submit::Shared;
 use crate::sessions::Sessions;
 use crate::settings::{ProjectConfig, Settings};
 use crate::workspaces::Workspaces;
+use signals::Signals;
 
+mod duties;
 mod places;
-mod signals;
+pub mod signals;
 
 /// A server that has its address and takes requests once it [runs](Server::run).
 #[derive(Debug)]
@@ -79,8 +83,39 @@ pub enum StartError {
     Process(io::Error),
 }
 
+/// How a server came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stopped {
+    /// Nothing of any run is left.
+    Complete,
+    /// Somebody was too impatient for that. The process is to end now; the guardians end the rest.
+    Abandoned,
+}
+
 /// How long the CLI may take to say its version.
 const PROBE_PATIENCE: Duration = Duration::from_secs(30);
+
+/// [`prepare`]; `None` when a signal comes before it is done.
+///
+/// In a task of its own: parts of it block, and the signal is not to wait for them.
+pub async fn prepare_unless(
+    signals: &mut Signals,
+    settings: Settings,
+    ambient: Ambient,
+    launcher: PathBuf,
+) -> Result<Option<Server>, StartError> {
+    let mut preparing = TaskTracker::new().spawn(prepare(settings, ambient, launcher));
+    tokio::select! {
+        prepared = &mut preparing => match prepared {
+            Ok(prepared) => prepared.map(Some),
+            Err(error) => Err(StartError::Process(io::Error::other(error))),
+        },
+        () = signals.next() => {
+            preparing.abort();
+            Ok(None)
+        }
+    }
+}
 
 /// Prepares everything and binds the address. `launcher` is the executable that answers to `__launch`.
 pub async fn prepare(mut settings: Settings, ambient: Ambient, launcher: PathBuf) -> Result<Server, StartError> {
@@ -170,89 +205,31 @@ impl Server {
     pub async fn run(self) {
         let lifecycle = self.app.lifecycle().clone();
         let closing = CancellationToken::new();
-        let bounds = self.app.settings().server.clone();
+        let settings = self.app.settings();
+        let longest_run = settings.limits.queue_timeout + settings.deadlines.process_timeout;
+        let bounds = Bounds { server: settings.server.clone(), longest_run };
         let serving =
             crate::http_server::serve(self.listener, crate::api::router(Arc::clone(&self.app)), &bounds, &closing);
         let ending = async {
             tokio::select! {
                 () = lifecycle.draining().cancelled() => {}
-                () = prune_sessions(&self.app) => {}
-                () = reap_orphans() => {}
+                () = duties::prune_sessions(&self.app) => {}
+                () = duties::reap_orphans() => {}
             }
-            drain(&self.app).await;
+            duties::drain(&self.app).await;
             closing.cancel();
         };
         tokio::join!(serving, ending);
     }
 
     /// [`Self::run`], with the process's signals.
-    pub async fn run_with_signals(self) -> io::Result<()> {
-        let signals = signals::Signals::listen()?;
+    pub async fn run_with_signals(self, signals: Signals) -> Stopped {
         let lifecycle = self.app.lifecycle().clone();
-        let mut running = std::pin::pin!(self.run());
-        let mut handling = std::pin::pin!(signals.handle(&lifecycle));
         tokio::select! {
-            () = &mut running => {}
-            () = &mut handling => running.await,
-        }
-        Ok(())
-    }
-}
-
-/// How often dead orphans are looked for.
-const REAP_EVERY: Duration = Duration::from_secs(10);
-
-/// Reaps, for ever, what nobody else will: as the first process of a container, this one is every orphan's parent.
-async fn reap_orphans() {
-    loop {
-        tokio::time::sleep(REAP_EVERY).await;
-        // It reads all of /proc.
-        let reaped = tokio::task::spawn_blocking(supervisor::orphans::reap_dead).await;
-        if let Ok(Err(error)) = reaped {
-            tracing::warn!(%error, "cannot look for dead orphans");
+            () = self.run() => Stopped::Complete,
+            () = signals.handle(&lifecycle) => Stopped::Abandoned,
         }
     }
-}
-
-/// How often old sessions are looked for.
-const PRUNE_EVERY: Duration = Duration::from_hours(6);
-
-/// Removes old sessions, for ever.
-async fn prune_sessions(app: &Arc<App>) {
-    loop {
-        let app_there = Arc::clone(app);
-        let pruned = tokio::task::spawn_blocking(move || {
-            let (runs, retention) = (app_there.runs(), app_there.settings().paths.session_retention);
-            let shared = runs.shared();
-            shared.sessions.prune(shared.ambient.now().into(), retention, |session| runs.has_session_in_use(session))
-        });
-        match pruned.await {
-            Ok(Ok(0)) => {}
-            Ok(Ok(sessions)) => tracing::info!(sessions, "removed sessions that are older than ASKD_SESSION_RETENTION"),
-            Ok(Err(error)) => tracing::warn!(%error, "cannot remove old sessions"),
-            Err(error) => tracing::error!(%error, "removing old sessions failed"),
-        }
-        tokio::time::sleep(PRUNE_EVERY).await;
-    }
-}
-
-/// Lets running runs end within the grace, then stops them.
-async fn drain(app: &App) {
-    let lifecycle = app.lifecycle();
-    let grace = app.settings().stopping.shutdown_grace;
-    let active = app.runs().occupancy().active;
-    tracing::info!(
-        active,
-        grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX),
-        "draining: no new work is taken"
-    );
-    tokio::select! {
-        () = lifecycle.finished() => return,
-        () = tokio::time::sleep(grace) => tracing::warn!("the grace is over, running runs are stopped"),
-        () = lifecycle.stopping().cancelled() => {}
-    }
-    lifecycle.stop();
-    lifecycle.finished().await;
 }
 
 /// Held for the server's life. Two servers in one folder would take each other's runs for leftovers and kill them.

@@ -26,6 +26,9 @@ pub struct Sessions {
 /// More files than a session can have; big tool results and one transcript a subagent.
 const MAX_ENTRIES: usize = 20_000;
 
+/// What the name of a session that is being removed begins with.
+const ASIDE: &str = ".removing-";
+
 impl Sessions {
     /// Creates the folder if need be. `max_bytes` bounds what one session may hold.
     pub fn open(data_dir: &Path, config_dir: &Path, max_bytes: u64) -> io::Result<Self> {
@@ -101,16 +104,50 @@ impl Sessions {
     pub fn prune(&self, now: SystemTime, retention: Duration, in_use: impl Fn(Uuid) -> bool) -> io::Result<usize> {
         let mut removed = 0;
         for entry in fs::read_dir(&self.folder)? {
-            let entry = entry?;
-            let Some(session) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-            let written = fs::metadata(self.transcript(session)).and_then(|metadata| metadata.modified());
-            let age = written.ok().and_then(|written| now.duration_since(written).ok());
-            if age.is_some_and(|age| age > retention) && !in_use(session) {
-                fs::remove_dir_all(entry.path())?;
-                removed += 1;
+            let name = entry?.file_name();
+            let Some(name) = name.to_str() else { continue };
+            let pruned = if name.starts_with(ASIDE) {
+                // A crash came between.
+                fs::remove_dir_all(self.folder.join(name)).map(|()| false)
+            } else if let Ok(session) = name.parse() {
+                self.prune_one(session, now, retention, &in_use)
+            } else {
+                continue;
+            };
+            match pruned {
+                Ok(pruned) => removed += usize::from(pruned),
+                // It must not keep all others.
+                Err(error) => tracing::warn!(session = name, %error, "cannot remove an old session"),
             }
         }
         Ok(removed)
+    }
+
+    fn prune_one(
+        &self,
+        session: Uuid,
+        now: SystemTime,
+        retention: Duration,
+        in_use: impl Fn(Uuid) -> bool,
+    ) -> io::Result<bool> {
+        let (folder, aside) = (self.folder.join(session.to_string()), self.folder.join(format!("{ASIDE}{session}")));
+        // A crash may have left a folder without a transcript.
+        let written = fs::metadata(self.transcript(session)).or_else(|_| fs::metadata(&folder))?.modified()?;
+        // A clock that was set forward is believed: a limit by the newest transcript, say, would keep the transcripts
+        // of an idle server for ever, and that they go is a promise.
+        let is_old = now.duration_since(written).is_ok_and(|age| age > retention);
+        if !is_old || in_use(session) {
+            return Ok(false);
+        }
+        remove_if_there(&aside)?;
+        fs::rename(&folder, &aside)?;
+        // Who looks from here on finds no session. Who looked just before may have entered the queue meanwhile.
+        if in_use(session) && fs::rename(&aside, &folder).is_ok() {
+            return Ok(false);
+        }
+        // Where it could not go back, the run has already put a newer one there.
+        fs::remove_dir_all(&aside)?;
+        Ok(true)
     }
 
     fn transcript(&self, session: Uuid) -> PathBuf {
@@ -189,14 +226,14 @@ mod tests {
             home
         }
 
-        fn write(&self, home: &Path, text: &str) {
+        fn write(home: &Path, text: &str) {
             let project = project_folder(home);
             fs::write(project.join(file_name(ID)), text).unwrap();
             fs::create_dir_all(project.join(ID.to_string()).join("subagents")).unwrap();
             fs::write(project.join(ID.to_string()).join("subagents/agent-1.jsonl"), text).unwrap();
         }
 
-        fn read(&self, home: &Path) -> String {
+        fn read(home: &Path) -> String {
             fs::read_to_string(project_folder(home).join(file_name(ID))).unwrap()
         }
     }
@@ -205,20 +242,20 @@ mod tests {
     fn a_session_travels_from_home_to_home() {
         let f = fixture();
         let first = f.home("first");
-        f.write(&first, "one");
+        Fixture::write(&first, "one");
         assert!(!f.sessions.exists(ID));
         f.sessions.carry_back(ID, &first).unwrap();
         assert!(f.sessions.exists(ID));
 
         let second = f.home("second");
         f.sessions.carry_in(ID, &second).unwrap();
-        assert_eq!(f.read(&second), "one");
-        f.write(&second, "two");
+        assert_eq!(Fixture::read(&second), "one");
+        Fixture::write(&second, "two");
         f.sessions.carry_back(ID, &second).unwrap();
 
         let third = f.home("third");
         f.sessions.carry_in(ID, &third).unwrap();
-        assert_eq!(f.read(&third), "two");
+        assert_eq!(Fixture::read(&third), "two");
         let extra = project_folder(&third).join(ID.to_string()).join("subagents/agent-1.jsonl");
         assert_eq!(fs::read_to_string(extra).unwrap(), "two");
     }
@@ -231,7 +268,7 @@ mod tests {
         fs::write(foreign.join(file_name(ID)), "old").unwrap();
         let home = f.home("home");
         f.sessions.carry_in(ID, &home).unwrap();
-        assert_eq!(f.read(&home), "old");
+        assert_eq!(Fixture::read(&home), "old");
     }
 
     #[test]
@@ -247,7 +284,7 @@ mod tests {
     fn old_sessions_go_unless_they_are_in_use() {
         let f = fixture();
         let home = f.home("home");
-        f.write(&home, "old");
+        Fixture::write(&home, "old");
         f.sessions.carry_back(ID, &home).unwrap();
         let hour = Duration::from_hours(1);
         let later = |hours| SystemTime::UNIX_EPOCH + fs_age(&f) + hour * hours;
@@ -255,6 +292,35 @@ mod tests {
         assert_eq!(f.sessions.prune(later(3), hour * 2, |id| id == ID).unwrap(), 0);
         assert_eq!(f.sessions.prune(later(3), hour * 2, |_| false).unwrap(), 1);
         assert!(!f.sessions.exists(ID));
+    }
+
+    #[test]
+    fn a_session_that_is_taken_up_while_it_goes_comes_back() {
+        let f = fixture();
+        let home = f.home("home");
+        Fixture::write(&home, "old");
+        f.sessions.carry_back(ID, &home).unwrap();
+        let looks = std::cell::Cell::new(0);
+        let later = SystemTime::UNIX_EPOCH + fs_age(&f) + Duration::from_hours(2);
+        let in_use = |_| looks.replace(looks.get() + 1) > 0;
+        assert_eq!(f.sessions.prune(later, Duration::from_hours(1), in_use).unwrap(), 0);
+        assert!(f.sessions.exists(ID) && looks.get() == 2);
+    }
+
+    #[test]
+    fn what_cannot_be_removed_does_not_keep_the_rest_and_what_a_crash_left_goes() {
+        let f = fixture();
+        let home = f.home("home");
+        Fixture::write(&home, "old");
+        f.sessions.carry_back(ID, &home).unwrap();
+        for file in 8..20 {
+            fs::write(f.sessions.folder.join(Uuid::from_u128(file).to_string()), "no folder").unwrap();
+        }
+        let left = f.sessions.folder.join(format!("{ASIDE}{}", Uuid::from_u128(20)));
+        fs::create_dir(&left).unwrap();
+        let later = SystemTime::UNIX_EPOCH + fs_age(&f) + Duration::from_hours(2);
+        assert_eq!(f.sessions.prune(later, Duration::from_hours(1), |_| false).unwrap(), 1);
+        assert!(!f.sessions.exists(ID) && !left.exists());
     }
 
     fn fs_age(f: &Fixture) -> Duration {
@@ -266,7 +332,7 @@ mod tests {
     fn a_link_anywhere_on_the_way_is_not_followed() {
         let f = fixture();
         let (home, other) = (f.home("home"), f.home("other"));
-        f.write(&other, "stolen");
+        Fixture::write(&other, "stolen");
         fs::remove_dir_all(home.join(CONFIG_FOLDER).join("projects")).unwrap();
         symlink(other.join(CONFIG_FOLDER).join("projects"), home.join(CONFIG_FOLDER).join("projects")).unwrap();
         f.sessions.carry_back(ID, &home).unwrap();
@@ -277,7 +343,7 @@ mod tests {
     fn a_home_left_by_a_crash_gives_its_session_back() {
         let f = fixture();
         let home = f.home("dead");
-        f.write(&home, "kept");
+        Fixture::write(&home, "kept");
         f.sessions.recover(ID, &home).unwrap();
         assert!(f.sessions.exists(ID));
         f.sessions.recover(ID, &f.root.path().join("no such home")).unwrap();
@@ -287,15 +353,14 @@ mod tests {
     fn a_session_that_has_gone_on_since_is_not_set_back() {
         let f = fixture();
         let (dead, later, next) = (f.home("dead"), f.home("later"), f.home("next"));
-        f.write(&dead, "old");
-        let an_hour_ago = SystemTime::now() - Duration::from_hours(1);
+        Fixture::write(&dead, "old");
         let left = fs::File::options().write(true).open(project_folder(&dead).join(file_name(ID))).unwrap();
-        left.set_modified(an_hour_ago).unwrap();
-        f.write(&later, "new");
+        left.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        Fixture::write(&later, "new");
         f.sessions.carry_back(ID, &later).unwrap();
         f.sessions.recover(ID, &dead).unwrap();
         f.sessions.carry_in(ID, &next).unwrap();
-        assert_eq!(f.read(&next), "new");
+        assert_eq!(Fixture::read(&next), "new");
         let beside = f.root.path().join("data/sessions").join(ID.to_string()).join(format!("{ID}.older.jsonl"));
         assert_eq!(fs::read_to_string(beside).unwrap(), "old");
     }

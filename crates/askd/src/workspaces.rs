@@ -47,10 +47,15 @@ pub enum FolderError {
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 impl Workspaces {
-    /// Opens the root; the error names it.
+    /// Opens the root; the error says what is missing.
     pub fn open(path: &Path) -> io::Result<Self> {
         let root = open(path, FOLDER, Mode::empty())?;
-        Ok(Self { root, path: path.canonicalize()? })
+        let workspaces = Self { root, path: path.canonicalize()? };
+        // Now rather than at every request.
+        match workspaces.resolve(".") {
+            Ok(_) => Ok(workspaces),
+            Err(error) => Err(unresolvable(error)),
+        }
     }
 
     /// The root's path.
@@ -101,6 +106,18 @@ impl Workspaces {
     }
 }
 
+/// What to say of a root that was opened and cannot be resolved in. Filters of older container runtimes say EPERM for
+/// calls that they do not know.
+fn unresolvable(error: Errno) -> io::Error {
+    if matches!(error, Errno::NOSYS | Errno::PERM) {
+        return io::Error::other(format!(
+            "the system call openat2 is not available ({error}). askd needs Linux 5.6 or newer, and a sandbox or seccomp \
+             filter that lets openat2 through"
+        ));
+    }
+    error.into()
+}
+
 impl Folder {
     /// The open folder.
     pub fn descriptor(&self) -> BorrowedFd<'_> {
@@ -135,6 +152,15 @@ mod tests {
         for cwd in ["", ".", "project", "project/src", "project/../project", "./project/"] {
             assert!(workspaces.folder(cwd).is_ok(), "{cwd}");
         }
+    }
+
+    #[test]
+    fn a_system_without_openat2_is_named_at_the_start() {
+        for errno in [Errno::NOSYS, Errno::PERM] {
+            let text = unresolvable(errno).to_string();
+            assert!(text.contains("openat2") && text.contains("Linux 5.6") && text.contains("seccomp"), "{text}");
+        }
+        assert_eq!(unresolvable(Errno::ACCESS).kind(), io::ErrorKind::PermissionDenied);
     }
 
     #[test]

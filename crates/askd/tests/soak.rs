@@ -162,7 +162,7 @@ impl Place {
     /// Processes that carry the marker of this data folder in their environment.
     fn marked(&self) -> Vec<u32> {
         let id = fs::read_to_string(self.folder("data").join("instance-id")).expect("the data folder's id");
-        let marker = format!("ASKD_RUN_MARKER={}", id.trim()).into_bytes();
+        let marker = format!("ASKD_RUN_MARKER={}", id.lines().next().expect("an id")).into_bytes();
         let is_marked = |pid: &u32| {
             let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
             environment.split(|byte| *byte == 0).any(|entry| entry.starts_with(&marker))

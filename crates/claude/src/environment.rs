@@ -57,5 +57,8 @@ pub fn of_home(home: &Path) -> Vec<(String, String)> {
 /// The CLI's configuration folder below a run's home.
 pub const CONFIG_FOLDER: &str = ".claude";
 
+/// Where the CLI writes down what it knows of itself and of folders, in its configuration folder.
+pub const STATE_FILE: &str = ".claude.json";
+
 /// The folder for temporary files below a run's home: the CLI's default is shared by all runs of a user.
 pub const TEMP_FOLDER: &str = "tmp";

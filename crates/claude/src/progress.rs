@@ -14,7 +14,6 @@ use crate::outcome::ResultMessage;
 /// Follows the messages of one process.
 #[derive(Debug, Default)]
 pub struct Progress {
-    began: bool,
     unsettled: Vec<Uuid>,
     idle: bool,
     result: Option<ResultMessage>,
@@ -45,13 +44,7 @@ impl BackgroundTask {
 impl Progress {
     /// Notes an input that was written to the process.
     pub fn accept_input(&mut self, uuid: Uuid) {
-        self.began = true;
         self.unsettled.push(uuid);
-    }
-
-    /// Whether the process was given any input to work on.
-    pub fn began(&self) -> bool {
-        self.began
     }
 
     /// Takes the next message into account; `true` when the run has ended with it.

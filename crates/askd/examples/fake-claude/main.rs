@@ -10,6 +10,7 @@
 //! | `bare` | nothing before the script: no `queued`, `started`, `running`, `init` |
 //! | `say TEXT` | an assistant message |
 //! | `result TEXT` or `result {…}` | a successful result with this text, or with these fields changed (`null` removes) |
+//! | `long BYTES` | a successful result with a text of this size |
 //! | `line TEXT` | a line as it stands |
 //! | `hex DIGITS` | these bytes |
 //! | `crlf` | lines end in `\r\n` from now on |
@@ -38,7 +39,7 @@
 //! # What comes before a prompt
 //!
 //! `FAKE_CLAUDE` holds options, separated by `;`: `version TEXT`, `no-descriptor` (takes no key through a pipe),
-//! `no-reply` (to `initialize`), `refuse TEXT`, `no-agents`, `junk` (first), `slow MS`, `stderr BYTES`, `die CODE`,
+//! `no-reply` (to `initialize`, nor to anything after it), `refuse TEXT`, `no-agents`, `junk` (first), `slow MS`, `stderr BYTES`, `die CODE`,
 //! `startup-failure REASON`. The server's probe of the key descriptor meets only the first two.
 
 mod frames;

@@ -117,6 +117,7 @@ impl<'a> Player<'a> {
             "bare" => {}
             "say" => self.out.frame(&frames::assistant(session, argument)),
             "result" => self.result(argument),
+            "long" => self.result(&"x".repeat(bytes(argument))),
             "line" => self.out.line(argument),
             "hex" => self.out.raw(&hex(argument)),
             "crlf" => self.out.end_lines_like_dos(),

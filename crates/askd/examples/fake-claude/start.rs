@@ -64,7 +64,12 @@ pub(crate) fn run(started: &Started) -> ExitCode {
     let id = request["request_id"].as_str().unwrap_or_default();
     if let Some(reason) = option("refuse") {
         out.frame(&frames::refusal(id, reason));
-    } else if option("no-reply").is_none() {
+    } else if option("no-reply").is_some() {
+        // Stuck: it takes nothing of what follows, either.
+        loop {
+            sleep(Duration::from_mins(1));
+        }
+    } else {
         let agents = if option("no-agents").is_some() { Vec::new() } else { agents(started) };
         let key = key(started, options.get("no-descriptor").is_none());
         out.frame(&frames::reply(

@@ -35,10 +35,9 @@ pub(super) async fn ask(
 ) -> Result<Response, ApiError> {
     let goes_on = continues_alone(request.headers())?;
     let server = &app.settings().server;
-    let object = json_object(request, server).await?;
-    let asked = AskRequest::parse(object, server.legacy_lenient)?;
+    let asked = json_object(request, server, |object| AskRequest::parse(object, server.legacy_lenient)).await?;
     let streams = asked.stream;
-    let submitted = app.runs().submit(asked.into_spec(&app)?)?;
+    let submitted = app.runs().submit(asked.into_spec(&app).await?)?;
 
     let Submitted { id, session, events, cancel } = submitted;
     tracing::info!(run = %id, request_id = request_id.0, streams, "run submitted");

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use serde_json::value::RawValue;
 
+use crate::encode::fold::RunResult;
 use crate::runs::submit::SubmitError;
 use crate::runs::{RunError, RunErrorKind};
 
@@ -85,22 +85,22 @@ pub struct ApiError {
     code: ErrorCode,
     status: StatusCode,
     message: String,
-    result: RunResult,
+    work: Work,
 }
 
 /// What the error of a run carries besides.
 #[derive(Debug)]
-enum RunResult {
+enum Work {
     /// The CLI had not begun, or there is no run at all.
     NotBegun,
     /// The CLI's result, if it gave one.
-    Begun(Option<Box<RawValue>>),
+    Begun(Option<RunResult>),
 }
 
 impl ApiError {
     /// An error with the code's usual status.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, status: code.describe().1, message: message.into(), result: RunResult::NotBegun }
+        Self { code, status: code.describe().1, message: message.into(), work: Work::NotBegun }
     }
 
     /// A request that cannot be understood.
@@ -109,7 +109,7 @@ impl ApiError {
     }
 
     /// A run that did not complete, with the CLI's result, if it gave one.
-    pub fn of_run(error: RunError, result: Option<Box<RawValue>>) -> Self {
+    pub fn of_run(error: RunError, result: Option<RunResult>) -> Self {
         let (code, begun) = match error.kind {
             RunErrorKind::Busy => (ErrorCode::ServerBusy, false),
             RunErrorKind::ShuttingDown => (ErrorCode::ShuttingDown, false),
@@ -120,8 +120,8 @@ impl ApiError {
             RunErrorKind::Schema => (ErrorCode::SchemaFailed, true),
             RunErrorKind::Cancelled | RunErrorKind::Run => (ErrorCode::RunFailed, true),
         };
-        let result = if begun { RunResult::Begun(result) } else { RunResult::NotBegun };
-        Self { result, ..Self::new(code, error.message) }
+        let work = if begun { Work::Begun(result) } else { Work::NotBegun };
+        Self { work, ..Self::new(code, error.message) }
     }
 
     /// What happened, for people.
@@ -152,13 +152,7 @@ pub(super) struct ErrorBody(Arc<ApiError>);
 
 impl ErrorBody {
     /// The body, in JSON. A run's result is passed on byte for byte.
-    pub(super) fn to_json(&self, request_id: &str) -> String {
-        #[derive(Serialize)]
-        struct Body<'a> {
-            error: Error<'a>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            result: Option<&'a RawValue>,
-        }
+    pub(super) fn to_json(&self, request_id: &str) -> Vec<u8> {
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]
         struct Error<'a> {
@@ -166,14 +160,23 @@ impl ErrorBody {
             message: &'a str,
             request_id: &'a str,
         }
-        let ApiError { code, message, result, .. } = &*self.0;
-        let result = match result {
-            RunResult::NotBegun => None,
-            RunResult::Begun(result) => Some(result.as_deref().unwrap_or(RawValue::NULL)),
+        let ApiError { code, message, work, .. } = &*self.0;
+        let error = Error { code: code.describe().0, message, request_id };
+        let result = match work {
+            Work::NotBegun => None,
+            Work::Begun(result) => Some(result.as_ref().map_or("null", RunResult::as_str)),
         };
-        let body = Body { error: Error { code: code.describe().0, message, request_id }, result };
-        // Only strings and already valid JSON are serialised here, which cannot fail.
-        serde_json::to_string(&body).unwrap_or_default()
+        // Put together by hand and in one allocation: the result may be tens of megabytes long, and is valid JSON.
+        let mut body = Vec::with_capacity(256 + message.len() + result.map_or(0, str::len));
+        body.extend_from_slice(b"{\"error\":");
+        // Only strings are serialised here, which cannot fail.
+        drop(serde_json::to_writer(&mut body, &error));
+        if let Some(result) = result {
+            body.extend_from_slice(b",\"result\":");
+            body.extend_from_slice(result.as_bytes());
+        }
+        body.push(b'}');
+        body
     }
 }
 

@@ -1,7 +1,9 @@
 //! A whole run in one answer.
 
-use claude::outcome::ResultMessage;
-use serde_json::value::RawValue;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::runs::Finished;
 use crate::runs::event::{Event, EventBody};
@@ -10,24 +12,45 @@ use crate::runs::event::{Event, EventBody};
 #[derive(Debug, Default)]
 pub struct Fold(Folded);
 
+/// The CLI's result, as it wrote it. Shared with the run's log: it may be as large as a line may be.
+#[derive(Debug, Clone)]
+pub struct RunResult(Arc<EventBody>);
+
 /// What is left of a run.
 #[derive(Debug, Default)]
 pub struct Folded {
     /// The last result.
-    pub result: Option<FoldedResult>,
+    pub result: Option<RunResult>,
     /// The end, once it came.
     pub finished: Option<Finished>,
     /// Warnings in ASCII, one line each, as many and as long as fit into headers.
     pub warnings: Vec<String>,
 }
 
-/// The CLI's result.
-#[derive(Debug)]
-pub struct FoldedResult {
-    /// As the CLI wrote it.
-    pub raw: Box<RawValue>,
+impl RunResult {
+    /// The text, in JSON.
+    pub fn as_str(&self) -> &str {
+        match &*self.0 {
+            EventBody::Agent(frame) => frame.as_str(),
+            // Not reached: only the CLI's messages become results.
+            _ => "null",
+        }
+    }
+
     /// How many tool calls were denied.
-    pub denials: usize,
+    pub fn denials(&self) -> usize {
+        #[derive(Deserialize)]
+        struct Denials {
+            permission_denials: Vec<IgnoredAny>,
+        }
+        serde_json::from_str::<Denials>(self.as_str()).map_or(0, |result| result.permission_denials.len())
+    }
+}
+
+impl AsRef<[u8]> for RunResult {
+    fn as_ref(&self) -> &[u8] {
+        self.as_str().as_bytes()
+    }
 }
 
 const MAX_WARNINGS: usize = 8;
@@ -38,8 +61,7 @@ impl Fold {
     pub fn take(&mut self, event: &Event) {
         match &*event.body {
             EventBody::Agent(frame) if frame.kind == "result" => {
-                let denials = ResultMessage::parse(frame).map_or(0, |result| result.denials);
-                self.0.result = Some(FoldedResult { raw: frame.raw.clone(), denials });
+                self.0.result = Some(RunResult(Arc::clone(&event.body)));
             }
             EventBody::Warning(text) if self.0.warnings.len() < MAX_WARNINGS => self.0.warnings.push(ascii_line(text)),
             EventBody::Finished(finished) => self.0.finished = Some(finished.clone()),
@@ -60,8 +82,6 @@ fn ascii_line(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use claude::frame::Frame;
     use jiff::Timestamp;
 
@@ -86,8 +106,8 @@ mod tests {
         take(&mut fold, EventBody::Finished(Finished { state: RunState::Completed, error: None }));
         let folded = fold.finish();
         let result = folded.result.unwrap();
-        assert!(result.raw.get().contains("second"));
-        assert_eq!(result.denials, 1);
+        assert!(result.as_str().contains("second"));
+        assert_eq!(result.denials(), 1);
         assert_eq!(folded.warnings, ["?nder?line"]);
         assert_eq!(folded.finished.unwrap().state, RunState::Completed);
     }

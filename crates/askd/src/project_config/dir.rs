@@ -1,8 +1,6 @@
 //! Opening and listing beneath a descriptor, so that no link can lead the check astray.
 
 use std::ffi::OsStr;
-use std::fs::File;
-use std::io::Read;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -10,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, Mode, OFlags, RawDir, ResolveFlags};
 use rustix::io::Errno;
+
+use crate::small_file;
 
 const LISTING_BUFFER: usize = 16 * 1024;
 
@@ -45,15 +45,10 @@ pub(super) fn stat(base: BorrowedFd<'_>, path: &Path) -> Result<(FileType, u64),
 
 /// A regular file's bytes, one more than `limit` at most.
 pub(super) fn read(base: BorrowedFd<'_>, path: &Path, limit: u64) -> Result<Vec<u8>, Errno> {
-    // NONBLOCK: a pipe must not hold the check.
-    let fd = open(base, path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)?;
-    if FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode) != FileType::RegularFile {
-        return Err(Errno::INVAL);
-    }
-    let mut bytes = Vec::new();
-    let read = File::from(fd).take(limit.saturating_add(1)).read_to_end(&mut bytes);
-    read.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
-    Ok(bytes)
+    let fd = open(base, path, small_file::FLAGS)?;
+    // An error without a number: it is no regular file.
+    small_file::beginning(fd, limit.saturating_add(1))
+        .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::INVAL))
 }
 
 /// Calls `each` with every entry of an open folder until it answers `false`.

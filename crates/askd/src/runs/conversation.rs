@@ -18,7 +18,6 @@ use supervisor::stderr_tail::StderrTail;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use super::event::EventBody;
 use super::log::RunLog;
@@ -75,6 +74,8 @@ pub struct Ended {
     pub ending: Ending,
     /// An end that needs no judging: the agent is unknown.
     pub refused: Option<Finished>,
+    /// Whether the CLI was ready, so that there is a turn which can be interrupted.
+    pub ready: bool,
     /// How far the CLI came.
     pub progress: Progress,
     /// The process's input, unless a line is stuck in it.
@@ -85,6 +86,7 @@ pub struct Ended {
 struct Talk<'a> {
     conversation: &'a Conversation<'a>,
     progress: Progress,
+    initialized: bool,
     deadlines: Deadlines,
     last_moment: Instant,
     answered_at: Option<Instant>,
@@ -109,6 +111,7 @@ impl Conversation<'_> {
         let mut talk = Talk {
             conversation: self,
             progress: Progress::default(),
+            initialized: false,
             deadlines: Deadlines::new(start.into_std(), limits),
             last_moment: start + self.bounds.total,
             answered_at: None,
@@ -121,6 +124,10 @@ impl Conversation<'_> {
             system_prompt: self.spec.system_prompt.as_deref(),
             json_schema: self.spec.schema.as_ref().map(|schema| &schema.schema),
         }));
+        if self.spec.agent.is_none() {
+            // Together, so that the CLI finds it when it is ready. Only an agent has to be looked for first.
+            talk.give_prompt();
+        }
 
         let mut stdin = None;
         let ending = loop {
@@ -143,13 +150,13 @@ impl Conversation<'_> {
                 break ending;
             }
         };
-        let Talk { progress, to_child, refused, .. } = talk;
+        let Talk { progress, initialized: ready, to_child, refused, .. } = talk;
         drop(to_child);
         // All lines are written by now, unless the child does not read.
         if stdin.is_none() {
             stdin = writer.now_or_never().and_then(Result::ok);
         }
-        Ended { ending, refused, progress, stdin }
+        Ended { ending, refused, ready, progress, stdin }
     }
 }
 
@@ -220,9 +227,10 @@ impl Talk<'_> {
     }
 
     async fn take(&mut self, frame: Frame) -> Option<Ending> {
-        if !self.progress.began()
+        if !self.initialized
             && let Some(reply) = initialized(&frame)
         {
+            self.initialized = true;
             return self.start(reply);
         }
         if let Some(id) = request_id(&frame) {
@@ -242,7 +250,7 @@ impl Talk<'_> {
         ended.then_some(Ending::Done)
     }
 
-    /// The CLI is ready: checks the agent, then gives it the prompt.
+    /// The CLI is ready. An agent that it does not know never gets the prompt.
     fn start(&mut self, reply: Result<claude::reply::Initialized, String>) -> Option<Ending> {
         let reply = match reply {
             Ok(reply) => reply,
@@ -254,11 +262,17 @@ impl Talk<'_> {
             self.refused = Some(Finished::failed(RunErrorKind::AgentNotFound, message.clone()));
             return Some(Ending::Broken { what: message });
         }
-        let uuid: Uuid = self.conversation.ambient.uuid();
-        self.progress.accept_input(uuid);
-        self.say(user_message(&spec.prompt, uuid, spec.expand));
+        if spec.agent.is_some() {
+            self.give_prompt();
+        }
         self.conversation.log.append_now(self.conversation.ambient.now(), EventBody::Started);
         None
+    }
+
+    fn give_prompt(&mut self) {
+        let (spec, uuid) = (self.conversation.spec, self.conversation.ambient.uuid());
+        self.progress.accept_input(uuid);
+        self.say(user_message(&spec.prompt, uuid, spec.expand));
     }
 
     /// Appends an event, waiting for a slow reader as long as the run may last; `false` when it was given up.

@@ -7,7 +7,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use claude::command::{Invocation, Session, arguments};
-use claude::environment::{CONFIG_FOLDER, PROVIDER_MANAGED_BY_HOST, of_home};
+use claude::environment::{CONFIG_FOLDER, PROVIDER_MANAGED_BY_HOST, STATE_FILE, of_home};
 use claude::run_settings::RunSettings;
 use supervisor::spawn::Launch;
 
@@ -54,6 +54,9 @@ pub fn prepare(
     granted: Granted,
 ) -> Result<Prepared, PrepareError> {
     shared.config.seed(home.path())?;
+    let state = serde_json::to_vec(&shared.cli.state).map_err(io::Error::other);
+    let state_file = home.path().join(CONFIG_FOLDER).join(STATE_FILE);
+    state.and_then(|state| fs::write(state_file, state)).map_err(PrepareError::Home)?;
     if let Session::Resume(session) = spec.session {
         shared.sessions.carry_in(session, home.path()).map_err(PrepareError::Transcript)?;
     }

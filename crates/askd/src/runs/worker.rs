@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use claude::input::interrupt;
-use claude::outcome::{Ending, Outcome, ResultMessage, judge};
+use claude::outcome::{Ending, Outcome, judge};
 use claude::progress::{BackgroundTask, Progress};
-use serde::Deserialize;
 use supervisor::input::Stdin;
 use supervisor::ladder::Rung;
 use supervisor::lines::Line;
@@ -20,8 +19,9 @@ use super::event::EventBody;
 use super::prepare::{PrepareError, Prepared, prepare};
 use super::queue::{Slot, Ticket};
 use super::redact::Redactor;
+use super::schema::check_answer;
 use super::submit::{Run, Shared};
-use super::{AnswerSchema, Finished, RunErrorKind};
+use super::{Finished, RunErrorKind};
 use crate::homes::Home;
 
 /// A run in the hands of its one task. The task ends when nothing of the run is left.
@@ -141,14 +141,19 @@ impl Worker {
             bounds: self.bounds(),
             cancelled: self.run.cancel.token(),
         };
-        let Ended { ending, refused, progress, stdin } = conversation.hold(stdin, &mut lines, &stderr, &process).await;
-        let first_rung = first_rung(&ending, &progress);
-        self.finish(refused.unwrap_or_else(|| self.conclude(&ending, &progress)));
+        let Ended { ending, refused, ready, progress, stdin } =
+            conversation.hold(stdin, &mut lines, &stderr, &process).await;
+        let first_rung = first_rung(&ending, &progress, ready);
+        let end = match refused {
+            Some(end) => end,
+            None => self.conclude(&ending, &progress).await,
+        };
+        self.finish(end);
         self.stop(process, first_rung, stdin, lines).await
     }
 
     /// Says what a person wants to know, and what became of the run.
-    fn conclude(&self, ending: &Ending, progress: &Progress) -> Finished {
+    async fn conclude(&self, ending: &Ending, progress: &Progress) -> Finished {
         if matches!(ending, Ending::Cancelled { .. }) {
             return self.cancelled();
         }
@@ -162,7 +167,13 @@ impl Worker {
         }
         let schema = self.run.spec.schema.as_ref();
         match (judge(result, ending, schema.is_some()), schema, result) {
-            (Outcome::Completed, Some(schema), Some(result)) => check_answer(schema, result),
+            (Outcome::Completed, Some(schema), Some(result)) => {
+                tokio::select! {
+                    biased;
+                    checked = check_answer(schema, result) => checked,
+                    () = self.run.cancel.cancelled() => self.cancelled(),
+                }
+            }
             (outcome, ..) => outcome.into(),
         }
     }
@@ -287,40 +298,17 @@ fn ended_task(task: &BackgroundTask) -> String {
 }
 
 /// Where the ladder begins.
-fn first_rung(ending: &Ending, progress: &Progress) -> Rung {
+fn first_rung(ending: &Ending, progress: &Progress, ready: bool) -> Rung {
     match ending {
         // At the end of its input the CLI would wait for background commands and then take a further turn (checked).
         Ending::Done if !progress.background().is_empty() => Rung::Term,
         Ending::Done => Rung::CloseStdin,
-        // Without a prompt there is no turn that could be interrupted.
-        Ending::Cancelled { .. } | Ending::TimedOut { .. } if progress.began() => Rung::Soft,
+        // Before that there is no turn that could be interrupted.
+        Ending::Cancelled { .. } | Ending::TimedOut { .. } if ready => Rung::Soft,
         Ending::Cancelled { .. }
         | Ending::TimedOut { .. }
         | Ending::Exited { .. }
         | Ending::TooLarge { .. }
         | Ending::Broken { .. } => Rung::Term,
-    }
-}
-
-/// The CLI checks the structured output by its own means; what reaches a client is checked again.
-fn check_answer(schema: &AnswerSchema, result: &ResultMessage) -> Finished {
-    #[derive(Deserialize)]
-    struct Answer {
-        structured_output: serde_json::Value,
-    }
-    let answer = result.raw.as_deref().and_then(|raw| serde_json::from_str::<Answer>(raw).ok());
-    let checked = match answer {
-        Some(answer) => schema.check(&answer.structured_output),
-        None => Err("there is no structured output".into()),
-    };
-    match checked {
-        Ok(()) => Outcome::Completed.into(),
-        Err(reason) => Finished {
-            state: super::RunState::Incomplete,
-            error: Some(super::RunError {
-                kind: RunErrorKind::Schema,
-                message: format!("the structured output does not fit the schema: {reason}"),
-            }),
-        },
     }
 }

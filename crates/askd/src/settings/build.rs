@@ -66,6 +66,7 @@ fn server(v: &Values) -> Server {
         max_connections: v.count("max_connections"),
         header_timeout: v.duration("header_timeout"),
         write_timeout: v.duration("write_timeout"),
+        last_byte_timeout: v.duration("last_byte_timeout"),
         heartbeat: v.duration("heartbeat"),
         max_body: v.bytes("max_body"),
         body_timeout: v.duration("body_timeout"),

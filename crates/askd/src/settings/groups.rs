@@ -23,6 +23,8 @@ pub struct Server {
     pub header_timeout: Duration,
     /// A client that takes no bytes for this long is dropped.
     pub write_timeout: Duration,
+    /// How long a client may take for the rest of an answer that is complete.
+    pub last_byte_timeout: Duration,
     /// How often a silent stream gets a comment.
     pub heartbeat: Duration,
     /// Largest request body, in bytes.

@@ -75,6 +75,13 @@ const SERVER: &[Setting] = &[
         "A client that takes no bytes for this long is dropped.",
     ),
     Setting::new(
+        "last_byte_timeout",
+        "ASKD_LAST_BYTE_TIMEOUT",
+        SOME_TIME,
+        Value("5m"),
+        "How long a client may take for the rest of an answer that is complete, however steadily it reads. Then it is dropped.",
+    ),
+    Setting::new(
         "heartbeat",
         "ASKD_HEARTBEAT",
         SOME_TIME,

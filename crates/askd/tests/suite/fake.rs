@@ -3,9 +3,11 @@
 mod bounds;
 mod connections;
 mod deadlines;
+mod demo;
 mod disconnect;
 mod errors;
 mod home;
+mod hostile;
 mod outcomes;
 mod program;
 mod queue;

@@ -11,5 +11,5 @@ pub(crate) use client::{Answer, Block, Stream};
 pub(crate) use folders::Folders;
 pub(crate) use program::{Program, living_pids};
 pub(crate) use raw::RawClient;
-pub(crate) use server::{TestServer, TestServerBuilder, marked_processes, real_cli};
+pub(crate) use server::{TestServer, TestServerBuilder, fake_cli, launcher, marked_processes, real_cli};
 pub(crate) use wait::{beside, eventually};

@@ -1,12 +1,12 @@
 //! The answer in one piece: the CLI's `result` object, or an error.
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 
 use super::super::error::{ApiError, ErrorCode};
 use super::Client;
-use crate::encode::fold::{Fold, Folded};
+use crate::encode::fold::{Fold, Folded, RunResult};
 use crate::runs::Finished;
 use crate::runs::log::Follower;
 
@@ -23,10 +23,10 @@ pub(super) async fn respond(mut events: Follower, client: Client) -> Response {
     }
     drop(client);
     let Folded { result, finished, warnings } = fold.finish();
-    let denials = result.as_ref().map_or(0, |result| result.denials);
-    let answered = match (finished, result.map(|result| result.raw)) {
-        (Some(Finished { error: Some(error), .. }), raw) => Err(ApiError::of_run(error, raw)),
-        (Some(Finished { error: None, .. }), Some(raw)) => Ok(success(raw.get().to_owned())),
+    let denials = result.as_ref().map_or(0, RunResult::denials);
+    let answered = match (finished, result) {
+        (Some(Finished { error: Some(error), .. }), result) => Err(ApiError::of_run(error, result)),
+        (Some(Finished { error: None, .. }), Some(result)) => Ok(success(result)),
         // A run without a result has failed, and every run says how it ended: these are mistakes of ours.
         (Some(_), None) => Err(ApiError::new(ErrorCode::InternalError, "the run completed without a result")),
         (None, _) => Err(ApiError::new(ErrorCode::InternalError, "the run ended without saying how")),
@@ -43,8 +43,9 @@ pub(super) async fn respond(mut events: Follower, client: Client) -> Response {
     response
 }
 
-fn success(result: String) -> Response {
-    let mut response = Response::new(Body::from(result));
+/// The body is the result itself and no copy: it may be tens of megabytes long.
+fn success(result: RunResult) -> Response {
+    let mut response = Response::new(Body::from(Bytes::from_owner(result)));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

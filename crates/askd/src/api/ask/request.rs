@@ -1,5 +1,8 @@
 //! The fields of `/ask`, checked one by one.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use claude::command::Session;
 use claude::permission_mode::PermissionMode;
 use serde_json::{Map, Value};
@@ -8,14 +11,19 @@ use uuid::Uuid;
 use super::super::error::{ApiError, ErrorCode};
 use super::fields::{Fields, Strings};
 use crate::app::App;
+use crate::aside::{Gate, Unfinished};
 use crate::config_dir::AgentError;
-use crate::runs::{AnswerSchema, RunSpec};
+use crate::runs::RunSpec;
+use crate::runs::schema::{AnswerSchema, SchemaError};
 
 /// Unicode characters, not bytes and not UTF-16 units.
 const MAX_TEXT: usize = 50_000;
 const MAX_TURNS: i64 = 50;
 const MAX_RULES: usize = 200;
 const MAX_RULE: usize = 1_000;
+
+/// For looks at the server's folders; a local disk answers in no time.
+static LOOKS: Gate = Gate::new(32, Duration::from_secs(10), 1 << 20);
 
 const FIELDS: [&str; 11] = [
     "prompt",
@@ -44,7 +52,7 @@ pub(super) struct AskRequest {
     pub(super) allowed_tools: Vec<String>,
     pub(super) permission_mode: Option<PermissionMode>,
     pub(super) resume: Option<Uuid>,
-    pub(super) schema: Option<Value>,
+    pub(super) schema: Option<AnswerSchema>,
 }
 
 impl AskRequest {
@@ -61,15 +69,15 @@ impl AskRequest {
             allowed_tools: fields.strings("allowedTools")?.map(rules).transpose()?.unwrap_or_default(),
             permission_mode: fields.string("permissionMode")?.map(|mode| permission_mode(&mode)).transpose()?,
             resume: fields.string("resume")?.map(|id| session_id(&id)).transpose()?,
-            schema: fields.object("jsonSchema")?,
+            schema: fields.object("jsonSchema")?.map(schema).transpose()?,
         };
         fields.finish(&FIELDS)?;
         Ok(asked)
     }
 
     /// Checks the request against what this server has and allows.
-    pub(super) fn into_spec(self, app: &App) -> Result<RunSpec, ApiError> {
-        let (settings, shared) = (app.settings(), app.runs().shared());
+    pub(super) async fn into_spec(self, app: &Arc<App>) -> Result<RunSpec, ApiError> {
+        let settings = app.settings();
         let permission_mode = self.permission_mode.unwrap_or(settings.permissions.default_mode);
         if permission_mode == PermissionMode::BypassPermissions && !settings.permissions.allow_bypass {
             let message = "permissionMode bypassPermissions is not allowed on this server (ASKD_ALLOW_BYPASS)";
@@ -80,23 +88,22 @@ impl AskRequest {
             let message = format!("model `{model}` is not allowed; use sonnet, opus, haiku or an id of ASKD_MODELS");
             return Err(ApiError::request(message));
         }
-        let agent = self.agent.map(|name| shared.config.agent(&name)).transpose().map_err(|error| {
-            let code =
-                if matches!(error, AgentError::Name) { ErrorCode::RequestError } else { ErrorCode::AgentNotFound };
-            ApiError::new(code, error.to_string())
-        })?;
-        let session = match self.resume {
-            Some(id) if !app.runs().knows_session(id) => {
-                return Err(ApiError::new(ErrorCode::NotFound, format!("resume: there is no session {id}")));
-            }
-            Some(id) => Session::Resume(id),
-            None => Session::New(shared.ambient.uuid()),
+        let agent = match self.agent {
+            Some(name) => Some(agent(name, app).await?),
+            None => None,
         };
-        let schema = self.schema.map(AnswerSchema::new).transpose();
-        let folder = shared.workspaces.folder(&self.cwd);
+        let session = match self.resume {
+            Some(id) => Session::Resume(known(id, app).await?),
+            None => Session::New(app.runs().shared().ambient.uuid()),
+        };
+        let folder = look("cwd", "WORKSPACE_DIR", app, move |app| app.runs().shared().workspaces.folder(&self.cwd));
+        let folder = folder.await?.map_err(|error| ApiError::new(ErrorCode::InvalidCwd, error.to_string()))?;
+        if let Some(schema) = &self.schema {
+            schema.compile().await.map_err(|error| schema_error(&error))?;
+        }
         Ok(RunSpec {
             prompt: self.prompt,
-            folder: folder.map_err(|error| ApiError::new(ErrorCode::InvalidCwd, error.to_string()))?,
+            folder,
             session,
             permission_mode,
             allowed_tools: self.allowed_tools,
@@ -104,11 +111,59 @@ impl AskRequest {
             model: self.model.or_else(|| settings.models.default.clone()),
             max_turns: self.max_turns,
             system_prompt: self.system_prompt,
-            schema: schema.map_err(|reason| ApiError::request(format!("jsonSchema is {reason}")))?,
+            schema: self.schema,
             // The Node server's clients rely on `@file` mentions and `/commands`.
             expand: true,
         })
     }
+}
+
+/// Looks at the server's folders for one field. A mount that does not answer must not hold up the server.
+async fn look<T: Send + 'static>(
+    field: &str,
+    folder: &str,
+    app: &Arc<App>,
+    work: impl FnOnce(&App) -> T + Send + 'static,
+) -> Result<T, ApiError> {
+    let app_there = Arc::clone(app);
+    LOOKS.run(move || work(&app_there)).await.map_err(|unfinished| {
+        tracing::error!(field, folder, ?unfinished, "cannot look at a folder; if it is a mount, does it answer?");
+        let message = match unfinished {
+            Unfinished::Failed => format!("{field}: looking at {folder} failed"),
+            Unfinished::Busy | Unfinished::Late => {
+                format!("{field}: {folder} did not answer within {:?}", LOOKS.patience())
+            }
+        };
+        ApiError::new(ErrorCode::InternalError, message)
+    })
+}
+
+async fn agent(name: String, app: &Arc<App>) -> Result<String, ApiError> {
+    let found = look("agent", "CONFIG_DIR", app, move |app| app.runs().shared().config.agent(&name)).await?;
+    found.map_err(|error| {
+        let code = if matches!(error, AgentError::Name) { ErrorCode::RequestError } else { ErrorCode::AgentNotFound };
+        ApiError::new(code, error.to_string())
+    })
+}
+
+async fn known(session: Uuid, app: &Arc<App>) -> Result<Uuid, ApiError> {
+    if look("resume", "ASKD_DATA_DIR or CONFIG_DIR", app, move |app| app.runs().knows_session(session)).await? {
+        Ok(session)
+    } else {
+        Err(ApiError::new(ErrorCode::NotFound, format!("resume: there is no session {session}")))
+    }
+}
+
+fn schema(schema: Value) -> Result<AnswerSchema, ApiError> {
+    AnswerSchema::new(schema).map_err(|error| schema_error(&SchemaError::Schema(error)))
+}
+
+fn schema_error(error: &SchemaError) -> ApiError {
+    let code = match error {
+        SchemaError::Schema(_) => ErrorCode::RequestError,
+        SchemaError::Busy => ErrorCode::ServerBusy,
+    };
+    ApiError::new(code, format!("jsonSchema {error}"))
 }
 
 fn prompt(text: Option<String>) -> Result<String, ApiError> {

@@ -60,7 +60,7 @@ async fn a_client_that_sends_far_too_much_still_learns_why() {
     let mut client = RawClient::connect(server.address).await;
     client.head(20 << 20).await;
     // Like many clients, it does not look at the answer before it has sent everything.
-    for _ in 0..20 {
+    for _ in 0..50 {
         client.send(&"x".repeat(1 << 20)).await;
     }
     let answer = client.until("requestId").await;

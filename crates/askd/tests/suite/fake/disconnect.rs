@@ -33,6 +33,38 @@ async fn leaving_a_running_run_ends_its_whole_tree() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn leaving_is_noticed_whatever_was_sent_before() {
+    let much = "x".repeat(64 * 1024);
+    for (further, stream) in [("\r\n", false), ("GET /health HTTP/1.1\r\nhost: x\r\n\r\n", true), (&much, false)] {
+        let server = one_slot().await;
+        let mut client = RawClient::connect(server.address).await;
+        client.ask(&asked(TREE, stream)).await;
+        client.send(further).await;
+        server.reached("there").await;
+        drop(client);
+        server.at_rest().await;
+        assert!(!server.folders.workspace().join("finished").exists());
+        assert_eq!(server.ask(json!({"prompt": "next"})).await.result(), "echo: next", "the slot is free");
+        server.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_says_it_sends_no_more_has_left() {
+    for further in ["", "\r\n"] {
+        let server = one_slot().await;
+        let mut client = RawClient::connect(server.address).await;
+        client.ask(&asked(TREE, false)).await;
+        client.send(further).await;
+        server.reached("there").await;
+        client.end().await;
+        server.at_rest().await;
+        assert_eq!(client.rest().await, "");
+        server.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn leaving_the_queue_leaves_no_trace() {
     for stream in [false, true] {
         let server = one_slot().await;

@@ -30,7 +30,7 @@ async fn a_home_is_private_seeded_and_gone_afterwards() {
         .file("config/skills/s/SKILL.md", "A skill.")
         .file("config/settings.json", r#"{"language":"French"}"#)
         .file("config/history.jsonl", "{}")
-        .file("config/.claude.json", "{}");
+        .file("config/.claude.json", r#"{"oauthAccount":{}}"#);
     let server = builder.start().await;
     let run = server.ask_beside(&json!({"prompt": "!touch there\n!await go\n!report"}));
     server.reached("there").await;
@@ -43,7 +43,8 @@ async fn a_home_is_private_seeded_and_gone_afterwards() {
     }
     assert_eq!(fs::read_to_string(config.join("CLAUDE.md")).unwrap(), "Be kind.");
     assert!(config.join("skills/s/SKILL.md").is_file() && config.join("settings.json").is_file());
-    assert!(!config.join("history.jsonl").exists() && !config.join(".claude.json").exists());
+    let state = fs::read_to_string(config.join(".claude.json")).unwrap();
+    assert!(!config.join("history.jsonl").exists() && !state.contains("oauthAccount"), "{state}");
     server.release("go");
 
     let report: Value = serde_json::from_str(run.await.unwrap().result()).unwrap();

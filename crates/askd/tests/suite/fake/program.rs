@@ -1,5 +1,6 @@
 //! The end of the `askd` program, by request and by violence.
 
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
 
@@ -122,6 +123,71 @@ async fn kill_9_leaves_no_process_and_the_next_start_brings_transcripts_back() {
     program.address().await;
     nothing_is_left(&folders);
     assert_eq!(program.ask(&json!({"prompt": "!recall", "resume": session})).await.result(), "unsaved");
+    program.signal(Signal::TERM);
+    assert_eq!(program.ended().await.code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_during_the_start_ends_the_program_and_what_it_has_started() {
+    let folders = Folders::new();
+    let (cli, probed) = (folders.root().join("slow-cli"), folders.root().join("probed"));
+    std::fs::write(&cli, format!("#!/bin/sh\ntouch {}\nsleep 1000\n", probed.display())).unwrap();
+    std::fs::set_permissions(&cli, std::fs::Permissions::from_mode(0o755)).unwrap();
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut program = Program::start(&folders, &[("ASKD_CLAUDE_BIN", cli.to_str().unwrap())]);
+        eventually("the probe", || probed.exists().then_some(())).await;
+        let begin = Instant::now();
+        program.signal(signal);
+        assert_eq!(program.ended().await.code(), Some(0), "{}", program.log());
+        assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
+        eventually("the end of the probe", || marked_processes(&folders.data()).is_empty().then_some(())).await;
+        std::fs::remove_file(&probed).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_third_signal_waits_for_nothing() {
+    let folders = Folders::new();
+    let mut program = Program::start(&folders, &[("ASKD_STOP_KILL", "60s")]);
+    begin(&folders, &program, "!spawn setsid").await;
+    // A guardian that cannot do its work holds up even the second signal.
+    let mut all = marked_processes(&folders.data()).into_iter();
+    let is_guardian =
+        |pid: &u32| std::fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.contains("__launch"));
+    let guardian = Pid::from_raw(all.find(is_guardian).unwrap().cast_signed()).unwrap();
+    kill_process(guardian, Signal::STOP).unwrap();
+    program.signal(Signal::TERM);
+    eventually("the drain", || program.log().contains("draining").then_some(())).await;
+    program.signal(Signal::TERM);
+    eventually("the second signal", || program.log().contains("second signal").then_some(())).await;
+    let begin = Instant::now();
+    program.signal(Signal::TERM);
+    assert_eq!(program.ended().await.code(), Some(1), "{}", program.log());
+    assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
+    assert!(program.log().contains("third signal"), "{}", program.log());
+    kill_process(guardian, Signal::CONT).unwrap();
+    eventually("the end of the tree", || {
+        (marked_processes(&folders.data()).is_empty() && living_pids(&folders.workspace()).is_empty()).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::await_holding_lock, reason = "nobody else waits for it but the reader that is to wait")]
+async fn a_log_that_nobody_reads_stops_nothing() {
+    let folders = Folders::new();
+    let mut program = Program::start(&folders, &[]);
+    let url = format!("http://{}/health", program.address().await);
+    let unread = program.leave_log_unread();
+    // More than a pipe and the lines that may wait hold.
+    let client = reqwest::Client::new();
+    for _ in 0..6_000 {
+        let answered = tokio::time::timeout(Duration::from_secs(10), client.get(&url).send()).await;
+        assert_eq!(answered.expect("an answer").unwrap().status(), 200);
+    }
+    drop(unread);
+    eventually("a line about the lost ones", || program.log().contains("lines of this log were dropped").then_some(()))
+        .await;
     program.signal(Signal::TERM);
     assert_eq!(program.ended().await.code(), Some(0));
 }

@@ -72,3 +72,21 @@ async fn a_session_that_the_cli_made_by_itself_is_taken_in() {
     assert_eq!(foreign, format!("{entry}\n"), "the CLI's own copy is left alone");
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_resume_that_cannot_begin_leaves_the_transcript_as_it_was() {
+    let server = TestServerBuilder::fake().set(|settings| settings.paths.max_session = 4096).start().await;
+    let session = session_of(&server, "one").await;
+    server.at_rest().await;
+    let transcript = format!("data/sessions/{session}/{session}.jsonl");
+    let extras = format!("data/sessions/{session}/{session}/tool-results/large");
+    server.folders.write(&extras, &"x".repeat(5000));
+    let before = fs::read_to_string(server.folders.root().join(&transcript)).unwrap();
+    let refused = server.ask(json!({"prompt": "two", "resume": session})).await;
+    assert_eq!((refused.status, refused.code()), (500, "RUN_FAILED"));
+    assert!(!refused.message().contains('/'), "no path of the server: {}", refused.message());
+    server.at_rest().await;
+    assert_eq!(fs::read_to_string(server.folders.root().join(&transcript)).unwrap(), before);
+    assert_eq!(fs::read_to_string(server.folders.root().join(&extras)).unwrap().len(), 5000);
+    server.stop().await;
+}

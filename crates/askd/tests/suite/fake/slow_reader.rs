@@ -118,3 +118,21 @@ async fn an_answer_in_one_piece_does_not_keep_what_it_does_not_need() {
     let growth = program.resident().saturating_sub(before);
     assert!(growth < 48 << 20, "{growth} bytes after an answer to a run of 200 MiB");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_answer_is_not_copied_again_and_again() {
+    const LENGTH: u64 = 48 << 20;
+    // What it costs until it is an event is the same; an error's body is one copy more.
+    let (fine, unfit) = (json!({"prompt": "!long 48m"}), json!({"prompt": "!long 48m", "jsonSchema": {}}));
+    for (body, status, most) in [(fine, 200, 4), (unfit, 500, 5)] {
+        let folders = Folders::new();
+        let program = Program::start(&folders, &[]);
+        let mut client = RawClient::connect(program.address().await).await;
+        let before = program.most_resident();
+        client.ask(&body).await;
+        let head = client.until("\"result\":").await;
+        assert!(head.starts_with(&format!("HTTP/1.1 {status}")), "{}", &head[..100]);
+        let growth = program.most_resident() - before;
+        assert!(growth < most * LENGTH, "{growth} bytes for an answer of {LENGTH}");
+    }
+}

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use askd::settings::Settings;
 use rustix::process::{Pid, Signal, kill_process};
@@ -20,6 +20,7 @@ use super::wait::{beside, eventually};
 pub(crate) struct Program {
     child: Child,
     log: Arc<Mutex<Vec<String>>>,
+    reader: std::thread::JoinHandle<()>,
 }
 
 impl Program {
@@ -53,12 +54,12 @@ impl Program {
         let mut child = command.spawn().unwrap();
         let log = Arc::new(Mutex::new(Vec::new()));
         let (stderr, lines) = (child.stderr.take().unwrap(), Arc::clone(&log));
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 lines.lock().unwrap().push(line);
             }
         });
-        Self { child, log }
+        Self { child, log, reader }
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -68,6 +69,11 @@ impl Program {
     /// What it has written so far.
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().join("\n")
+    }
+
+    /// As long as this is held, nothing of what it writes is read.
+    pub(crate) fn leave_log_unread(&self) -> MutexGuard<'_, Vec<String>> {
+        self.log.lock().unwrap()
     }
 
     /// Waits until it listens.
@@ -101,9 +107,18 @@ impl Program {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// Waits until it has ended.
+    /// Waits until it has ended and all that it wrote is in [`Self::log`].
     pub(crate) async fn ended(&mut self) -> ExitStatus {
-        eventually("the end of the program", || self.child.try_wait().unwrap()).await
+        let status = eventually("the end of the program", || self.child.try_wait().unwrap()).await;
+        eventually("the end of its log", || self.reader.is_finished().then_some(())).await;
+        status
+    }
+
+    /// The most memory that was ever resident, in bytes.
+    pub(crate) fn most_resident(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")).unwrap();
+        peak.parse::<u64>().unwrap() * 1024
     }
 
     /// Resident memory, in bytes.

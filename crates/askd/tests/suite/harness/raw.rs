@@ -24,6 +24,11 @@ impl RawClient {
         self.0.write_all(text.as_bytes()).await.unwrap();
     }
 
+    /// Says that nothing more comes, and goes on to read.
+    pub(crate) async fn end(&mut self) {
+        self.0.shutdown().await.unwrap();
+    }
+
     /// The head of `POST /ask`, with the right key.
     pub(crate) async fn head(&mut self, length: usize) {
         let key = Settings::TEST_API_KEY;

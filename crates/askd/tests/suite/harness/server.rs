@@ -21,7 +21,8 @@ use super::wait::{beside, eventually};
 /// The real CLI, which `scripts/test` installs.
 pub(crate) fn real_cli() -> PathBuf {
     let found = std::env::vars_os().find(|(name, _)| name == "ASKD_TEST_CLAUDE").map(|(_, value)| PathBuf::from(value));
-    let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/cli/2.1.330/claude");
+    let version = include_str!("../../../../../scripts/cli-version").trim();
+    let default = format!("{}/../../target/cli/{version}/claude", env!("CARGO_MANIFEST_DIR"));
     let path = found.unwrap_or_else(|| default.into());
     assert!(path.is_file(), "the real CLI is missing at {}; run scripts/install-cli", path.display());
     path
@@ -227,7 +228,7 @@ impl TestServer {
 /// Processes whose environment carries the marker of this data folder.
 pub(crate) fn marked_processes(data: &Path) -> Vec<u32> {
     let Ok(id) = fs::read_to_string(data.join("instance-id")) else { return Vec::new() };
-    let marker = format!("ASKD_RUN_MARKER={}/", id.trim()).into_bytes();
+    let marker = format!("ASKD_RUN_MARKER={}/", id.lines().next().unwrap_or_default()).into_bytes();
     let is_marked = |pid: &u32| {
         fs::read(format!("/proc/{pid}/environ"))
             .is_ok_and(|environment| environment.split(|byte| *byte == 0).any(|entry| entry.starts_with(&marker)))

@@ -1,15 +1,16 @@
-//! Does this CLI take its API key from a descriptor? It is started with a made-up key in a pipe and asked, over its
-//! control protocol, where its key comes from. No request leaves the machine.
+//! What the documentation of the CLI does not say is tried: does it take its API key from a descriptor? It is started with
+//! a made-up key in a pipe and asked, over its control protocol, where its key comes from.
 
 use std::fs;
 use std::path::Path;
 
 use claude::command::{Invocation, Session, arguments};
-use claude::environment::{CONFIG_FOLDER, KEY_DESCRIPTOR, of_home};
+use claude::environment::{CONFIG_FOLDER, KEY_DESCRIPTOR, STATE_FILE, of_home};
 use claude::frame::Frame;
 use claude::input::{Initialize, initialize};
 use claude::permission_mode::PermissionMode;
-use claude::reply::initialized;
+use claude::reply::{Initialized, initialized};
+use serde_json::{Map, Value};
 use supervisor::input::Stdin;
 use supervisor::ladder::Rung;
 use supervisor::lines::Line;
@@ -21,18 +22,31 @@ use uuid::Uuid;
 use crate::homes::Home;
 use crate::programs::{Programs, environment, open_folder};
 
-/// Any failure means no: then the key goes by variable, which every version understands.
-pub(super) async fn reads_key_descriptor(program: &Path, programs: &Programs, home: &Home) -> bool {
-    let Some(child) = start(program, programs, home).await else { return false };
-    let Child { mut stdin, mut lines, process, .. } = child;
+/// What was found out.
+pub(super) struct Probed {
+    pub(super) reads_key_descriptor: bool,
+    /// What the CLI has written down of itself in a new home, without what it knows of folders.
+    pub(super) state: Map<String, Value>,
+}
+
+/// `None` when the CLI gave no answer; then nothing is known, and another start may try again.
+pub(super) async fn probe(program: &Path, programs: &Programs, home: &Home) -> Option<Probed> {
+    let Child { mut stdin, mut lines, process, .. } = start(program, programs, home).await?;
     let asking = async {
         stdin.write_line(initialize(Initialize::default()).as_bytes()).await.ok()?;
-        api_key_source(&mut lines).await
+        reply(&mut lines).await
     };
-    let found = timeout(programs.patience, asking).await;
+    let answered = timeout(programs.patience, asking).await.ok().flatten();
     // Afterwards nothing of it is left, and its home can go.
     process.stop(Rung::CloseStdin, async |_: &mut Stdin| {}, Some(stdin), lines.discard()).await;
-    found.is_ok_and(|source| source.is_some())
+    Some(Probed { reads_key_descriptor: answered?.api_key_source.is_some(), state: state(home) })
+}
+
+fn state(home: &Home) -> Map<String, Value> {
+    let text = fs::read_to_string(home.path().join(CONFIG_FOLDER).join(STATE_FILE)).unwrap_or_default();
+    let mut state: Map<String, Value> = serde_json::from_str(&text).unwrap_or_default();
+    state.remove("projects");
+    state
 }
 
 async fn start(program: &Path, programs: &Programs, home: &Home) -> Option<Child> {
@@ -50,6 +64,9 @@ async fn start(program: &Path, programs: &Programs, home: &Home) -> Option<Child
         settings_file,
     };
     let mut env = environment(&programs.environment);
+    // Nowhere: before it answers, the CLI would ask the provider for policies, and wait for a provider out of reach.
+    env.retain(|(name, _)| name != "ANTHROPIC_BASE_URL");
+    env.push(("ANTHROPIC_BASE_URL".into(), "http://127.0.0.1:9".into()));
     env.extend(of_home(home.path()).into_iter().map(|(name, value)| (name.into(), value.into())));
     let launch = Launch {
         launcher: programs.launcher.clone(),
@@ -63,12 +80,12 @@ async fn start(program: &Path, programs: &Programs, home: &Home) -> Option<Child
     spawn(launch, Limits::default()).await.ok()
 }
 
-async fn api_key_source(lines: &mut Lines) -> Option<String> {
+async fn reply(lines: &mut Lines) -> Option<Initialized> {
     while let Some(Ok(Line::Text(line))) = lines.next().await {
         if let Ok(frame) = Frame::parse(line)
             && let Some(reply) = initialized(&frame)
         {
-            return reply.ok()?.api_key_source;
+            return reply.ok();
         }
     }
     None
