@@ -18,7 +18,7 @@ static GUARDIANS: Mutex<Option<HashMap<u32, u64>>> = Mutex::new(None);
 static SERIAL: AtomicU64 = AtomicU64::new(0);
 static SUBREAPER: AtomicBool = AtomicBool::new(false);
 
-/// Makes this process the parent of orphaned descendants, and allows [`reap`] to kill them.
+/// Makes this process the parent of orphaned descendants, which are then killed when their guardian has been.
 ///
 /// To be called once, by a server whose only children are guardians: from then on every *other* child is taken for an
 /// orphan of a guardian that was killed.
