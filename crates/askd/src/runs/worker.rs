@@ -93,7 +93,7 @@ impl Worker {
         };
         let granted = granted.map_err(|error| {
             tracing::error!(run = %self.run.id, %error, "no credential");
-            failed("the server has no credential for the model; its log says why".into())
+            failed("ASKD_API_KEY_HELPER gave no key; the server's log says why".into())
         })?;
         let redactor = Redactor::new(granted.values.iter().chain(&shared.secrets).cloned());
         let task = {
