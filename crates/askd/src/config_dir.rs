@@ -15,6 +15,8 @@ use crate::small_file;
 pub struct ConfigDir {
     path: PathBuf,
     max_bytes: u64,
+    /// Whether it was there at the start. Then it must be there for every run: its deny rules are in it.
+    was_there: bool,
 }
 
 /// What is copied into a home. State of the CLI (`projects`, `.claude.json`, `history.jsonl`, …) is not.
@@ -51,6 +53,9 @@ pub enum SeedError {
     /// A file could not be copied.
     #[error("cannot copy the configuration: {0}")]
     Copy(#[from] io::Error),
+    /// It was there at the start, and its deny rules with it.
+    #[error("CONFIG_DIR is not there any more, and runs without its settings are refused")]
+    Gone,
     /// The CLI would ignore the file, its deny rules included.
     #[error("`settings.json` in CONFIG_DIR is not valid, and the CLI would ignore its deny rules: {0}")]
     Settings(String),
@@ -63,7 +68,7 @@ impl SeedError {
             Self::Copy(_) => {
                 "the server's configuration for the CLI cannot be copied; the server's log says why".into()
             }
-            Self::Settings(_) => self.to_string(),
+            Self::Settings(_) | Self::Gone => self.to_string(),
         }
     }
 }
@@ -71,7 +76,12 @@ impl SeedError {
 impl ConfigDir {
     /// The folder need not exist. `max_bytes` bounds what one home is given.
     pub fn new(path: &Path, max_bytes: u64) -> Self {
-        Self { path: path.to_owned(), max_bytes }
+        Self { path: path.to_owned(), max_bytes, was_there: path.is_dir() }
+    }
+
+    /// Whether there was such a folder at the start.
+    pub fn was_there(&self) -> bool {
+        self.was_there
     }
 
     /// Its path.
@@ -107,6 +117,9 @@ impl ConfigDir {
 
     /// Copies the configuration into a run's home.
     pub fn seed(&self, home: &Path) -> Result<(), SeedError> {
+        if self.was_there && !self.path.is_dir() {
+            return Err(SeedError::Gone);
+        }
         self.settings()?;
         // Links are the operator's, e.g. those of a mounted Kubernetes ConfigMap.
         let rules = CopyRules { max_bytes: self.max_bytes, max_entries: MAX_ENTRIES, follow_links: true };
@@ -215,6 +228,15 @@ mod tests {
         let seeded = home.path().join(CONFIG_FOLDER);
         assert!(seeded.join("CLAUDE.md").is_file() && seeded.join("skills/s/SKILL.md").is_file());
         assert!(!seeded.join("projects").exists() && !seeded.join(".claude.json").exists());
+    }
+
+    #[test]
+    fn a_folder_that_has_vanished_stops_the_run_and_one_that_never_was_does_not() {
+        let (guard, config) = config(&[("settings.json", "{}")]);
+        let home = tempfile::tempdir().unwrap();
+        drop(guard);
+        assert!(matches!(config.seed(home.path()), Err(SeedError::Gone)));
+        ConfigDir::new(Path::new("/nowhere"), 1).seed(home.path()).unwrap();
     }
 
     #[test]

@@ -55,7 +55,7 @@ pub enum StartError {
     #[error("{0}")]
     Places(String),
     /// A folder cannot be used.
-    #[error("cannot use {what} `{path}`: {source}")]
+    #[error("cannot use {what} `{path}`: {source}; create it, or set {what} to a folder that this user may use")]
     Folder {
         /// Which one.
         what: &'static str,
@@ -136,6 +136,13 @@ pub async fn prepare(mut settings: Settings, ambient: Ambient, launcher: PathBuf
     let in_data = |error| folder("ASKD_DATA_DIR", &data, error);
     let marker = MarkerPrefix::of_data_dir(&data, ambient.uuid()).map_err(in_data)?;
     let config = ConfigDir::new(&settings.paths.config_dir, settings.paths.max_config);
+    if !config.was_there() {
+        if config.path().exists() {
+            return Err(folder("CONFIG_DIR", config.path(), io::ErrorKind::NotADirectory.into()));
+        }
+        let path = config.path().display();
+        tracing::warn!("CONFIG_DIR `{path}` does not exist: runs have no agents, skills, rules or settings of yours");
+    }
     let sessions = Sessions::open(&data, config.path(), settings.paths.max_session).map_err(in_data)?;
     let homes = Homes::open(&data).map_err(in_data)?;
     let records = data.join("records");
@@ -267,6 +274,9 @@ async fn clear_leftovers(records: &Path, marker: &MarkerPrefix, homes: &Homes, s
 const LONGEST_DATA_DIR: usize = 61;
 
 fn warn_about(settings: &Settings, credentials: &CredentialSource) {
+    if !settings.server.listen.ip().is_loopback() {
+        tracing::warn!("listening beyond this machine, and without TLS: put a proxy with TLS in front");
+    }
     if rustix::process::geteuid().is_root() {
         tracing::warn!("agents run as root (ASKD_ALLOW_ROOT): whatever a model decides to do, it may do");
     }

@@ -37,7 +37,7 @@ struct Waiter {
 
 /// As many runs wait as are allowed to.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{waiting} runs are waiting already, which is the limit")]
+#[error("no more than {waiting} may wait for a turn, and as many do")]
 pub struct QueueFull {
     waiting: usize,
 }

@@ -202,6 +202,9 @@ impl Worker {
                 stopping.await
             }
         };
+        if stopped.leftover > 0 {
+            tracing::warn!(run = %self.run.id, processes = stopped.leftover, "processes that outlived the CLI were ended");
+        }
         if stopped.leaked > 0 {
             tracing::error!(run = %self.run.id, processes = stopped.leaked, "processes of a run could not be killed");
         }

@@ -46,13 +46,7 @@ pub fn all() -> impl Iterator<Item = &'static Setting> {
 }
 
 const SERVER: &[Setting] = &[
-    Setting::new(
-        "listen",
-        "ASKD_LISTEN",
-        Address,
-        Value("127.0.0.1:3000"),
-        "Address and port to listen on. The image sets `0.0.0.0:3000`.",
-    ),
+    Setting::new("listen", "ASKD_LISTEN", Address, Value("127.0.0.1:3000"), "Address and port to listen on."),
     Setting::new(
         "max_connections",
         "ASKD_MAX_CONNECTIONS",
@@ -107,7 +101,7 @@ const SERVER: &[Setting] = &[
         "ASKD_MAX_HEADERS",
         Size(8 << 10, 1 << 20),
         Value("64KiB"),
-        "Largest head of a request: its first line and all its headers together.",
+        "Largest head of a request, its first line and all its headers together; roughly, since it is checked piece by piece as it arrives.",
     ),
     Setting::new(
         "legacy_lenient",
@@ -213,20 +207,8 @@ const RUNS_AND_THE_QUEUE: &[Setting] = &[
         "How many runs may wait for their turn; further ones are refused at once.",
     ),
     Setting::new("queue_timeout", "QUEUE_TIMEOUT", SOME_TIME, Value("30s"), "How long a run may wait for its turn."),
-    Setting::new(
-        "process_timeout",
-        "PROCESS_TIMEOUT",
-        SOME_TIME,
-        Value("15m"),
-        "How long a run may take that does not ask for a time of its own.",
-    ),
-    Setting::new(
-        "max_run_time",
-        "ASKD_MAX_RUN_TIME",
-        SOME_TIME,
-        Value("24h"),
-        "The longest time that a run may ask for.",
-    ),
+    Setting::new("process_timeout", "PROCESS_TIMEOUT", SOME_TIME, Value("15m"), "How long a run may take."),
+    Setting::new("max_run_time", "ASKD_MAX_RUN_TIME", SOME_TIME, Value("24h"), "The ceiling of `PROCESS_TIMEOUT`."),
     Setting::new(
         "first_output_timeout",
         "ASKD_FIRST_OUTPUT_TIMEOUT",

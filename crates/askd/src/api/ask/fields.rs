@@ -66,9 +66,9 @@ impl Fields {
         })
     }
 
-    /// Nothing may be left.
-    pub(super) fn finish(self, known: &[&str]) -> Result<(), ApiError> {
-        match self.object.keys().next() {
+    /// Refuses what is not among the known fields. To be asked first: a misspelt field is not a missing one.
+    pub(super) fn refuse_unknown(&self, known: &[&str]) -> Result<(), ApiError> {
+        match self.object.keys().find(|name| !known.contains(&name.as_str())) {
             Some(name) if !self.lenient => {
                 let name: String = name.chars().take(60).collect();
                 let list = known.join(", ");

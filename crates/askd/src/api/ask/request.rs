@@ -58,7 +58,8 @@ pub(super) struct AskRequest {
 impl AskRequest {
     pub(super) fn parse(object: Map<String, Value>, lenient: bool) -> Result<Self, ApiError> {
         let mut fields = Fields::new(object, lenient);
-        let asked = Self {
+        fields.refuse_unknown(&FIELDS)?;
+        Ok(Self {
             prompt: prompt(fields.string("prompt")?)?,
             cwd: fields.string("cwd")?.unwrap_or_default(),
             stream: fields.bool("stream")?.unwrap_or(false),
@@ -70,9 +71,7 @@ impl AskRequest {
             permission_mode: fields.string("permissionMode")?.map(|mode| permission_mode(&mode)).transpose()?,
             resume: fields.string("resume")?.map(|id| session_id(&id)).transpose()?,
             schema: fields.object("jsonSchema")?.map(schema).transpose()?,
-        };
-        fields.finish(&FIELDS)?;
-        Ok(asked)
+        })
     }
 
     /// Checks the request against what this server has and allows.

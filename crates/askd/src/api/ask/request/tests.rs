@@ -58,6 +58,7 @@ fn what_is_wrong_names_the_field() {
         (json!({"prompt": "x", "permissionMode": "all"}), "permissionMode must be one of default, plan"),
         (json!({"prompt": "x", "resume": "last"}), "resume must be a session's id"),
         (json!({"prompt": "x", "jsonSchema": []}), "jsonSchema must be an object"),
+        (json!({"promt": "x"}), "there is no field `promt`"),
         (json!({"prompt": "x", "timeout": 5}), "there is no field `timeout`; the fields are prompt, cwd"),
     ];
     for (body, expected) in table {
