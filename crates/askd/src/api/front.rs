@@ -26,11 +26,22 @@ const SECURITY_HEADERS: [(HeaderName, &str); 5] = [
 
 /// Puts the layers around the routes.
 pub(super) fn wrap(routes: Router, app: Arc<App>) -> Router {
-    routes
+    let routes = routes
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn(secure))
         .layer(from_fn_with_state(app, identify))
-        .layer(from_fn(log))
+        .layer(from_fn(log));
+    // From outside: the router adds `allow` after every layer of its own.
+    Router::new().fallback_service(routes).layer(from_fn(hide_methods))
+}
+
+/// Without a key nobody learns which routes there are, and so not which methods they take.
+async fn hide_methods(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    if response.status() == StatusCode::UNAUTHORIZED {
+        response.headers_mut().remove(header::ALLOW);
+    }
+    response
 }
 
 fn panicked(_: Box<dyn Any + Send>) -> Response {
@@ -40,10 +51,6 @@ fn panicked(_: Box<dyn Any + Send>) -> Response {
 
 async fn secure(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
-    if response.status() == StatusCode::UNAUTHORIZED {
-        // The router names the methods of a route that exists; without a key nobody is told.
-        response.headers_mut().remove(header::ALLOW);
-    }
     for (name, value) in SECURITY_HEADERS {
         response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
     }

@@ -26,7 +26,9 @@ async fn every_route_but_health_needs_the_key() {
     let health = server.client.get(server.url("/health"));
     assert_eq!(send(health).await.status, 200);
     for request in [server.client.get(server.url("/nothing")), server.client.get(server.url("/ask"))] {
-        assert_error(&send(request).await, 401, "UNAUTHORIZED", "missing");
+        let answer = send(request).await;
+        assert_error(&answer, 401, "UNAUTHORIZED", "missing");
+        assert_eq!(answer.header("allow"), None, "it would say that the route exists");
     }
     let ask = || server.client.post(server.url("/ask")).json(&json!({"prompt": "x"}));
     assert_error(&send(ask()).await, 401, "UNAUTHORIZED", "missing");
