@@ -1,33 +1,38 @@
 // A fresh question, from request to answer: askd, the bare CLI, and a plain Node server, in turns.
 import { spawn } from 'node:child_process';
 import path from 'node:path';
-import { ask, askdEnvironment, median, milliseconds, quantile, quietVariables, root, round, scratch, startServer, table } from './lib.mjs';
+import { STORES, askd } from './askd.mjs';
+import { expect, median, milliseconds, quantile, quietVariables, root, round, scratch, sleep, startServer } from './lib.mjs';
+import { row } from './report.mjs';
 
 const PROMPT = '[[text:hello]]';
 const WARM_UP = 3;
 
-export async function measureCold({ askd, model, cli, node, pairs }) {
-  const upstream = await startServer(model, ['--listen', '127.0.0.1:0'], {});
+export async function measureCold(context, stores) {
+  const cli = context.cli();
+  const upstream = await startServer(context.model, ['--listen', '127.0.0.1:0'], {});
   const credentials = { ANTHROPIC_BASE_URL: upstream.url, ANTHROPIC_API_KEY: 'sk-scripted-model' };
-  const server = await startServer(askd, ['serve'], askdEnvironment('askd-cold', cli, credentials));
   // One home for all bare runs, warm after the first: what a person has at hand, not what askd makes anew each time.
   const quiet = { PATH: process.env.PATH, HOME: scratch('home'), ...credentials, ...quietVariables() };
   const workspace = scratch('workspace');
-  const baseline = await startServer(node, [path.join(root, 'bench/baseline/node-ask.mjs')], {
+  const node = await startServer(process.execPath, [path.join(root, 'bench/baseline/node-ask.mjs')], {
     ...quiet,
     HOME: scratch('node-home'),
     BENCH_CLI: cli,
     BENCH_WORKSPACE: workspace,
   });
-  const arms = {
-    bare: () => bare(cli, quiet, workspace),
-    askd: () => ask(server.url, PROMPT),
-    node: () => ask(baseline.url, PROMPT),
-  };
-  const times = { bare: [], askd: [], node: [] };
-  for (let turn = -WARM_UP; turn < pairs; turn += 1) {
-    // Each arm is first, second and third equally often.
-    const names = Object.keys(arms);
+  const ask = (server) => () => expect(200, `${server.url}/ask`, 'POST', { prompt: PROMPT });
+  const servers = [upstream, node];
+  const arms = { bare: () => bare(cli, quiet, workspace), node: ask(node) };
+  for (const store of stores) {
+    const server = await (await askd(context, 'cold', store, cli, credentials)).start();
+    servers.push(server);
+    arms[store] = ask(server);
+  }
+  const names = Object.keys(arms);
+  const times = Object.fromEntries(names.map((name) => [name, []]));
+  for (let turn = -WARM_UP; turn < context.pairs; turn += 1) {
+    // Each arm is in each place equally often.
     const order = names.map((_, index) => names[(index + turn + WARM_UP) % names.length]);
     for (const name of order) {
       const begun = process.hrtime.bigint();
@@ -36,11 +41,20 @@ export async function measureCold({ askd, model, cli, node, pairs }) {
       if (result.result !== 'hello') throw new Error(`${name} answered ${JSON.stringify(result)}`);
       if (turn >= 0) times[name].push(took);
       // What follows an answer (the end of the process, the clean-up) is not to be measured as part of the next one.
-      await new Promise((resolve) => setTimeout(resolve, 150));
+      await sleep(150);
     }
   }
-  await Promise.all([server.stop(), baseline.stop(), upstream.stop()]);
-  return summary(times, pairs);
+  for (const server of servers) await server.stop();
+  const figures = summary(times);
+  const shown = ({ p50_ms: p50, ratio_of_medians: ratio }) => `${ratio} × (${p50} ms)`;
+  return {
+    rows: [
+      row('cold question: bare `claude -p`, p50', 'none', `${figures.bare.p50_ms} ms`),
+      row('cold question: `node-ask.mjs`', 'none', shown(figures.node)),
+      ...stores.map((store) => row('cold question: `POST /ask`', STORES[store], shown(figures[store]), '≤ 1.0 ×', figures[store].ratio_of_medians <= 1)),
+    ],
+    details: { pairs: context.pairs, arms: figures },
+  };
 }
 
 function bare(cli, env, cwd) {
@@ -54,7 +68,7 @@ function bare(cli, env, cwd) {
   });
 }
 
-function summary(times, pairs) {
+function summary(times) {
   const arms = {};
   for (const [name, values] of Object.entries(times)) {
     arms[name] = {
@@ -65,12 +79,5 @@ function summary(times, pairs) {
       times_ms: values.map((value) => round(value)),
     };
   }
-  return { pairs, arms };
-}
-
-export function coldTable({ arms }) {
-  const label = { bare: 'bare `claude -p`', askd: 'askd, `POST /ask`', node: '`bench/baseline/node-ask.mjs`' };
-  const rows = Object.entries(arms).map(([name, arm]) =>
-    [label[name], arm.p50_ms, arm.p95_ms, arm.ratio_of_medians, arm.median_of_ratios]);
-  return table(['cold question', 'p50 ms', 'p95 ms', 'p50 / bare p50', 'median of paired ratios'], rows);
+  return arms;
 }

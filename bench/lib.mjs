@@ -1,81 +1,76 @@
 // What every measurement needs: processes that end with this one, requests, and honest statistics.
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import fs from 'node:fs';
 import http from 'node:http';
 import os from 'node:os';
 import path from 'node:path';
+import { promisify } from 'node:util';
 import { fileURLToPath } from 'node:url';
 
 export const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
+export const run = promisify(execFile);
+export const KEY = 'a-key-for-the-benchmark';
 
 /** Processes that this run started and that have not ended yet. */
 const started = new Set();
 let folder;
 
-/** A folder of this run, removed at the end. */
+/** A folder of this run, removed at the end. Others may pass through, for PostgreSQL runs as its own user. */
 export function scratch(...names) {
-  folder ??= fs.mkdtempSync(path.join(os.tmpdir(), 'askd-bench-'));
+  if (!folder) {
+    folder = fs.mkdtempSync(path.join(os.tmpdir(), 'askd-bench-'));
+    fs.chmodSync(folder, 0o711);
+  }
   const made = path.join(folder, ...names);
   fs.mkdirSync(made, { recursive: true });
   return made;
 }
 
-/** Ends everything that was started here, and nothing else. */
+/** Ends everything that was started here, and nothing else; askd before its database. */
 export async function cleanUp() {
-  await Promise.all([...started].map((server) => server.stop()));
+  for (const server of [...started].reverse()) await server.stop();
   if (folder) fs.rmSync(folder, { recursive: true, force: true });
 }
 
-/**
- * Starts a server and waits for the address that it prints. Its environment is `env` and nothing else.
- */
-export async function startServer(command, args, env) {
+/** Starts a process; its environment is `env` and nothing else. `ready(output)` says when, and what it is worth. */
+export async function startProcess(command, args, env, { ready, signal = 'SIGTERM', cwd }) {
   const begun = process.hrtime.bigint();
-  const child = spawn(command, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(command, args, { env, cwd, stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
   const ended = new Promise((resolve) => child.once('close', resolve));
   const server = {
     pid: child.pid,
-    env,
+    begun,
     async stop() {
       started.delete(server);
-      child.kill('SIGTERM');
-      const late = setTimeout(() => child.kill('SIGKILL'), 10_000);
+      child.kill(signal);
+      const late = setTimeout(() => child.kill('SIGKILL'), 20_000);
       await ended;
       clearTimeout(late);
     },
   };
   started.add(server);
-  server.url = await new Promise((resolve, reject) => {
+  server.value = await new Promise((resolve, reject) => {
     const look = (chunk) => {
       output = (output + chunk).slice(-64_000);
-      const address = /listens on (http:\/\/[0-9.]+:\d+)/.exec(output);
-      if (address) {
-        server.startMs ??= milliseconds(begun);
-        resolve(address[1]);
-      }
+      const value = ready(output);
+      if (value) resolve(value);
     };
     child.stdout.on('data', look);
     child.stderr.on('data', look);
     child.on('error', reject);
-    ended.then(() => reject(new Error(`${command} ended before it listened:\n${output}`)));
+    ended.then(() => reject(new Error(`${command} ended before it was ready:\n${output}`)));
   });
   return server;
 }
 
-/** The environment of an askd with folders of its own. */
-export function askdEnvironment(name, cli, more = {}) {
-  return {
-    PATH: process.env.PATH,
-    API_KEY: 'a-key-for-the-benchmark',
-    ASKD_LISTEN: '127.0.0.1:0',
-    ASKD_CLAUDE_BIN: cli,
-    CONFIG_DIR: scratch(name, 'config'),
-    WORKSPACE_DIR: scratch(name, 'workspace'),
-    ASKD_DATA_DIR: scratch(name, 'data'),
-    ...(process.getuid() === 0 ? { ASKD_ALLOW_ROOT: '1' } : {}),
-    ...more,
-  };
+/** Starts a server that prints its address. */
+export async function startServer(command, args, env) {
+  const ready = (output) => /listens on (http:\/\/[0-9.]+:\d+)/.exec(output)?.[1];
+  const server = await startProcess(command, args, env, { ready });
+  server.url = server.value;
+  server.address = server.url.slice('http://'.length);
+  return server;
 }
 
 /** The fixed variables that askd gives the CLI, so that the bare CLI is as quiet. */
@@ -87,28 +82,56 @@ export function quietVariables() {
 
 const agent = new http.Agent({ keepAlive: true });
 
-/** POSTs to /ask; `onData` sees each chunk of the answer. */
-export function post(url, body, onData) {
+/** A request with JSON; gives the status and the JSON of the answer. */
+export function call(url, method, body) {
   return new Promise((resolve, reject) => {
-    const headers = { 'content-type': 'application/json', 'x-api-key': 'a-key-for-the-benchmark' };
-    const request = http.request(`${url}/ask`, { method: 'POST', headers, agent }, (response) => {
-      response.on('data', onData);
+    const headers = { 'content-type': 'application/json', 'x-api-key': KEY };
+    const request = http.request(url, { method, headers, agent }, (response) => {
+      const chunks = [];
+      response.on('data', (chunk) => chunks.push(chunk));
       response.on('error', reject);
-      response.on('end', () => resolve(response.statusCode));
+      response.on('end', () => {
+        const text = Buffer.concat(chunks).toString();
+        try {
+          resolve({ status: response.statusCode, body: text && JSON.parse(text) });
+        } catch {
+          reject(new Error(`${method} ${url} answered ${response.statusCode}: ${text}`));
+        }
+      });
     });
     request.on('error', reject);
-    request.end(JSON.stringify(body));
+    request.end(body && JSON.stringify(body));
   });
 }
 
-/** POSTs to /ask and returns the answer; anything but a 200 is an error. */
-export async function ask(url, prompt) {
-  const chunks = [];
-  const status = await post(url, { prompt }, (chunk) => chunks.push(chunk));
-  const text = Buffer.concat(chunks).toString();
-  if (status !== 200) throw new Error(`${url} answered ${status}: ${text}`);
-  return JSON.parse(text);
+/** A request whose answer must have this status. */
+export async function expect(status, url, method, body) {
+  const answer = await call(url, method, body);
+  if (answer.status !== status) throw new Error(`${method} ${url} answered ${answer.status}: ${JSON.stringify(answer.body)}`);
+  return answer.body;
 }
+
+/** Submits a run that works on its own. */
+export const submit = (server, prompt) => expect(202, `${server.url}/v1/runs`, 'POST', { prompt });
+
+/** Waits for the end of a run, which has to be good. */
+export async function completed(server, id) {
+  for (;;) {
+    const found = await expect(200, `${server.url}/v1/runs/${id}`, 'GET');
+    if (found.state === 'completed') return found;
+    if (found.finished_at) throw new Error(`the run has ended otherwise: ${JSON.stringify(found)}`);
+    await sleep(20);
+  }
+}
+
+/** What the Rust client reports. */
+export async function client(context, command, options) {
+  const args = Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)]);
+  const { stdout } = await run(context.client, [command, ...args], { maxBuffer: 64 << 20 });
+  return JSON.parse(stdout);
+}
+
+export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 export const milliseconds = (since) => Number(process.hrtime.bigint() - since) / 1e6;
 
@@ -125,26 +148,16 @@ export function round(number, digits = 1) {
   return Number(number.toFixed(digits));
 }
 
-/** Resident memory of a process in MiB, with the part of it that no file backs. */
-export function resident(pid) {
+/** A figure of /proc/PID/status in MB: VmRSS is what is resident now, VmHWM the most that ever was, RssAnon without files. */
+export function memory(pid, field = 'VmRSS') {
   const status = fs.readFileSync(`/proc/${pid}/status`, 'utf8');
-  const mib = (field) => round(Number(new RegExp(`${field}:\\s+(\\d+)`).exec(status)[1]) / 1024);
-  return { resident: mib('VmRSS'), anonymous: mib('RssAnon') };
+  return (Number(new RegExp(`${field}:\\s+(\\d+)`).exec(status)[1]) * 1024) / 1e6;
 }
 
-export function table(head, rows) {
-  const line = (cells) => `| ${cells.join(' | ')} |`;
-  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
+/** Processor time of a process so far, in seconds. */
+export function processorTime(pid) {
+  const fields = fs.readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
-/** What a run was measured on. */
-export function machine() {
-  return {
-    cpus: os.cpus().length,
-    model: os.cpus()[0]?.model.trim() ?? 'unknown',
-    kernel: os.release(),
-    memory_gib: round(os.totalmem() / 2 ** 30),
-    load_before: round(os.loadavg()[0], 2),
-    node: process.version,
-  };
-}
+export const seconds = (ms) => `${round(ms / 1e3, 2)} s`;

@@ -11,15 +11,24 @@ use crate::app::App;
 pub mod ask;
 pub mod auth;
 pub mod body;
+pub mod dialect;
 pub mod error;
+pub mod fields;
 pub mod front;
 pub mod health;
+pub mod idempotency;
+pub mod options;
+pub mod query;
 pub mod request_id;
+pub mod v1;
 
 /// All routes, with what every request passes through.
 pub fn router(app: Arc<App>) -> Router {
-    let open = Router::new().route("/health", get(health::health));
-    let keyed = Router::new().route("/ask", post(ask::ask)).fallback(error::no_such_route);
+    let open = Router::new()
+        .route("/health", get(health::health))
+        .route("/livez", get(health::live))
+        .route("/readyz", get(health::ready));
+    let keyed = Router::new().route("/ask", post(ask::ask)).merge(v1::routes()).fallback(error::no_such_route);
     // The layer covers the fallback too: without a key nobody learns which routes there are.
     let keyed = keyed
         .method_not_allowed_fallback(error::no_such_method)

@@ -1,4 +1,20 @@
-//! Events on their way to a client: pure functions from [`crate::runs::event::Event`] to bytes and values.
+//! Events and runs on their way to a client: pure functions from what is stored to bytes.
 
+pub mod ask_stream;
+pub mod events;
 pub mod fold;
-pub mod sse;
+pub mod run;
+pub mod time;
+pub mod types;
+
+/// Text as one line: line ends become blanks. In a JSON message they stand between tokens only, and the framer has cut at
+/// newlines already; a lone CR would end a line of a stream.
+fn push_line(text: &str, out: &mut Vec<u8>) {
+    let bytes = text.as_bytes();
+    // Two searches by words of the machine, which is faster than one by bytes: nearly every text has neither.
+    if bytes.contains(&b'\r') || bytes.contains(&b'\n') {
+        out.extend(bytes.iter().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte }));
+    } else {
+        out.extend_from_slice(bytes);
+    }
+}

@@ -38,4 +38,5 @@ pub mod project_config;
 pub mod sessions;
 pub mod settings;
 pub mod small_file;
+pub mod store;
 pub mod workspaces;

@@ -50,6 +50,11 @@ impl MarkerPrefix {
         Self(format!("{id}/"))
     }
 
+    /// The data folder's id: under it the server holds runs in the store.
+    pub fn instance(&self) -> &str {
+        self.0.trim_end_matches('/')
+    }
+
     /// The prefix itself.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,26 +1,35 @@
 //! A run: one piece of work for the CLI, from its submission to its end.
 //!
-//! Every route submits a [`RunSpec`] through [`submit::Runs`] and follows the run's [`log`]; routes differ only in how
-//! they encode what they follow.
+//! Every route submits a [`request::RunRequest`] through [`submit::Runs`] and [follows](follow) the run's events; routes
+//! differ only in how they encode what they follow.
 
+pub mod request;
+pub mod resolve;
+pub mod submit;
+pub mod queue;
+pub mod live;
+pub mod worker;
+pub mod prepare;
 pub mod conversation;
 pub mod event;
 pub mod log;
-pub mod prepare;
-pub mod queue;
+pub mod follow;
+pub mod chunk_cache;
+pub mod recover;
 pub mod redact;
 pub mod schema;
-pub mod submit;
-pub mod worker;
 
 use std::fmt;
+use std::time::Duration;
 
 use claude::command::Session;
 use claude::outcome::{Outcome, Problem, ProblemKind};
 use claude::permission_mode::PermissionMode;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use self::schema::AnswerSchema;
+use crate::store::chunk::EventRef;
 use crate::workspaces::Folder;
 
 /// The id of a run: `run_` and a UUID of version 7.
@@ -33,7 +42,19 @@ impl fmt::Display for RunId {
     }
 }
 
-/// What is asked of the CLI, validated.
+impl RunId {
+    /// What every run's id begins with.
+    pub const PREFIX: &str = "run_";
+
+    /// The id that is written so, in the one form in which askd writes it.
+    pub fn parse(text: &str) -> Option<Self> {
+        let uuid = text.strip_prefix(Self::PREFIX)?;
+        let id = Self(Uuid::try_parse(uuid).ok()?);
+        (id.to_string() == text).then_some(id)
+    }
+}
+
+/// What is asked of the CLI, resolved against this server.
 #[derive(Debug)]
 pub struct RunSpec {
     /// The user's message.
@@ -58,11 +79,19 @@ pub struct RunSpec {
     pub schema: Option<AnswerSchema>,
     /// Whether `@path` and `/command` in the prompt are expanded.
     pub expand: bool,
+    /// Whether the CLI sends partial messages.
+    pub deltas: bool,
+    /// How long it may take.
+    pub timeout: Duration,
 }
 
 /// Where a run stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunState {
+    /// It waits for its turn.
+    Queued,
+    /// The CLI works on it.
+    Running,
     /// It succeeded.
     Completed,
     /// A limit was reached.
@@ -71,17 +100,59 @@ pub enum RunState {
     Cancelled,
     /// It failed.
     Failed,
+    /// The server that held it died. It is never silently run again.
+    Lost,
 }
 
 impl RunState {
-    /// The state's name, for logs and programs.
+    /// The states in which nothing more happens.
+    pub const FINAL: [Self; 5] = [Self::Completed, Self::Incomplete, Self::Cancelled, Self::Failed, Self::Lost];
+
+    /// All states.
+    pub const ALL: [Self; 7] = [
+        Self::Queued,
+        Self::Running,
+        Self::Completed,
+        Self::Incomplete,
+        Self::Cancelled,
+        Self::Failed,
+        Self::Lost,
+    ];
+
+    /// The state's name, in the store and for programs.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
             Self::Completed => "completed",
             Self::Incomplete => "incomplete",
             Self::Cancelled => "cancelled",
             Self::Failed => "failed",
+            Self::Lost => "lost",
         }
+    }
+
+    /// The event that tells of it; for the states that are not final, the one that precedes it.
+    pub fn event(self) -> &'static str {
+        match self {
+            Self::Queued => event::QUEUED,
+            Self::Running => event::STARTED,
+            Self::Completed => "run.completed",
+            Self::Incomplete => "run.incomplete",
+            Self::Cancelled => "run.cancelled",
+            Self::Failed => "run.failed",
+            Self::Lost => "run.lost",
+        }
+    }
+
+    /// The state of this name.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == word)
+    }
+
+    /// Whether nothing more happens.
+    pub fn is_final(self) -> bool {
+        Self::FINAL.contains(&self)
     }
 }
 
@@ -94,17 +165,28 @@ pub struct Finished {
     pub error: Option<RunError>,
 }
 
-/// Why a run did not complete.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Why a run did not complete. Stored and sent as JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunError {
     /// For programs.
+    #[serde(rename = "type")]
     pub kind: RunErrorKind,
     /// For people.
     pub message: String,
+    /// The provider's HTTP status, where it refused.
+    #[serde(default)]
+    pub upstream_status: Option<u16>,
+    /// The CLI's word for why the last turn ended.
+    #[serde(default)]
+    pub terminal_reason: Option<String>,
+    /// What to do about it.
+    #[serde(default)]
+    pub hint: Option<String>,
 }
 
-/// The kinds of [`RunError`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The kinds of [`RunError`]. Their names are an interface; `docs/reference/events.md` lists them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum RunErrorKind {
     /// It waited too long for its turn.
     Busy,
@@ -122,7 +204,12 @@ pub enum RunErrorKind {
     Schema,
     /// Somebody asked for the end.
     Cancelled,
+    /// The server that held it died.
+    Lost,
+    /// A queued run could not be taken up again after a restart.
+    Invalid,
     /// Everything else.
+    #[serde(other)]
     Run,
 }
 
@@ -138,20 +225,65 @@ impl RunErrorKind {
             Self::TurnLimit => "turn_limit",
             Self::Schema => "schema",
             Self::Cancelled => "cancelled",
+            Self::Lost => "lost",
+            Self::Invalid => "invalid",
             Self::Run => "run",
         }
     }
 }
 
+impl RunError {
+    /// With a kind and a message only.
+    pub fn new(kind: RunErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), upstream_status: None, terminal_reason: None, hint: None }
+    }
+
+    /// In JSON.
+    pub fn to_json(&self) -> String {
+        // Strings and numbers always serialise.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// From [`Self::to_json`]. What an older or newer server wrote and this one cannot read is an error all the same.
+    pub fn from_json(text: &str) -> Self {
+        serde_json::from_str(text).unwrap_or_else(|_| Self::new(RunErrorKind::Run, "the stored error cannot be read"))
+    }
+}
+
 impl Finished {
+    /// A run that succeeded.
+    pub fn completed() -> Self {
+        Self { state: RunState::Completed, error: None }
+    }
+
     /// A run that never reached the CLI's work.
     pub fn failed(kind: RunErrorKind, message: impl Into<String>) -> Self {
-        Self { state: RunState::Failed, error: Some(RunError { kind, message: message.into() }) }
+        Self { state: RunState::Failed, error: Some(RunError::new(kind, message)) }
     }
 
     /// A run that was ended on request.
     pub fn cancelled(kind: RunErrorKind, message: impl Into<String>) -> Self {
-        Self { state: RunState::Cancelled, error: Some(RunError { kind, message: message.into() }) }
+        Self { state: RunState::Cancelled, error: Some(RunError::new(kind, message)) }
+    }
+
+    /// The content of the last event.
+    pub fn to_json(&self) -> String {
+        let error = self.error.as_ref().map_or_else(|| "null".to_owned(), RunError::to_json);
+        format!(r#"{{"state":"{}","error":{error}}}"#, self.state.as_str())
+    }
+
+    /// The end that an event tells; `None` if it tells none.
+    pub fn of_event(event: &EventRef<'_>) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Data {
+            error: Option<RunError>,
+        }
+        let state = event::end_of(event.kind)?;
+        let error = match serde_json::from_str::<Data>(event.data) {
+            Ok(data) => data.error,
+            Err(_) => Some(RunError::from_json("")),
+        };
+        Some(Self { state, error })
     }
 }
 
@@ -181,6 +313,7 @@ impl From<Problem> for RunError {
             Some(status) => format!("the provider answered {status}: {}", problem.message),
             None => problem.message,
         };
-        Self { kind, message }
+        let Problem { upstream_status, terminal_reason, .. } = problem;
+        Self { kind, message, upstream_status, terminal_reason, hint: None }
     }
 }

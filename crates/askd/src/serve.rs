@@ -24,9 +24,11 @@ use crate::lifecycle::Lifecycle;
 use crate::marker::{MARKER_VARIABLE, MarkerPrefix};
 use crate::programs::Programs;
 use crate::project_config::ProjectConfigPolicy;
+use crate::runs::recover::Recovered;
 use crate::runs::submit::Shared;
 use crate::sessions::Sessions;
 use crate::settings::{ProjectConfig, Settings};
+use crate::store::{OpenError, Store, StoreError};
 use crate::workspaces::Workspaces;
 use signals::Signals;
 
@@ -67,6 +69,12 @@ pub enum StartError {
     /// Another server works there.
     #[error("another askd works in ASKD_DATA_DIR `{0}`; give this one a folder of its own")]
     Locked(PathBuf),
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// The runs of an earlier server cannot be settled.
+    #[error("cannot settle the runs of an earlier server: {0}")]
+    Recover(#[from] StoreError),
     /// The CLI cannot be used.
     #[error(transparent)]
     Cli(#[from] CliError),
@@ -150,7 +158,13 @@ pub async fn prepare(mut settings: Settings, ambient: Ambient, launcher: PathBuf
     let workspaces = Workspaces::open(&settings.paths.workspace_dir)
         .map_err(|error| folder("WORKSPACE_DIR", &settings.paths.workspace_dir, error))?;
 
-    clear_leftovers(&records, &marker, &homes, &sessions).await.map_err(in_data)?;
+    // Beside each other: both wait more than they work.
+    let (cleared, store) = tokio::join!(
+        clear_leftovers(&records, &marker, &homes, &sessions),
+        Store::open(&settings.store, &data)
+    );
+    cleared.map_err(in_data)?;
+    let store = store?;
     let programs = Programs {
         launcher: launcher.clone(),
         marker: marker.clone(),
@@ -175,7 +189,10 @@ pub async fn prepare(mut settings: Settings, ambient: Ambient, launcher: PathBuf
     let private_folders = places::private_folders(&settings);
     let private_files = places::private_files(&settings);
     let secrets = settings.secrets();
+    let owner = marker.instance().to_owned();
     let app = App::new(Shared {
+        store,
+        owner,
         settings,
         ambient,
         lifecycle: Lifecycle::default(),
@@ -194,6 +211,11 @@ pub async fn prepare(mut settings: Settings, ambient: Ambient, launcher: PathBuf
         private_folders,
         private_files,
     });
+    let recovered = app.runs().recover().await?;
+    if recovered != Recovered::default() {
+        let Recovered { lost, queued, ended } = recovered;
+        tracing::warn!(lost, queued, ended, "settled the runs of an earlier server");
+    }
     Ok(Server { app: Arc::new(app), listener, _lock: lock })
 }
 
@@ -213,20 +235,26 @@ impl Server {
         let lifecycle = self.app.lifecycle().clone();
         let closing = CancellationToken::new();
         let settings = self.app.settings();
-        let longest_run = settings.limits.queue_timeout + settings.deadlines.process_timeout;
+        let longest_run = settings.limits.run_queue_timeout + settings.deadlines.max_run_time;
         let bounds = Bounds { server: settings.server.clone(), longest_run };
         let serving =
             crate::http_server::serve(self.listener, crate::api::router(Arc::clone(&self.app)), &bounds, &closing);
         let ending = async {
             tokio::select! {
                 () = lifecycle.draining().cancelled() => {}
-                () = duties::prune_sessions(&self.app) => {}
+                () = duties::prune(&self.app) => {}
                 () = duties::reap_orphans() => {}
+                () = duties::renew_leases(&self.app) => {}
             }
-            duties::drain(&self.app).await;
+            // What still runs keeps its lease.
+            tokio::select! {
+                () = duties::drain(&self.app) => {}
+                () = duties::renew_leases(&self.app) => {}
+            }
             closing.cancel();
         };
         tokio::join!(serving, ending);
+        self.app.runs().shared().store.close().await;
     }
 
     /// [`Self::run`], with the process's signals.

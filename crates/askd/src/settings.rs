@@ -47,7 +47,7 @@ pub use render::{render_json, render_text};
 pub use sources::Sources;
 
 use groups::{
-    Auth, Child, Credentials, Deadlines, Limits, Logging, Models, Output, Paths, Permissions, Server, Stopping,
+    Auth, Child, Credentials, Deadlines, Limits, Logging, Models, Output, Paths, Permissions, Server, Stopping, Store,
 };
 
 /// The effective settings. `Debug` redacts secrets.
@@ -61,6 +61,8 @@ pub struct Settings {
     pub credentials: Credentials,
     /// Files and folders.
     pub paths: Paths,
+    /// Where runs are kept, and how long.
+    pub store: Store,
     /// How many runs there may be.
     pub limits: Limits,
     /// How long a run may take.
@@ -105,12 +107,13 @@ impl Settings {
         load::load(sources)
     }
 
-    /// Values that no client may see, besides [`Settings::credentials`]: askd's own key, and of the variables that the CLI
-    /// gets those that are secret, the operator's own ones included.
+    /// Values that no client may see, besides [`Settings::credentials`]: askd's own key and database, and of the variables
+    /// that the CLI gets those that are secret, the operator's own ones included.
     pub fn secrets(&self) -> Vec<SecretString> {
         let is_plain = |name: &str| child_env::PASSED.iter().any(|passed| !passed.secret && passed.name == name);
         let passed = self.child.environment.iter().filter(|(name, _)| !is_plain(name));
-        passed.map(|(_, value)| value).chain([&self.auth.api_key]).cloned().collect()
+        let own = [&self.auth.api_key].into_iter().chain(&self.store.database_url);
+        passed.map(|(_, value)| value).chain(own).cloned().collect()
     }
 
     /// Defaults for a test: a free port on loopback, [`Settings::TEST_API_KEY`], and the folders

@@ -124,6 +124,11 @@ impl Folder {
         self.descriptor.as_fd()
     }
 
+    /// The workspace that it lies in: the folder directly below the root; `None` for the root itself.
+    pub fn workspace(&self) -> Option<&str> {
+        self.relative.components().next()?.as_os_str().to_str()
+    }
+
     /// The path below the root, without links, `.` and `..`; empty for the root itself.
     pub fn relative(&self) -> &Path {
         &self.relative

@@ -5,7 +5,8 @@ mod source;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use askd::api::error::ErrorCode;
+use askd::api::error::code::ErrorCode;
+use askd::api::error::kind::ErrorType;
 use source::{File, read, repository, rust_sources};
 
 /// The modules of this crate, level by level, the highest first. A module uses only modules of lower levels.
@@ -18,7 +19,7 @@ const LEVELS: &[&[&str]] = &[
     &["runs"],
     &["cli"],
     &["programs", "config_dir", "homes"],
-    &["credentials", "project_config", "sessions"],
+    &["credentials", "project_config", "sessions", "store"],
     &["ambient", "copy_tree", "frontmatter", "lifecycle", "marker", "settings", "workspaces"],
     &["aside", "small_file"],
 ];
@@ -60,6 +61,13 @@ fn axum_stays_at_the_door() {
 }
 
 #[test]
+fn the_database_stays_in_the_store() {
+    let outside = |file: &File| file.module() != Some("store");
+    let files = rust_sources("crates/askd/src").into_iter().filter(outside);
+    forbid(files, &["sea_orm", "sqlx"], "the database is the business of `store`");
+}
+
+#[test]
 fn processes_start_only_in_the_supervisor() {
     let outside = |file: &File| !file.path.starts_with("crates/supervisor/");
     let files = rust_sources("crates").into_iter().filter(|file| file.path.contains("/src/")).filter(outside);
@@ -97,7 +105,9 @@ fn files_are_small() {
 #[test]
 fn every_error_code_has_its_page_and_every_page_its_code() {
     let codes: BTreeSet<_> = ErrorCode::ALL.iter().map(|code| code.describe().0.to_owned()).collect();
-    assert_eq!(codes.len(), ErrorCode::ALL.len(), "two error codes have one name");
+    let types = ErrorType::ALL.iter().map(|kind| kind.as_str().to_owned());
+    let codes: BTreeSet<_> = codes.into_iter().chain(types).collect();
+    assert_eq!(codes.len(), ErrorCode::ALL.len() + ErrorType::ALL.len(), "two error codes have one name");
     let pages = repository().into_iter().filter_map(|path| {
         let page = path.strip_prefix("docs/errors/")?.strip_suffix(".md")?.to_owned();
         (page != "README").then_some(page)

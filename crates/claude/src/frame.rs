@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 
 use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::value::RawValue;
 
 /// One message of the CLI.
 #[derive(Debug, Clone)]
@@ -12,8 +11,8 @@ pub struct Frame {
     pub kind: String,
     /// `subtype`, where there is one.
     pub subtype: Option<String>,
-    /// The whole message as the CLI wrote it.
-    pub raw: Box<RawValue>,
+    /// The whole message as the CLI wrote it; valid JSON.
+    text: String,
 }
 
 /// A line that is no message.
@@ -31,11 +30,7 @@ impl Frame {
     /// Parses a line without its newline; one that is no message comes back with the reason.
     pub fn parse(line: String) -> Result<Self, (NotAFrame, String)> {
         match Self::head(&line) {
-            Ok((kind, subtype)) => match RawValue::from_string(line) {
-                Ok(raw) => Ok(Self { kind, subtype, raw }),
-                // Not reached: the head's parser has seen the whole line.
-                Err(_) => Err((NotAFrame::NotJson, String::new())),
-            },
+            Ok((kind, subtype)) => Ok(Self { kind, subtype, text: line }),
             Err(reason) => Err((reason, line)),
         }
     }
@@ -58,7 +53,7 @@ impl Frame {
 
     /// The message as text.
     pub fn as_str(&self) -> &str {
-        self.raw.get()
+        &self.text
     }
 
     /// Whether this is `system` with the given subtype.
@@ -80,14 +75,26 @@ impl Frame {
         )
     }
 
+    /// Whether this is a piece of a message that follows whole.
+    pub fn is_delta(&self) -> bool {
+        self.kind == "stream_event"
+    }
+
     /// Whether this message says how far the work is, and nothing of the work itself.
     pub fn is_state(&self) -> bool {
         self.kind == "command_lifecycle" || self.is_system("session_state_changed")
     }
 
+    /// [`Self::is_state`] for a message of which type and text are at hand. Cheap for all but the few that are.
+    pub fn says_state(kind: &str, text: &str) -> bool {
+        const CHANGED: &str = "session_state_changed";
+        let changed = || Self::head(text).is_ok_and(|(_, subtype)| subtype.as_deref() == Some(CHANGED));
+        kind == "command_lifecycle" || kind == "system" && text.contains(CHANGED) && changed()
+    }
+
     /// Reads the fields of `T`; `None` if they are not what `T` expects.
     pub fn body<T: DeserializeOwned>(&self) -> Option<T> {
-        serde_json::from_str(self.raw.get()).ok()
+        serde_json::from_str(&self.text).ok()
     }
 }
 
@@ -121,6 +128,14 @@ mod tests {
         for (line, reason) in table {
             assert_eq!(Frame::parse(line.into()).unwrap_err(), (reason, line.to_owned()));
         }
+    }
+
+    #[test]
+    fn a_state_is_told_from_its_name_in_a_text() {
+        let line = r#"{"type":"system","subtype":"session_state_changed","state":"idle"}"#;
+        assert!(Frame::says_state("system", line) && Frame::says_state("command_lifecycle", "{}"));
+        assert!(!Frame::says_state("system", r#"{"type":"system","subtype":"init","x":"session_state_changed"}"#));
+        assert!(!Frame::says_state("assistant", line));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use uuid::Uuid;
 /// The request id of the `initialize` request; its reply carries it back.
 pub const INITIALIZE_ID: &str = "askd-initialize";
 
-/// The request id of an `interrupt` request.
+/// What the request id of an `interrupt` request begins with.
 pub const INTERRUPT_ID: &str = "askd-interrupt";
 
 /// What `initialize` carries, so that none of it stands in argv.
@@ -40,19 +40,21 @@ pub fn initialize(options: Initialize<'_>) -> String {
     )
 }
 
-/// Ends the current turn; the CLI answers with a `result` whose `terminal_reason` is `aborted_…`.
-pub fn interrupt() -> String {
+/// Ends the current turn; the CLI answers with a `result` whose `terminal_reason` is `aborted_…`. `number` makes its id
+/// one of its own.
+pub fn interrupt(number: u32) -> String {
     #[derive(Serialize)]
     struct Body<'a> {
         subtype: &'a str,
     }
-    control_request(INTERRUPT_ID, &Body { subtype: "interrupt" })
+    control_request(&format!("{INTERRUPT_ID}-{number}"), &Body { subtype: "interrupt" })
 }
 
 /// A message of the user. `uuid` comes back in `command_lifecycle`, which says when it has been worked on.
 ///
 /// `expand` lets the CLI expand `@path` mentions and `/commands` in it; otherwise the text is taken as it stands.
-pub fn user_message(prompt: &str, uuid: Uuid, expand: bool) -> String {
+/// `priority` (`now`, `next` or `later`) is for a message in the middle of a turn.
+pub fn user_message(prompt: &str, uuid: Uuid, expand: bool, priority: Option<&str>) -> String {
     #[derive(Serialize)]
     struct Message<'a> {
         role: &'a str,
@@ -64,6 +66,8 @@ pub fn user_message(prompt: &str, uuid: Uuid, expand: bool) -> String {
         uuid: Uuid,
         message: Message<'a>,
         parent_tool_use_id: Option<()>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        priority: Option<&'a str>,
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         client_composed: bool,
     }
@@ -72,6 +76,7 @@ pub fn user_message(prompt: &str, uuid: Uuid, expand: bool) -> String {
         uuid,
         message: Message { role: "user", content: prompt },
         parent_tool_use_id: None,
+        priority,
         client_composed: !expand,
     })
 }
@@ -122,15 +127,16 @@ mod tests {
 
     #[test]
     fn a_prompt_is_one_line_whatever_it_holds() {
-        let line = user_message("--flag\n/config", Uuid::nil(), false);
+        let line = user_message("--flag\n/config", Uuid::nil(), false, None);
         insta::assert_snapshot!(line, @r#"{"type":"user","uuid":"00000000-0000-0000-0000-000000000000","message":{"role":"user","content":"--flag\n/config"},"parent_tool_use_id":null,"client_composed":true}"#);
         assert!(!line.contains('\n'));
-        assert!(!user_message("x", Uuid::nil(), true).contains("client_composed"));
+        let further = user_message("x", Uuid::nil(), true, Some("later"));
+        assert!(!further.contains("client_composed") && further.contains(r#""priority":"later""#));
     }
 
     #[test]
     fn interrupt_and_refusal() {
-        insta::assert_snapshot!(interrupt(), @r#"{"type":"control_request","request_id":"askd-interrupt","request":{"subtype":"interrupt"}}"#);
+        insta::assert_snapshot!(interrupt(3), @r#"{"type":"control_request","request_id":"askd-interrupt-3","request":{"subtype":"interrupt"}}"#);
         insta::assert_snapshot!(refuse("r1", "no"), @r#"{"type":"control_response","response":{"subtype":"error","request_id":"r1","error":"no"}}"#);
     }
 }

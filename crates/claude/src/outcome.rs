@@ -9,14 +9,14 @@ use serde::Deserialize;
 use crate::frame::Frame;
 
 /// The fields of a `result` message that decide the outcome.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct ResultMessage {
     /// `success` or `error_…`.
     pub subtype: String,
     /// The first thing to look at.
     pub is_error: bool,
-    /// The answer; with `is_error`, the provider's message.
+    /// With `is_error`, the provider's message. An answer, which may be long, is not kept here.
     pub result: Option<String>,
     /// Messages of a failed run.
     pub errors: Vec<String>,
@@ -26,10 +26,12 @@ pub struct ResultMessage {
     pub terminal_reason: Option<String>,
     /// Why the CLI could not start its work.
     pub startup_failure_reason: Option<String>,
+    /// What the session has cost so far by the CLI's estimate, in USD; in some versions only what this process has.
+    pub total_cost_usd: Option<f64>,
     /// How many tool calls were denied.
     #[serde(rename = "permission_denials", deserialize_with = "count")]
     pub denials: usize,
-    /// The message as the CLI wrote it.
+    /// The message as the CLI wrote it, if it holds a structured output.
     #[serde(skip)]
     pub raw: Option<std::sync::Arc<str>>,
     /// Whether `structured_output` is there; its value is in `raw`.
@@ -49,7 +51,10 @@ impl ResultMessage {
             errors: vec!["the CLI's result message has an unknown form".into()],
             ..Self::default()
         });
-        message.raw = Some(frame.as_str().into());
+        if !message.is_error {
+            message.result = None;
+        }
+        message.raw = message.has_structured_output.then(|| frame.as_str().into());
         Some(message)
     }
 
@@ -125,6 +130,8 @@ pub struct Problem {
     pub message: String,
     /// The provider's HTTP status, when the provider refused.
     pub upstream_status: Option<u16>,
+    /// The CLI's word for why the last turn ended.
+    pub terminal_reason: Option<String>,
 }
 
 /// The kinds of problems, coarse enough for a caller to act on.
@@ -164,6 +171,12 @@ pub fn judge(result: Option<&ResultMessage>, ending: &Ending, wants_schema: bool
 }
 
 fn of_result(result: &ResultMessage, wants_schema: bool) -> Outcome {
+    // The turn was interrupted, and nothing that waited has followed it.
+    if let Some(reason) = result.terminal_reason.as_deref().filter(|reason| reason.starts_with("aborted")) {
+        let message = "the run was interrupted".to_owned();
+        let terminal_reason = Some(reason.to_owned());
+        return Outcome::Cancelled(Problem { terminal_reason, ..problem(ProblemKind::Cancelled, message) });
+    }
     if !result.is_error && result.subtype == "success" {
         return if wants_schema && !result.has_structured_output {
             let message = "the model gave no structured output".to_owned();
@@ -172,7 +185,11 @@ fn of_result(result: &ResultMessage, wants_schema: bool) -> Outcome {
             Outcome::Completed
         };
     }
-    let limit = |kind| Outcome::Incomplete(problem(kind, result.complaint()));
+    let terminal_reason = result.terminal_reason.clone();
+    let limit = |kind| {
+        let terminal_reason = terminal_reason.clone();
+        Outcome::Incomplete(Problem { terminal_reason, ..problem(kind, result.complaint()) })
+    };
     match result.subtype.as_str() {
         "error_max_turns" => return limit(ProblemKind::TurnLimit),
         "error_max_structured_output_retries" => return limit(ProblemKind::Schema),
@@ -185,7 +202,7 @@ fn of_result(result: &ResultMessage, wants_schema: bool) -> Outcome {
         Some(reason) => format!("the CLI could not start ({reason}): {}", result.complaint()),
         None => result.complaint(),
     };
-    Outcome::Failed(Problem { kind, message, upstream_status: result.api_error_status })
+    Outcome::Failed(Problem { kind, message, upstream_status: result.api_error_status, terminal_reason })
 }
 
 /// The CLI's stderr may name files and hosts of the server: it goes to the log, not to the caller.
@@ -195,7 +212,7 @@ fn died(how: &str, stderr: &str) -> String {
 }
 
 fn problem(kind: ProblemKind, message: String) -> Problem {
-    Problem { kind, message, upstream_status: None }
+    Problem { kind, message, upstream_status: None, terminal_reason: None }
 }
 
 #[cfg(test)]

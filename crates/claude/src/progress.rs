@@ -15,6 +15,9 @@ use crate::outcome::ResultMessage;
 #[derive(Debug, Default)]
 pub struct Progress {
     unsettled: Vec<Uuid>,
+    /// Of these, the ones after the first: each may bring a turn of its own.
+    further_inputs: Vec<Uuid>,
+    has_input: bool,
     idle: bool,
     result: Option<ResultMessage>,
     /// Whether the CLI took, or will take, a further turn since the last result.
@@ -45,6 +48,10 @@ impl Progress {
     /// Notes an input that was written to the process.
     pub fn accept_input(&mut self, uuid: Uuid) {
         self.unsettled.push(uuid);
+        if self.has_input {
+            self.further_inputs.push(uuid);
+        }
+        self.has_input = true;
     }
 
     /// Takes the next message into account; `true` when the run has ended with it.
@@ -72,7 +79,7 @@ impl Progress {
     /// Whether an answer is there and nothing that could bring another one is known to run. The `idle` that should
     /// follow at once is then only waited for within a grace.
     pub fn answered(&self) -> bool {
-        self.result.is_some() && !self.further_turn && self.background_is_done()
+        self.result.is_some() && !self.further_turn && self.further_inputs.is_empty() && self.background_is_done()
     }
 
     /// The last result, if any came. When the process is gone, use [`Progress::answer`].
@@ -102,6 +109,7 @@ impl Progress {
         };
         if matches!(lifecycle.state.as_str(), "completed" | "cancelled" | "discarded" | "refused") {
             self.unsettled.retain(|uuid| *uuid != lifecycle.command_uuid);
+            self.further_inputs.retain(|uuid| *uuid != lifecycle.command_uuid);
         }
     }
 
@@ -156,7 +164,9 @@ mod tests {
     }
 
     fn result(progress: &mut Progress, text: &str) -> bool {
-        observe(progress, &format!(r#"{{"type":"result","subtype":"success","is_error":false,"result":"{text}"}}"#))
+        let cost = if text == "second" { 2.0 } else { 1.0 };
+        let head = r#""type":"result","subtype":"success","is_error":false"#;
+        observe(progress, &format!(r#"{{{head},"result":"{text}","total_cost_usd":{cost}}}"#))
     }
 
     #[test]
@@ -195,7 +205,7 @@ mod tests {
         result(&mut run, "second");
         assert!(run.answered());
         assert!(state(&mut run, "idle"));
-        assert_eq!(run.result().unwrap().result.as_deref(), Some("second"));
+        assert_eq!(run.result().unwrap().total_cost_usd, Some(2.0), "the last result counts");
     }
 
     #[test]
@@ -223,6 +233,20 @@ mod tests {
         lifecycle(&mut run, "completed");
         assert!(state(&mut run, "idle"));
         assert_eq!(run.background()[0].description, "sleep 50");
+    }
+
+    #[test]
+    fn a_further_message_keeps_the_run_open_until_it_is_settled() {
+        const FURTHER: &str = "00000000-0000-0000-0000-000000000002";
+        let mut run = started();
+        run.accept_input(FURTHER.parse().unwrap());
+        result(&mut run, "first");
+        assert!(!run.answered(), "the further message brings another turn");
+        lifecycle(&mut run, "completed");
+        assert!(!state(&mut run, "idle"));
+        let settled = format!(r#"{{"type":"command_lifecycle","command_uuid":"{FURTHER}","state":"completed"}}"#);
+        assert!(observe(&mut run, &settled), "idle, and everything is settled");
+        assert!(run.answered());
     }
 
     #[test]

@@ -18,12 +18,14 @@
 //! | `big BYTES` | an assistant message of this size in one line |
 //! | `flood BYTES [LINE]` | numbered assistant messages of `LINE` bytes (1k), as fast as possible |
 //! | `drip COUNT MS [LINE]` | numbered assistant messages with a pause before each |
+//! | `noise` | `big` and `drip` are filled with text that hardly compresses from now on |
 //! | `stderr BYTES` | this much on standard error |
 //! | `state WORD` | `session_state_changed` |
 //! | `lifecycle WORD` | `command_lifecycle` of the input |
 //! | `background [TYPE TEXT]` | `background_tasks_changed`: one task, or none |
 //! | `sleep MS` | a pause |
 //! | `touch FILE`, `await FILE` | makes a file in the working folder, waits for one |
+//! | `mark FILE WORD` | adds a line to a file: the word, and the marker of the run |
 //! | `recall` | a result with the prompts of the session's transcript, this one excluded, joined by ` / ` |
 //! | `key`, `key stderr` | an assistant message, or a line on standard error, that repeats the API key |
 //! | `report` | a result whose text is JSON: see `report.rs` |
@@ -34,7 +36,8 @@
 //! | `hang` | stays silent until it is interrupted or killed |
 //! | `exit CODE`, `die` | exits at once; kills itself with SIGKILL |
 //!
-//! After the script come, where missing, a result, then `completed` and `idle`; then the next input, or its end.
+//! After the script come, where missing, a result, then `completed` and `idle`; then the next input, or its end. A message
+//! that comes while a script waits is `queued`, and played after it.
 //!
 //! # What comes before a prompt
 //!

@@ -1,5 +1,6 @@
 //! Plays scripts.
 
+use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
@@ -31,7 +32,11 @@ pub(crate) struct Player<'a> {
     /// Held as long as SIGTERM is to be ignored.
     stubborn: Option<(tokio::runtime::Runtime, tokio::signal::unix::Signal)>,
     message: Value,
+    /// Messages that came during a turn; each gets a turn of its own.
+    pending: VecDeque<Value>,
     answered: bool,
+    /// Whether messages are filled with text that does not compress.
+    noise: bool,
 }
 
 /// How a directive ends.
@@ -51,13 +56,26 @@ impl<'a> Player<'a> {
         key: Option<(&'static str, String)>,
     ) -> Self {
         let (transcript, message) = (Transcript::of(started), Value::Null);
-        Self { started, out, inbox, initialize, key, transcript, stubborn: None, message, answered: false }
+        Self {
+            started,
+            out,
+            inbox,
+            initialize,
+            key,
+            transcript,
+            stubborn: None,
+            message,
+            pending: VecDeque::new(),
+            answered: false,
+            noise: false,
+        }
     }
 
     /// Takes messages to the end of the input.
     pub(crate) fn work(mut self) -> ExitCode {
         loop {
-            match self.inbox.next() {
+            let next = self.pending.pop_front().map_or_else(|| self.inbox.next(), Input::Message);
+            match next {
                 Input::Message(message) if message["type"] == "user" => {
                     self.message = message;
                     if let Next::Exit(code) = self.turn() {
@@ -125,12 +143,14 @@ impl<'a> Player<'a> {
             "big" => self.out.line(&self.numbered(0, bytes(argument))),
             "flood" => self.flood(bytes(word(0)), if words.len() > 1 { bytes(word(1)) } else { 1024 }),
             "drip" => return self.drip(word(0), word(1), bytes(word(2))),
+            "noise" => self.noise = true,
             "stderr" => flood_stderr(bytes(argument)),
             "state" => self.out.frame(&frames::state(session, argument)),
             "lifecycle" => self.lifecycle(argument),
             "background" => self.out.frame(&frames::background(session, argument)),
             "sleep" => return self.pause(argument),
             "touch" => drop(File::create(argument)),
+            "mark" => mark(word(0), word(1)),
             "await" => return self.wait_until(|| Path::new(argument).exists()),
             "recall" => self.result(&self.transcript.prompts().join(" / ")),
             "key" => {
@@ -176,7 +196,8 @@ impl<'a> Player<'a> {
     fn numbered(&self, number: usize, size: usize) -> String {
         let start = format!("{number:08} ");
         let empty = frames::assistant(self.started.session(), &start).to_string().len();
-        let text = start + &"x".repeat(size.saturating_sub(empty));
+        let filling = size.saturating_sub(empty);
+        let text = start + &if self.noise { noise(number, filling) } else { "x".repeat(filling) };
         frames::assistant(self.started.session(), &text).to_string()
     }
 
@@ -214,10 +235,14 @@ impl<'a> Player<'a> {
 
     fn wait_until(&mut self, mut reached: impl FnMut() -> bool) -> Next {
         while !reached() {
-            if let Some(message) = self.inbox.next_within(STEP)
-                && self.is_interrupt(&message)
-            {
+            let Some(message) = self.inbox.next_within(STEP) else { continue };
+            if self.is_interrupt(&message) {
                 return Next::Interrupted;
+            }
+            if message["type"] == "user" {
+                let input = message["uuid"].as_str().unwrap_or_default();
+                self.out.frame(&frames::lifecycle(self.started.session(), input, "queued"));
+                self.pending.push_back(message);
             }
         }
         Next::Go
@@ -252,6 +277,28 @@ impl<'a> Player<'a> {
         };
         self.stubborn = Some((runtime, signal));
     }
+}
+
+/// Adds a line to a file, in one piece: a word, and which run this is.
+fn mark(file: &str, word: &str) {
+    let run = std::env::vars().find(|(name, _)| name == "ASKD_RUN_MARKER").map_or_else(String::new, |(_, run)| run);
+    let opened = File::options().append(true).create(true).open(file);
+    opened.and_then(|mut file| file.write_all(format!("{word} {run}\n").as_bytes())).expect("the mark can be made");
+}
+
+/// Text that does not compress, the same for the same number.
+fn noise(number: usize, length: usize) -> String {
+    let mut state = number as u64 + 1;
+    let letters = std::iter::repeat_with(|| {
+        // Xorshift: a few instructions for a letter.
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        let letter = b'0' + state.to_le_bytes()[4] % 64;
+        // A backslash would be two bytes in JSON.
+        char::from(if letter < b'\\' { letter } else { letter + 1 })
+    });
+    letters.take(length).collect()
 }
 
 /// Starts a shell that would live on, and notes its pid.

@@ -6,26 +6,36 @@ use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
+use uuid::Uuid;
 
+use super::auth::KEY_ID;
 use super::body::json_object;
+use super::dialect::ASK;
 use super::error::ApiError;
+use super::idempotency::Key;
 use super::request_id::RequestId;
 use crate::app::App;
-use crate::runs::submit::{Cancel, Submitted};
+use crate::runs::RunId;
+use crate::runs::request::OnDisconnect;
+use crate::runs::submit::Submission;
 
 mod answer;
-mod fields;
 mod request;
 mod stream;
 
 use request::AskRequest;
+pub(super) use stream::stream_headers;
 
+/// The route, as the scope of an idempotency key.
+const ROUTE: &str = "POST /ask";
 /// What becomes of the run when its client leaves: `cancel` (the default) or `continue`.
 const ON_DISCONNECT_HEADER: &str = "x-askd-on-disconnect";
 /// The run's id.
 const RUN_ID_HEADER: HeaderName = HeaderName::from_static("x-askd-run-id");
 /// The session's id, for `resume`, also where there is no result that names it.
 const SESSION_ID_HEADER: HeaderName = HeaderName::from_static("x-askd-session-id");
+/// On the answer to a request whose idempotency key was seen before.
+const REPLAYED_HEADER: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// Submits a run and follows it to its end.
 pub(super) async fn ask(
@@ -33,45 +43,48 @@ pub(super) async fn ask(
     Extension(request_id): Extension<RequestId>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let goes_on = continues_alone(request.headers())?;
+    let on_disconnect = on_disconnect(request.headers())?;
+    let key = Key::of(request.headers())?;
     let server = &app.settings().server;
-    let asked = json_object(request, server, |object| AskRequest::parse(object, server.legacy_lenient)).await?;
-    let streams = asked.stream;
-    let submitted = app.runs().submit(asked.into_spec(&app).await?)?;
-
-    let Submitted { id, session, events, cancel } = submitted;
-    tracing::info!(run = %id, request_id = request_id.0, streams, "run submitted");
-    let client = Client(if goes_on { None } else { Some(cancel) });
+    let (asked, idempotency) = json_object(request, server, |object| {
+        let idempotency = key.map(|key| key.promise(ROUTE, "", &object));
+        Ok((AskRequest::parse(object, server.legacy_lenient)?, idempotency))
+    })
+    .await?;
+    let AskRequest { request, stream: streams } = asked;
+    let submission =
+        Submission { request, on_disconnect, metadata: Vec::new(), key_id: KEY_ID.to_owned(), idempotency };
+    let submitted = app.runs().submit(submission).await.map_err(|error| ApiError::of_submit(error, &ASK))?;
+    let (id, session, replayed) = (submitted.id, submitted.session, submitted.replayed);
+    tracing::info!(run = %id, request_id = request_id.0, streams, replayed, "run submitted");
+    let events = app.runs().follow_submitted(&submitted, 0).await?;
     let mut response = if streams {
-        let responded = stream::respond(events, client, server.heartbeat).await;
+        let responded = stream::respond(events, submitted.holder, server.heartbeat).await;
         responded.unwrap_or_else(ApiError::into_response)
     } else {
-        answer::respond(events, client).await
+        answer::respond(events, submitted.holder).await
     };
-    for (name, id) in [(RUN_ID_HEADER, id.to_string()), (SESSION_ID_HEADER, session.to_string())] {
-        if let Ok(id) = HeaderValue::from_str(&id) {
-            response.headers_mut().insert(name, id);
-        }
-    }
+    name_run(response.headers_mut(), id, session, replayed);
     Ok(response)
 }
 
-/// Dropped when the client has left, whether its run was queued or running; then the run is cancelled. After the end of
-/// the run that does nothing.
-struct Client(Option<Cancel>);
-
-impl Drop for Client {
-    fn drop(&mut self) {
-        if let Some(cancel) = &self.0 {
-            cancel.cancel();
+/// Says which run an answer is about.
+pub(super) fn name_run(headers: &mut HeaderMap, id: RunId, session: Uuid, replayed: bool) {
+    for (name, id) in [(RUN_ID_HEADER, id.to_string()), (SESSION_ID_HEADER, session.to_string())] {
+        if let Ok(id) = HeaderValue::from_str(&id) {
+            headers.insert(name, id);
         }
+    }
+    if replayed {
+        headers.insert(REPLAYED_HEADER, HeaderValue::from_static("true"));
     }
 }
 
-fn continues_alone(headers: &HeaderMap) -> Result<bool, ApiError> {
-    match headers.get(ON_DISCONNECT_HEADER).map(HeaderValue::as_bytes) {
-        None | Some(b"cancel") => Ok(false),
-        Some(b"continue") => Ok(true),
-        Some(_) => Err(ApiError::request(format!("the header {ON_DISCONNECT_HEADER} must be `cancel` or `continue`"))),
-    }
+fn on_disconnect(headers: &HeaderMap) -> Result<OnDisconnect, ApiError> {
+    let Some(word) = headers.get(ON_DISCONNECT_HEADER) else { return Ok(OnDisconnect::Cancel) };
+    let choice = word.to_str().ok().and_then(OnDisconnect::from_word);
+    choice.ok_or_else(|| {
+        let message = format!("the header {ON_DISCONNECT_HEADER} must be `cancel` or `continue`");
+        ApiError::request(message).with_param(ON_DISCONNECT_HEADER)
+    })
 }

@@ -1,83 +1,23 @@
-//! Errors as clients see them: `{"error":{"code","message","requestId"}}`.
-
-use std::sync::Arc;
+//! Errors as clients see them. One type; it is written as the request's route wants it: on the routes of the Node server
+//! `{"error":{"code","message","requestId"}}`, below `/v1` `{"type":"error","error":{"type","message"},"request_id"}`.
 
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
+use std::sync::Arc;
 
 use crate::encode::fold::RunResult;
-use crate::runs::submit::SubmitError;
+use crate::runs::follow::FollowError;
+use crate::runs::live::CommandError;
 use crate::runs::{RunError, RunErrorKind};
+use crate::store::StoreError;
 
-/// What is wrong, for programs. Each has a page in `docs/errors/`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ErrorCode {
-    /// No key, or a wrong one.
-    Unauthorized,
-    /// The request cannot be understood or is not allowed.
-    RequestError,
-    /// The working folder cannot be used.
-    InvalidCwd,
-    /// There is no such agent.
-    AgentNotFound,
-    /// No such route or session.
-    NotFound,
-    /// The queue is full, or the wait was too long.
-    ServerBusy,
-    /// The server takes no new work.
-    ShuttingDown,
-    /// The provider refused or failed.
-    UpstreamError,
-    /// A deadline passed.
-    Timeout,
-    /// The turn limit was reached.
-    TurnLimit,
-    /// The answer does not fit the schema.
-    SchemaFailed,
-    /// The run failed.
-    RunFailed,
-    /// A mistake of this server.
-    InternalError,
-}
+pub(super) mod body;
+pub mod code;
+pub mod kind;
+mod submit;
 
-impl ErrorCode {
-    /// All codes.
-    pub const ALL: [Self; 13] = [
-        Self::Unauthorized,
-        Self::RequestError,
-        Self::InvalidCwd,
-        Self::AgentNotFound,
-        Self::NotFound,
-        Self::ServerBusy,
-        Self::ShuttingDown,
-        Self::UpstreamError,
-        Self::Timeout,
-        Self::TurnLimit,
-        Self::SchemaFailed,
-        Self::RunFailed,
-        Self::InternalError,
-    ];
-
-    /// The code as it is written, and the status it comes with unless a case says otherwise.
-    pub fn describe(self) -> (&'static str, StatusCode) {
-        match self {
-            Self::Unauthorized => ("UNAUTHORIZED", StatusCode::UNAUTHORIZED),
-            Self::RequestError => ("REQUEST_ERROR", StatusCode::BAD_REQUEST),
-            Self::InvalidCwd => ("INVALID_CWD", StatusCode::BAD_REQUEST),
-            Self::AgentNotFound => ("AGENT_NOT_FOUND", StatusCode::BAD_REQUEST),
-            Self::NotFound => ("NOT_FOUND", StatusCode::NOT_FOUND),
-            Self::ServerBusy => ("SERVER_BUSY", StatusCode::TOO_MANY_REQUESTS),
-            Self::ShuttingDown => ("SHUTTING_DOWN", StatusCode::SERVICE_UNAVAILABLE),
-            Self::UpstreamError => ("UPSTREAM_ERROR", StatusCode::BAD_GATEWAY),
-            Self::Timeout => ("TIMEOUT", StatusCode::GATEWAY_TIMEOUT),
-            Self::TurnLimit => ("TURN_LIMIT", StatusCode::INTERNAL_SERVER_ERROR),
-            Self::SchemaFailed => ("SCHEMA_FAILED", StatusCode::INTERNAL_SERVER_ERROR),
-            Self::RunFailed => ("RUN_FAILED", StatusCode::INTERNAL_SERVER_ERROR),
-            Self::InternalError => ("INTERNAL_ERROR", StatusCode::INTERNAL_SERVER_ERROR),
-        }
-    }
-}
+use self::body::ErrorBody;
+use self::code::ErrorCode;
 
 /// An error on its way to a client.
 #[derive(Debug)]
@@ -85,6 +25,10 @@ pub struct ApiError {
     code: ErrorCode,
     status: StatusCode,
     message: String,
+    /// The field, query parameter or header at fault.
+    param: Option<String>,
+    /// What to do about it, if the message does not say.
+    hint: Option<&'static str>,
     work: Work,
 }
 
@@ -100,12 +44,23 @@ enum Work {
 impl ApiError {
     /// An error with the code's usual status.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, status: code.describe().1, message: message.into(), work: Work::NotBegun }
+        let status = code.describe().1;
+        Self { code, status, message: message.into(), param: None, hint: None, work: Work::NotBegun }
     }
 
     /// A request that cannot be understood.
     pub fn request(message: impl Into<String>) -> Self {
         Self::new(ErrorCode::RequestError, message)
+    }
+
+    /// The same, for one field, query parameter or header: what is wrong with it follows its name.
+    pub fn param(name: &str, what: impl std::fmt::Display) -> Self {
+        Self::request(format!("{name} {what}")).with_param(name)
+    }
+
+    /// Something that contradicts the state which the run is in.
+    pub fn conflict(message: impl Into<String>) -> Self {
+        Self::request(message).with_status(StatusCode::CONFLICT)
     }
 
     /// A run that did not complete, with the CLI's result, if it gave one.
@@ -114,11 +69,12 @@ impl ApiError {
             RunErrorKind::Busy => (ErrorCode::ServerBusy, false),
             RunErrorKind::ShuttingDown => (ErrorCode::ShuttingDown, false),
             RunErrorKind::AgentNotFound => (ErrorCode::AgentNotFound, false),
+            RunErrorKind::Invalid => (ErrorCode::RunFailed, false),
             RunErrorKind::Upstream => (ErrorCode::UpstreamError, true),
             RunErrorKind::Timeout => (ErrorCode::Timeout, true),
             RunErrorKind::TurnLimit => (ErrorCode::TurnLimit, true),
             RunErrorKind::Schema => (ErrorCode::SchemaFailed, true),
-            RunErrorKind::Cancelled | RunErrorKind::Run => (ErrorCode::RunFailed, true),
+            RunErrorKind::Cancelled | RunErrorKind::Lost | RunErrorKind::Run => (ErrorCode::RunFailed, true),
         };
         let work = if begun { Work::Begun(result) } else { Work::NotBegun };
         Self { work, ..Self::new(code, error.message) }
@@ -129,65 +85,85 @@ impl ApiError {
         &self.message
     }
 
+    /// The field, query parameter or header at fault.
+    pub fn at_fault(&self) -> Option<&str> {
+        self.param.as_deref()
+    }
+
     /// With a status of its own.
     #[must_use]
     pub fn with_status(self, status: StatusCode) -> Self {
         Self { status, ..self }
     }
-}
 
-impl From<SubmitError> for ApiError {
-    fn from(error: SubmitError) -> Self {
-        let code = match error {
-            SubmitError::QueueFull(_) => ErrorCode::ServerBusy,
-            SubmitError::ShuttingDown => ErrorCode::ShuttingDown,
-        };
-        Self::new(code, error.to_string())
+    /// With the field, query parameter or header at fault.
+    #[must_use]
+    pub fn with_param(self, name: &str) -> Self {
+        // It may be a name of the client's own making.
+        Self { param: Some(name.chars().take(100).collect()), ..self }
     }
-}
 
-/// The error itself; [`super::request_id`] writes it, with the request's id.
-#[derive(Debug, Clone)]
-pub(super) struct ErrorBody(Arc<ApiError>);
+    /// With a word on what to do.
+    #[must_use]
+    pub fn with_hint(self, hint: &'static str) -> Self {
+        Self { hint: Some(hint), ..self }
+    }
 
-impl ErrorBody {
-    /// The body, in JSON. A run's result is passed on byte for byte.
-    pub(super) fn to_json(&self, request_id: &str) -> Vec<u8> {
-        #[derive(Serialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Error<'a> {
-            code: &'a str,
-            message: &'a str,
-            request_id: &'a str,
+    /// The status below `/v1`: there 429 is for limits of a key, and a full queue is 529.
+    pub(super) fn v1_status(&self) -> StatusCode {
+        match self.code {
+            ErrorCode::ServerBusy => StatusCode::from_u16(529).unwrap_or(StatusCode::SERVICE_UNAVAILABLE),
+            _ => self.status,
         }
-        let ApiError { code, message, work, .. } = &*self.0;
-        let error = Error { code: code.describe().0, message, request_id };
-        let result = match work {
-            Work::NotBegun => None,
-            Work::Begun(result) => Some(result.as_ref().map_or("null", RunResult::as_str)),
-        };
-        // Put together by hand and in one allocation: the result may be tens of megabytes long, and is valid JSON.
-        let mut body = Vec::with_capacity(256 + message.len() + result.map_or(0, str::len));
-        body.extend_from_slice(b"{\"error\":");
-        // Only strings are serialised here, which cannot fail.
-        drop(serde_json::to_writer(&mut body, &error));
-        if let Some(result) = result {
-            body.extend_from_slice(b",\"result\":");
-            body.extend_from_slice(result.as_bytes());
-        }
-        body.push(b'}');
-        body
     }
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = (self.status, [(header::CONTENT_TYPE, "application/json")]).into_response();
-        if matches!(self.code, ErrorCode::ServerBusy | ErrorCode::ShuttingDown) {
+        if matches!(self.code, ErrorCode::ServerBusy | ErrorCode::ShuttingDown | ErrorCode::StoreUnavailable) {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
         }
         response.extensions_mut().insert(ErrorBody(Arc::new(self)));
         response
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            // What the database says of a statement is for the log.
+            StoreError::Mistake(_) => {
+                tracing::error!(%error, "the store refused a statement");
+                Self::new(ErrorCode::InternalError, "the server made a mistake; its log has the details")
+            }
+            StoreError::Closed => Self::new(ErrorCode::ShuttingDown, "the server is shutting down"),
+            StoreError::Full | StoreError::Unavailable | StoreError::Late => {
+                Self::new(ErrorCode::StoreUnavailable, format!("{error}; try again later"))
+            }
+        }
+    }
+}
+
+impl From<FollowError> for ApiError {
+    fn from(error: FollowError) -> Self {
+        let message = error.to_string();
+        match error {
+            FollowError::Unknown(_) => Self::new(ErrorCode::NotFound, message),
+            FollowError::Expired => Self::new(ErrorCode::NotFound, message).with_status(StatusCode::GONE),
+            FollowError::Beyond { .. } => Self::request(message).with_param("after"),
+            FollowError::Interrupted => Self::new(ErrorCode::ShuttingDown, message),
+            FollowError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<CommandError> for ApiError {
+    fn from(error: CommandError) -> Self {
+        match error {
+            CommandError::NotStarted | CommandError::Ended => Self::conflict(error.to_string()),
+            CommandError::Busy => Self::new(ErrorCode::ServerBusy, error.to_string()),
+        }
     }
 }
 

@@ -11,7 +11,8 @@ use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use tower_http::catch_panic::CatchPanicLayer;
 
-use super::error::{ApiError, ErrorCode};
+use super::error::ApiError;
+use super::error::code::ErrorCode;
 use super::request_id::{REQUEST_ID_HEADER, identify};
 use crate::app::App;
 

@@ -1,12 +1,16 @@
-//! `GET /health`: needs no key, asks nobody.
+//! Whether the server is there, and whether it takes work: needs no key, asks nobody.
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::{StatusCode, Uri};
 use serde_json::{Value, json};
 
+use super::error::ApiError;
+use super::query::Query;
 use crate::app::App;
+use crate::store::{Health, Problem};
 
 /// Says that the server is there, and how busy it is.
 pub(super) async fn health(State(app): State<Arc<App>>) -> Json<Value> {
@@ -16,4 +20,44 @@ pub(super) async fn health(State(app): State<Arc<App>>) -> Json<Value> {
         "version": env!("CARGO_PKG_VERSION"),
         "concurrency": { "active": occupancy.active, "max": occupancy.max, "queued": occupancy.queued },
     }))
+}
+
+/// Says that the process answers.
+pub(super) async fn live() -> Json<Value> {
+    Json(json!({ "status": "ok" }))
+}
+
+/// Says whether a run that is submitted now would be taken in. Always with the checks when `verbose` is asked for.
+pub(super) async fn ready(State(app): State<Arc<App>>, uri: Uri) -> Result<(StatusCode, Json<Value>), ApiError> {
+    let mut query = Query::of(&uri)?;
+    let verbose = query.flag("verbose")?.unwrap_or(false);
+    query.finish(&["verbose"])?;
+    let draining = app.lifecycle().draining().is_cancelled();
+    let store = store(&app.runs().shared().store.health());
+    let ready = !draining && store.is_none();
+    let mut answer = json!({ "status": if ready { "ready" } else { "not_ready" } });
+    if verbose || !ready {
+        let store = match store {
+            None => json!({ "ok": true }),
+            Some(message) => json!({ "ok": false, "message": message }),
+        };
+        answer["checks"] = json!({ "store": store, "draining": draining });
+    }
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    Ok((status, Json(answer)))
+}
+
+/// What is wrong with the store. The database's own words are for the log: here nobody has shown a key.
+fn store(health: &Health) -> Option<String> {
+    match health {
+        Health::Working => None,
+        Health::Failing { since, problem, .. } => {
+            let what = match problem {
+                Problem::Full => "is full",
+                Problem::Unavailable => "is unavailable",
+            };
+            Some(format!("the store {what}, for {} s; the server's log says more", since.elapsed().as_secs()))
+        }
+        Health::Slow { lasting } => Some(format!("a commit takes {} s so far", lasting.as_secs())),
+    }
 }

@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
-use super::error::ErrorBody;
+use super::error::body::{ErrorBody, Surface};
 use crate::app::App;
 
 /// The header, in both directions.
 pub const REQUEST_ID_HEADER: &str = "x-request-id";
+/// Below `/v1` it also has the name that clients of the Messages API know.
+const V1_HEADER: HeaderName = HeaderName::from_static("request-id");
 
 /// The request's id, for handlers and for the log.
 #[derive(Debug, Clone)]
@@ -25,12 +27,17 @@ pub(super) async fn identify(State(app): State<Arc<App>>, mut request: Request, 
     let given = request.headers().get(REQUEST_ID_HEADER).and_then(acceptable);
     let id = given.unwrap_or_else(|| app.runs().shared().ambient.uuid().to_string());
     request.extensions_mut().insert(RequestId(id.clone()));
+    let surface = Surface::of(request.uri().path());
     let mut response = next.run(request).await;
     if let Some(error) = response.extensions_mut().remove::<ErrorBody>() {
         response.headers_mut().remove(header::CONTENT_LENGTH);
-        *response.body_mut() = Body::from(error.to_json(&id));
+        *response.status_mut() = error.status(surface);
+        *response.body_mut() = Body::from(error.to_json(surface, &id));
     }
     if let Ok(value) = HeaderValue::from_str(&id) {
+        if surface == Surface::V1 {
+            response.headers_mut().insert(V1_HEADER, value.clone());
+        }
         response.headers_mut().insert(REQUEST_ID_HEADER, value);
     }
     response

@@ -1,20 +1,20 @@
 //! A whole run in one answer.
 
-use std::sync::Arc;
-
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::ask_stream::warning;
 use crate::runs::Finished;
-use crate::runs::event::{Event, EventBody};
+use crate::runs::event::{RESULT, WARNING};
+use crate::runs::follow::{Batch, KeptEvent};
 
-/// Takes the events of a run one by one.
+/// Takes the events of a run batch by batch.
 #[derive(Debug, Default)]
 pub struct Fold(Folded);
 
 /// The CLI's result, as it wrote it. Shared with the run's log: it may be as large as a line may be.
 #[derive(Debug, Clone)]
-pub struct RunResult(Arc<EventBody>);
+pub struct RunResult(KeptEvent);
 
 /// What is left of a run.
 #[derive(Debug, Default)]
@@ -30,11 +30,7 @@ pub struct Folded {
 impl RunResult {
     /// The text, in JSON.
     pub fn as_str(&self) -> &str {
-        match &*self.0 {
-            EventBody::Agent(frame) => frame.as_str(),
-            // Not reached: only the CLI's messages become results.
-            _ => "null",
-        }
+        self.0.data()
     }
 
     /// How many tool calls were denied.
@@ -57,15 +53,14 @@ const MAX_WARNINGS: usize = 8;
 const MAX_WARNING: usize = 1_000;
 
 impl Fold {
-    /// The next event.
-    pub fn take(&mut self, event: &Event) {
-        match &*event.body {
-            EventBody::Agent(frame) if frame.kind == "result" => {
-                self.0.result = Some(RunResult(Arc::clone(&event.body)));
+    /// The next events.
+    pub fn take(&mut self, batch: &Batch) {
+        for event in batch.events() {
+            match event.kind {
+                RESULT => self.0.result = Some(RunResult(batch.keep(event.seq))),
+                WARNING if self.0.warnings.len() < MAX_WARNINGS => self.0.warnings.push(ascii_line(&warning(&event))),
+                _ => self.0.finished = Finished::of_event(&event).or(self.0.finished.take()),
             }
-            EventBody::Warning(text) if self.0.warnings.len() < MAX_WARNINGS => self.0.warnings.push(ascii_line(text)),
-            EventBody::Finished(finished) => self.0.finished = Some(finished.clone()),
-            _ => {}
         }
     }
 
@@ -82,15 +77,14 @@ fn ascii_line(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use claude::frame::Frame;
-    use jiff::Timestamp;
 
     use super::*;
     use crate::runs::RunState;
-
-    fn take(fold: &mut Fold, body: EventBody) {
-        fold.take(&Event { seq: 1, time: Timestamp::UNIX_EPOCH, body: Arc::new(body) });
-    }
+    use crate::runs::event::EventBody;
+    use crate::store::chunk::ChunkBuilder;
 
     fn agent(line: &str) -> EventBody {
         EventBody::Agent(Frame::parse(line.into()).unwrap())
@@ -98,12 +92,18 @@ mod tests {
 
     #[test]
     fn the_last_result_is_the_answer() {
+        let mut chunk = ChunkBuilder::new(1);
+        for body in [
+            agent(r#"{"type":"result","subtype":"success","result":"first"}"#),
+            agent(r#"{"type":"assistant"}"#),
+            agent(r#"{"type":"result","subtype":"success","result":"second","permission_denials":[{}]}"#),
+            EventBody::Warning("ünder\nline".into()),
+            EventBody::Finished(Finished::completed()),
+        ] {
+            chunk.push(0, &body.kind(), &body.data());
+        }
         let mut fold = Fold::default();
-        take(&mut fold, agent(r#"{"type":"result","subtype":"success","result":"first"}"#));
-        take(&mut fold, agent(r#"{"type":"assistant"}"#));
-        take(&mut fold, agent(r#"{"type":"result","subtype":"success","result":"second","permission_denials":[{}]}"#));
-        take(&mut fold, EventBody::Warning("ünder\nline".into()));
-        take(&mut fold, EventBody::Finished(Finished { state: RunState::Completed, error: None }));
+        fold.take(&Batch::whole(Arc::new(chunk.finish())));
         let folded = fold.finish();
         let result = folded.result.unwrap();
         assert!(result.as_str().contains("second"));

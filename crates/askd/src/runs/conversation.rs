@@ -4,10 +4,11 @@ use std::pin::pin;
 use std::time::Duration;
 
 use claude::frame::Frame;
-use claude::input::{Initialize, initialize, refuse, user_message};
+use claude::input::{Initialize, initialize, interrupt, refuse, user_message};
 use claude::outcome::Ending;
 use claude::progress::Progress;
 use claude::reply::{initialized, request_id};
+use claude::version::Version;
 use futures_util::FutureExt;
 use supervisor::deadlines::{DeadlineLimits, Deadlines, Expired};
 use supervisor::input::{Stdin, StdinError};
@@ -20,6 +21,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::event::EventBody;
+use super::live::{Command, Input};
 use super::log::RunLog;
 use super::redact::Redactor;
 use super::{Finished, RunErrorKind, RunSpec};
@@ -49,6 +51,9 @@ const STDERR_GRACE: Duration = Duration::from_millis(200);
 /// Lines that are no messages are told to the reader, but not without end.
 const MAX_LINE_WARNINGS: u32 = 20;
 
+/// Further messages and interrupts of one run; a client that needs more takes up the session in a new run.
+const MAX_COMMANDS: u32 = 1_000;
+
 /// How much of such a line is told, in characters.
 const MAX_LINE_WARNING: usize = 500;
 
@@ -64,6 +69,8 @@ pub struct Conversation<'a> {
     pub redactor: &'a Redactor,
     /// Its limits.
     pub bounds: Bounds,
+    /// The CLI's version.
+    pub cli_version: Version,
     /// Ends it.
     pub cancelled: &'a CancellationToken,
 }
@@ -92,14 +99,24 @@ struct Talk<'a> {
     answered_at: Option<Instant>,
     output: u64,
     line_warnings: u32,
+    commands: u32,
     to_child: mpsc::UnboundedSender<String>,
     refused: Option<Finished>,
 }
 
 impl Conversation<'_> {
-    /// Holds the conversation. It ends when the CLI is done, or a bound is met, or somebody asks.
-    pub async fn hold(&self, stdin: Stdin, lines: &mut Lines, stderr: &StderrTail, process: &Process) -> Ended {
-        // Unbounded in form only: three lines of ours, and one for each request of the CLI, whose output is bounded.
+    /// Holds the conversation. It ends when the CLI is done, or a bound is met, or somebody asks. Commands that come
+    /// later find their channel closed.
+    pub async fn hold(
+        &self,
+        stdin: Stdin,
+        lines: &mut Lines,
+        stderr: &StderrTail,
+        process: &Process,
+        mut commands: mpsc::Receiver<Command>,
+    ) -> Ended {
+        // Unbounded in form only: a few lines of ours, one for each request of the CLI, whose output is bounded, and one
+        // for each command, of which no more than `MAX_COMMANDS` are taken.
         let (to_child, inbox) = mpsc::unbounded_channel();
         let mut writer = pin!(write_lines(stdin, inbox).fuse());
         let start = Instant::now();
@@ -117,6 +134,7 @@ impl Conversation<'_> {
             answered_at: None,
             output: 0,
             line_warnings: 0,
+            commands: 0,
             to_child,
             refused: None,
         };
@@ -141,6 +159,7 @@ impl Conversation<'_> {
                     Err(StdinError::Closed) => None,
                     Err(error) => Some(Ending::Broken { what: error.to_string() }),
                 },
+                Some(command) = commands.recv(), if talk.takes_commands() => { talk.obey(command); None }
                 line = next_line(lines, process) => match line {
                     Some(line) => talk.hear(line).await,
                     None => Some(exited(process, stderr, self.redactor).await),
@@ -243,6 +262,9 @@ impl Talk<'_> {
         } else if !self.progress.answered() {
             self.answered_at = None;
         }
+        if frame.is_delta() {
+            self.conversation.log.pass_delta(frame.as_str());
+        }
         if frame.is_event() && !self.append(EventBody::Agent(frame)).await {
             // A deadline or a cancel came while a slow reader held the log; the loop's next look says which.
             return None;
@@ -265,14 +287,40 @@ impl Talk<'_> {
         if spec.agent.is_some() {
             self.give_prompt();
         }
-        self.conversation.log.append_now(self.conversation.ambient.now(), EventBody::Started);
+        let started = EventBody::Started { cli_version: self.conversation.cli_version.to_string() };
+        self.conversation.log.append_now(self.conversation.ambient.now(), &started);
         None
     }
 
     fn give_prompt(&mut self) {
         let (spec, uuid) = (self.conversation.spec, self.conversation.ambient.uuid());
         self.progress.accept_input(uuid);
-        self.say(user_message(&spec.prompt, uuid, spec.expand));
+        self.say(user_message(&spec.prompt, uuid, spec.expand, None));
+    }
+
+    /// One that is not taken stays in its channel, which closes with the run.
+    fn takes_commands(&self) -> bool {
+        self.initialized && self.commands < MAX_COMMANDS
+    }
+
+    /// Does what somebody asks for. Accepting a message and deciding the end happen in this one task, so a message that
+    /// was accepted will be worked on.
+    fn obey(&mut self, command: Command) {
+        self.commands += 1;
+        let taken = match command {
+            Command::Interrupt(taken) => {
+                self.say(interrupt(self.commands));
+                taken
+            }
+            Command::Input(Input { uuid, message, priority }, taken) => {
+                self.progress.accept_input(uuid);
+                self.answered_at = None;
+                self.say(user_message(&message, uuid, self.conversation.spec.expand, Some(priority.as_str())));
+                taken
+            }
+        };
+        // Whoever asked may have left meanwhile.
+        let _ = taken.send(());
     }
 
     /// Appends an event, waiting for a slow reader as long as the run may last; `false` when it was given up.
@@ -295,7 +343,7 @@ impl Talk<'_> {
             let line = self.conversation.redactor.redact(line);
             let start: String = line.chars().take(MAX_LINE_WARNING).collect();
             let body = EventBody::Warning(format!("the CLI wrote a line {what}: {start}"));
-            self.conversation.log.append_now(self.conversation.ambient.now(), body);
+            self.conversation.log.append_now(self.conversation.ambient.now(), &body);
         }
         None
     }
@@ -325,7 +373,7 @@ impl Talk<'_> {
                 )
             }
             Some(Expired::Idle) => format!("the CLI wrote nothing for {:?} (ASKD_IDLE_TIMEOUT)", bounds.idle),
-            Some(Expired::Total) => format!("the run took longer than {:?} (PROCESS_TIMEOUT)", bounds.total),
+            Some(Expired::Total) => format!("the run took longer than {:?} (timeout_seconds, or else PROCESS_TIMEOUT)", bounds.total),
         };
         Ending::TimedOut { deadline }
     }

@@ -1,171 +1,261 @@
-//! The event log of one run: one writer, any number of followers, bounded in bytes.
+//! The event log of a run that is in the hands of this server: one writer, any number of followers.
 //!
-//! Events stay in a ring until every follower has taken them. When the ring is full of events that a follower still
-//! needs, [`RunLog::append`] waits, the worker stops reading the child's pipe, and the child pauses: a slow reader
-//! costs its own run and nothing else. Without followers the oldest events are dropped.
+//! What the run's task appends waits, bounded in bytes, until the store has it; only then followers see it. Then it stays
+//! in a ring for those at the tail; who is further behind reads from the store ([`super::follow`]). So a reader, however
+//! slow, costs its own socket and nothing else, and a store that stalls makes [`RunLog::append`] wait, which leaves the
+//! child's pipe unread and pauses the CLI.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, broadcast, watch};
 
-use super::event::{Event, EventBody};
+use super::RunId;
+use super::event::EventBody;
+use crate::store::append::RunPatch;
+use crate::store::chunk::{Chunk, ChunkBuilder};
+
+mod patch;
+pub(super) mod pump;
+
+/// How many partial messages a follower may be behind; further ones are dropped for it, the full message follows.
+const DELTAS_KEPT: usize = 256;
+/// Larger ones are not passed on: nothing of the log depends on them.
+const LARGEST_DELTA: usize = 64 * 1024;
+
+/// How much is kept in memory, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Capacity {
+    /// Events that wait to be stored.
+    pub pending: usize,
+    /// Stored events for those who read at the tail.
+    pub ring: usize,
+}
 
 /// See the module.
 #[derive(Debug)]
 pub struct RunLog {
-    // A std mutex: it is held for a few instructions and never across an await.
-    ring: Mutex<Ring>,
-    capacity: usize,
-    /// Followers wait for a change of this count. A watch loses no wake-up between look and wait.
-    appended: watch::Sender<u64>,
-    /// The single writer waits for this; a stored permit makes a wake-up before the wait count.
+    run: RunId,
+    capacity: Capacity,
+    // A std mutex: it is held for a few instructions, or the copy of one line, and never across an await.
+    state: Mutex<State>,
+    /// Followers wait for a change. A watch loses no wake-up between look and wait.
+    stored: watch::Sender<u64>,
+    /// The pump waits for this; a stored permit makes a wake-up before the wait count.
+    appended: Notify,
+    /// The run's task waits for this when too much is pending.
     drained: Notify,
+    deltas: broadcast::Sender<Delta>,
 }
 
-#[derive(Debug, Default)]
-struct Ring {
-    events: VecDeque<Event>,
-    bytes: usize,
+/// A partial message: it has no number and is not kept.
+#[derive(Debug, Clone)]
+pub struct Delta {
+    /// The event that it comes after.
+    pub after: u64,
+    /// The CLI's message.
+    pub data: Arc<str>,
+}
+
+/// How a log has ended for this server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Closed {
+    /// With the run's last event.
+    Complete,
+    /// The run is no longer in the hands of this server: it stops with the run still queued, or another one has it.
+    LetGo,
+}
+
+#[derive(Debug)]
+struct State {
     last_seq: u64,
-    closed: bool,
-    /// The next number that each follower wants.
-    wanted: HashMap<u64, u64>,
-    next_follower: u64,
+    /// Events that fill no chunk yet.
+    open: ChunkBuilder,
+    /// Full chunks.
+    full: VecDeque<Chunk>,
+    /// Bytes of both, and of what is being stored.
+    pending: usize,
+    /// What the next commit says of the run.
+    patch: RunPatch,
+    /// The last event was appended.
+    ended: bool,
+    ring: VecDeque<Arc<Chunk>>,
+    ring_bytes: usize,
+    stored: u64,
+    closed: Option<Closed>,
 }
 
-/// The events asked for are no longer in memory.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the events after {after} are no longer kept; the oldest is {oldest}")]
-pub struct Evicted {
-    after: u64,
-    oldest: u64,
+/// What is there for a follower.
+#[derive(Debug)]
+pub(super) enum Look {
+    /// The chunk that holds the next event.
+    Here(Arc<Chunk>),
+    /// The next event is in the store only.
+    Behind,
+    /// There is none yet.
+    Nothing,
+    /// There will be none.
+    Closed(Closed),
 }
 
 impl RunLog {
-    /// An empty log that holds about `capacity` bytes of events.
-    pub fn new(capacity: usize) -> Arc<Self> {
-        Arc::new(Self { ring: Mutex::default(), capacity, appended: watch::Sender::new(0), drained: Notify::new() })
+    /// The log of a run whose events up to `last_seq` are in the store.
+    pub fn new(run: RunId, last_seq: u64, capacity: Capacity) -> Arc<Self> {
+        let state = State {
+            last_seq,
+            open: ChunkBuilder::new(last_seq + 1),
+            full: VecDeque::new(),
+            pending: 0,
+            patch: RunPatch::default(),
+            ended: false,
+            ring: VecDeque::new(),
+            ring_bytes: 0,
+            stored: last_seq,
+            closed: None,
+        };
+        Arc::new(Self {
+            run,
+            capacity,
+            state: Mutex::new(state),
+            stored: watch::Sender::new(last_seq),
+            appended: Notify::new(),
+            drained: Notify::new(),
+            deltas: broadcast::Sender::new(DELTAS_KEPT),
+        })
     }
 
-    /// Appends an event as soon as the slowest follower leaves room for it. Safe to cancel: then nothing is appended.
+    /// The run.
+    pub fn run(&self) -> RunId {
+        self.run
+    }
+
+    /// Appends an event as soon as the store has taken enough of what came before. Safe to cancel: then nothing is
+    /// appended.
     pub async fn append(&self, time: Timestamp, body: EventBody) {
-        let size = body.size();
         loop {
-            let room = self.lock().make_room(size, self.capacity);
-            if room {
-                return self.append_now(time, body);
+            // Before the look, so that room made after it is noticed.
+            let drained = self.drained.notified();
+            if self.lock().has_room(self.capacity.pending) {
+                return self.append_now(time, &body);
             }
-            self.drained.notified().await;
+            drained.await;
         }
     }
 
-    /// Appends a small event at once, whatever room there is. An end closes the log.
-    pub fn append_now(&self, time: Timestamp, body: EventBody) {
-        let mut ring = self.lock();
-        if ring.closed {
+    /// Appends a small event at once, whatever waits. After the end it does nothing.
+    pub fn append_now(&self, time: Timestamp, body: &EventBody) {
+        let mut state = self.lock();
+        if state.ended || state.closed.is_some() {
             return;
         }
-        ring.closed = matches!(body, EventBody::Finished(_));
-        ring.bytes += body.size();
-        ring.last_seq += 1;
-        let event = Event { seq: ring.last_seq, time, body: Arc::new(body) };
-        ring.events.push_back(event);
-        let last = ring.last_seq;
-        drop(ring);
-        self.appended.send_replace(last);
+        state.ended = matches!(body, EventBody::Finished(_));
+        state.push(time.as_millisecond(), &body.kind(), &body.data());
+        let seq = state.last_seq;
+        patch::note(&mut state.patch, seq, time.as_millisecond(), body);
+        drop(state);
+        self.appended.notify_one();
     }
 
-    /// Follows the events after number `after` (0: from the first), live to the end.
-    pub fn follow(self: &Arc<Self>, after: u64) -> Result<Follower, Evicted> {
-        let mut ring = self.lock();
-        let oldest = ring.events.front().map_or(ring.last_seq + 1, |event| event.seq);
-        if after + 1 < oldest {
-            return Err(Evicted { after, oldest });
+    /// Passes a partial message to those who follow live.
+    pub fn pass_delta(&self, data: &str) {
+        if self.deltas.receiver_count() > 0 && data.len() <= LARGEST_DELTA {
+            let after = self.lock().last_seq;
+            // Nobody listening any more is no failure.
+            drop(self.deltas.send(Delta { after, data: data.into() }));
         }
-        Ok(self.register(&mut ring, after + 1))
     }
 
-    /// Follows a log to which nothing was appended yet.
-    pub fn follow_from_start(self: &Arc<Self>) -> Follower {
-        self.register(&mut self.lock(), 1)
+    /// Waits until everything that was appended so far is stored; `false` when it never will be. Safe to cancel.
+    pub async fn all_stored(&self) -> bool {
+        let mut stored = self.stored.subscribe();
+        let last = self.lock().last_seq;
+        let reached = stored.wait_for(|stored| *stored >= last || self.lock().closed.is_some()).await.is_ok();
+        reached && self.lock().stored >= last
     }
 
-    fn register(self: &Arc<Self>, ring: &mut Ring, wanted: u64) -> Follower {
-        let id = ring.next_follower;
-        ring.next_follower += 1;
-        ring.wanted.insert(id, wanted);
-        Follower { log: Arc::clone(self), id, appended: self.appended.subscribe() }
+    /// Whether the last event was appended.
+    pub fn has_ended(&self) -> bool {
+        self.lock().ended
     }
 
-    fn lock(&self) -> MutexGuard<'_, Ring> {
+    /// Ends the log without an end of the run. What is pending is dropped.
+    pub fn let_go(&self) {
+        self.close(Closed::LetGo);
+    }
+
+    pub(super) fn deltas(&self) -> broadcast::Receiver<Delta> {
+        self.deltas.subscribe()
+    }
+
+    pub(super) fn stored(&self) -> watch::Receiver<u64> {
+        self.stored.subscribe()
+    }
+
+    /// What there is after number `after`.
+    pub(super) fn look(&self, after: u64) -> Look {
+        let state = self.lock();
+        if after >= state.stored {
+            return state.closed.map_or(Look::Nothing, Look::Closed);
+        }
+        let index = state.ring.partition_point(|chunk| chunk.last_seq() <= after);
+        match state.ring.get(index) {
+            Some(chunk) if chunk.first_seq() <= after + 1 => Look::Here(Arc::clone(chunk)),
+            _ => Look::Behind,
+        }
+    }
+
+    fn close(&self, how: Closed) {
+        let mut state = self.lock();
+        state.closed.get_or_insert(how);
+        let stored = state.stored;
+        drop(state);
+        self.stored.send_replace(stored);
+        self.appended.notify_one();
+        self.drained.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
         // No code that can panic runs under the lock.
-        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Ring {
-    /// Drops what every follower has taken, as far as needed; whether `size` bytes fit then. An event larger than the
-    /// whole ring fits when the ring is empty.
-    fn make_room(&mut self, size: usize, capacity: usize) -> bool {
-        let needed_from = self.wanted.values().copied().min().unwrap_or(u64::MAX);
-        while self.bytes + size > capacity {
-            match self.events.front() {
-                Some(event) if event.seq < needed_from => {
-                    self.bytes -= event.body.size();
-                    self.events.pop_front();
-                }
-                Some(_) => return false,
-                None => return true,
-            }
+impl State {
+    /// One event may pass the bound: it is not known how large the next one is, and it has to fit when nothing waits.
+    fn has_room(&self, capacity: usize) -> bool {
+        self.pending < capacity || self.closed.is_some()
+    }
+
+    fn push(&mut self, time: i64, kind: &str, data: &str) {
+        if !self.open.fits(kind, data.len()) {
+            self.seal();
         }
-        true
+        let before = self.open.size();
+        self.open.push(time, kind, data);
+        self.pending += self.open.size() - before;
+        self.last_seq += 1;
     }
 
-    fn take(&mut self, follower: u64) -> Option<Event> {
-        let wanted = *self.wanted.get(&follower)?;
-        let first = self.events.front()?.seq;
-        let index = usize::try_from(wanted.checked_sub(first)?).ok()?;
-        let event = self.events.get(index)?.clone();
-        self.wanted.insert(follower, wanted + 1);
-        Some(event)
-    }
-}
-
-/// One reader of a log.
-#[derive(Debug)]
-pub struct Follower {
-    log: Arc<RunLog>,
-    id: u64,
-    appended: watch::Receiver<u64>,
-}
-
-impl Follower {
-    /// The next event; `None` after the last one. Safe to cancel.
-    pub async fn next(&mut self) -> Option<Event> {
-        loop {
-            // Before the look, so that an event appended after it is noticed by `changed`.
-            self.appended.mark_unchanged();
-            let (event, closed) = {
-                let mut ring = self.log.lock();
-                (ring.take(self.id), ring.closed)
-            };
-            if event.is_some() {
-                self.log.drained.notify_one();
-                return event;
-            }
-            if closed || self.appended.changed().await.is_err() {
-                return None;
-            }
+    fn seal(&mut self) {
+        let next = ChunkBuilder::new(self.last_seq + 1);
+        let sealed = std::mem::replace(&mut self.open, next);
+        if !sealed.is_empty() {
+            self.full.push_back(sealed.finish());
         }
     }
-}
 
-impl Drop for Follower {
-    fn drop(&mut self) {
-        self.log.lock().wanted.remove(&self.id);
-        self.log.drained.notify_one();
+    fn keep(&mut self, chunk: Chunk, capacity: usize) {
+        self.stored = chunk.last_seq();
+        self.pending = self.pending.saturating_sub(chunk.size());
+        self.ring_bytes += chunk.size();
+        self.ring.push_back(Arc::new(chunk));
+        // The newest stays, however large: those at the tail wait for just that one.
+        while self.ring_bytes > capacity && self.ring.len() > 1 {
+            if let Some(oldest) = self.ring.pop_front() {
+                self.ring_bytes -= oldest.size();
+            }
+        }
     }
 }
 

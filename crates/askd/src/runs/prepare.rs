@@ -81,7 +81,7 @@ pub fn prepare(
         model: spec.model.clone(),
         agent: spec.agent.clone(),
         max_turns: spec.max_turns,
-        deltas: false,
+        deltas: spec.deltas,
         has_system_prompt: spec.system_prompt.is_some(),
         settings_file,
     };

@@ -61,18 +61,27 @@ impl Queue {
 
     /// Takes a place in the line. A run that can start at once is never refused.
     pub fn enter(&self, session: Uuid) -> Result<Ticket, QueueFull> {
-        let mut line = self.shared.lock();
+        let line = self.shared.lock();
         let at_once = line.running < self.shared.max_running && !line.busy_sessions.contains(&session);
         if !at_once && line.waiting.len() >= self.shared.max_waiting {
             return Err(QueueFull { waiting: line.waiting.len() });
         }
+        Ok(self.join(line, session))
+    }
+
+    /// Takes a place at the end of the line for a run that had one before a restart: it is never refused.
+    pub fn enter_again(&self, session: Uuid) -> Ticket {
+        self.join(self.shared.lock(), session)
+    }
+
+    fn join(&self, mut line: MutexGuard<'_, Line>, session: Uuid) -> Ticket {
         let (grant, granted) = oneshot::channel();
-        let ticket = line.next_ticket;
+        let number = line.next_ticket;
         line.next_ticket += 1;
-        line.waiting.push_back(Waiter { ticket, session, grant });
+        line.waiting.push_back(Waiter { ticket: number, session, grant });
         drop(line);
         self.shared.dispatch();
-        Ok(Ticket { shared: Arc::clone(&self.shared), number: ticket, granted })
+        Ticket { shared: Arc::clone(&self.shared), number, granted }
     }
 
     /// Whether a run of this session holds a slot or waits for one.

@@ -158,7 +158,7 @@ pub(super) async fn check_answer(schema: &AnswerSchema, result: &ResultMessage) 
         Ok(Err(reason)) => format!("the structured output does not fit the schema: {reason}"),
         Err(error) => format!("the structured output could not be checked: the schema {error}"),
     };
-    Finished { state: RunState::Incomplete, error: Some(RunError { kind: RunErrorKind::Schema, message }) }
+    Finished { state: RunState::Incomplete, error: Some(RunError::new(RunErrorKind::Schema, message)) }
 }
 
 #[cfg(test)]

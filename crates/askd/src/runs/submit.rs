@@ -1,17 +1,24 @@
-//! The one way to run: a specification goes in, a handle to follow comes out.
+//! The one way to run: a request goes in, a run that is in the store and a place to follow it from come out.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use secrecy::SecretString;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::event::EventBody;
-use super::log::{Follower, RunLog};
-use super::queue::{Occupancy, Queue, QueueFull};
+use super::chunk_cache::ChunkCache;
+use super::event::QUEUED;
+use super::follow::{FollowError, Follower};
+use super::live::{Cancel, Holder, Live, LiveRuns};
+use super::log::{Capacity, RunLog, pump};
+use super::queue::{Occupancy, Queue, QueueFull, Ticket};
+use super::request::{OnDisconnect, RunRequest};
+use super::resolve::Refusal;
 use super::worker::Worker;
-use super::{RunId, RunSpec};
+use super::{RunId, RunSpec, RunState};
 use crate::ambient::Ambient;
 use crate::cli::Cli;
 use crate::config_dir::ConfigDir;
@@ -23,6 +30,9 @@ use crate::programs::Programs;
 use crate::project_config::ProjectConfigPolicy;
 use crate::sessions::Sessions;
 use crate::settings::Settings;
+use crate::store::chunk::ChunkBuilder;
+use crate::store::submit as stored;
+use crate::store::{Store, StoreError};
 use crate::workspaces::Workspaces;
 
 /// What every run needs.
@@ -48,6 +58,10 @@ pub struct Shared {
     pub programs: Programs,
     /// The operator's configuration of the CLI.
     pub config: ConfigDir,
+    /// Runs, events, sessions.
+    pub store: Store,
+    /// The name under which this server holds runs in the store.
+    pub owner: String,
     /// Transcripts.
     pub sessions: Sessions,
     /// Private homes.
@@ -64,11 +78,18 @@ pub struct Shared {
     pub private_files: Vec<PathBuf>,
 }
 
-/// Takes runs in.
+/// Takes runs in, and finds those that are here. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Runs {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
     shared: Arc<Shared>,
     queue: Queue,
+    live: LiveRuns,
+    chunks: ChunkCache,
 }
 
 /// A run in the hands of its task.
@@ -76,36 +97,77 @@ pub struct Runs {
 pub(super) struct Run {
     pub(super) id: RunId,
     pub(super) spec: RunSpec,
-    pub(super) log: Arc<RunLog>,
-    pub(super) cancel: Cancel,
+    pub(super) live: Arc<Live>,
+    pub(super) on_disconnect: OnDisconnect,
+    /// When it has waited too long for its turn.
+    pub(super) turn_until: Instant,
 }
 
-/// Ends a run. Cheap to clone.
+/// What a client submits.
 #[derive(Debug, Clone)]
-pub struct Cancel(CancellationToken);
+pub struct Submission {
+    /// What is asked.
+    pub request: RunRequest,
+    /// What becomes of it when the client leaves.
+    pub on_disconnect: OnDisconnect,
+    /// The client's own notes, for filters.
+    pub metadata: Vec<(String, String)>,
+    /// The key that asks. Everything that the run makes belongs to it.
+    pub key_id: String,
+    /// So that a request that is sent twice makes one run.
+    pub idempotency: Option<Idempotency>,
+}
 
-/// A run that was taken in.
+/// A client's promise that requests with this key are one and the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Idempotency {
+    /// The route, e.g. `POST /v1/runs`.
+    pub route: &'static str,
+    /// The value of `Idempotency-Key`.
+    pub key: String,
+    /// Of the request's body.
+    pub body_hash: String,
+}
+
+/// How long an idempotency key is remembered.
+pub const IDEMPOTENCY_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// A run that was taken in, now or by an earlier request with the same idempotency key.
 #[derive(Debug)]
 pub struct Submitted {
     /// Its id.
     pub id: RunId,
     /// The session that it starts or continues.
     pub session: Uuid,
-    /// Follows it from its first event.
-    pub events: Follower,
-    /// Ends it.
-    pub cancel: Cancel,
+    /// Whether an earlier request with the same idempotency key made it.
+    pub replayed: bool,
+    /// Its live side, if it has one here.
+    pub live: Option<Arc<Live>>,
+    /// For a run whose client's leaving ends it: to be kept until the answer is complete.
+    pub holder: Option<Holder>,
 }
 
 /// A run that was not taken in. The texts are for the caller.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum SubmitError {
+    /// The request does not fit this server.
+    #[error("{0}")]
+    Refused(Refusal),
     /// No room to wait.
     #[error("the server is busy: {0} (ASKD_QUEUE_LENGTH); try again later")]
     QueueFull(#[from] QueueFull),
     /// The server takes no new work.
     #[error("the server is shutting down")]
     ShuttingDown,
+    /// The idempotency key was used for another request.
+    #[error("this Idempotency-Key was used for a request with another body; use a new key for a new request")]
+    KeyReused,
+    /// The store does not take it.
+    #[error("the run cannot be stored now: {0}; nothing was started, try again later")]
+    Store(#[from] StoreError),
+    /// A mistake of ours.
+    #[error("the server made a mistake; its log has the details")]
+    Mistake,
 }
 
 impl Runs {
@@ -113,61 +175,241 @@ impl Runs {
     pub fn new(shared: Shared) -> Self {
         let limits = &shared.settings.limits;
         let queue = Queue::new(limits.max_concurrent, limits.queue_length);
-        Self { shared: Arc::new(shared), queue }
+        let inner =
+            Inner { shared: Arc::new(shared), queue, live: LiveRuns::default(), chunks: ChunkCache::default() };
+        Self { inner: Arc::new(inner) }
     }
 
     /// What every run needs.
-    pub fn shared(&self) -> &Shared {
-        &self.shared
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.inner.shared
     }
 
     /// How full the queue is.
     pub fn occupancy(&self) -> Occupancy {
-        self.queue.occupancy()
-    }
-
-    /// Whether a session can be continued: it has a transcript, or a run is about to make one.
-    pub fn knows_session(&self, session: Uuid) -> bool {
-        self.has_session_in_use(session) || self.shared.sessions.exists(session)
+        self.inner.queue.occupancy()
     }
 
     /// Whether a run of the session works or waits.
     pub fn has_session_in_use(&self, session: Uuid) -> bool {
-        self.queue.knows(session)
+        self.inner.queue.knows(session)
     }
 
-    /// Takes a run in and starts its task. The run goes on when the handle is dropped.
-    pub fn submit(&self, spec: RunSpec) -> Result<Submitted, SubmitError> {
-        let lifecycle = &self.shared.lifecycle;
-        if lifecycle.draining().is_cancelled() {
+    /// The live side of a run that is in the hands of this server.
+    pub fn live(&self, run: RunId) -> Option<Arc<Live>> {
+        self.inner.live.get(run)
+    }
+
+    /// How long this server keeps a run without a word, in milliseconds.
+    pub(super) fn lease_ms(&self) -> u64 {
+        u64::try_from(self.shared().settings.store.lease.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    pub(super) fn queue(&self) -> &Queue {
+        &self.inner.queue
+    }
+
+    /// Ends all runs of this server at once and writes nothing more for them: they may be another server's by now.
+    pub fn let_all_go(&self) {
+        for live in self.inner.live.all() {
+            live.log.let_go();
+            live.cancel();
+        }
+    }
+
+    pub(super) fn chunks(&self) -> &ChunkCache {
+        &self.inner.chunks
+    }
+
+    /// Takes a run in: once this has returned it is in the store, and will be worked on or say why not.
+    pub async fn submit(&self, submission: Submission) -> Result<Submitted, SubmitError> {
+        let shared = self.shared();
+        if shared.lifecycle.draining().is_cancelled() {
             return Err(SubmitError::ShuttingDown);
         }
+        if let Some(earlier) = self.submitted_before(&submission).await? {
+            return Ok(earlier);
+        }
+        let new_session = shared.ambient.uuid();
+        let spec = self.resolve(&submission.request, new_session).await.map_err(SubmitError::Refused)?;
+        let ticket = self.queue().enter(spec.session.id())?;
+        // In a task of its own: a client that leaves must not leave a row behind that nobody drives.
+        let (answer, answered) = oneshot::channel();
+        let runs = self.clone();
+        shared.lifecycle.spawn(async move {
+            // An answer that nobody takes is dropped with its holder, which cancels the run if that was asked for.
+            drop(answer.send(runs.take_in(submission, spec, ticket).await));
+        });
+        answered.await.unwrap_or(Err(SubmitError::Mistake))
+    }
+
+    /// Follows a run that was just submitted, from its first event or from where the client says it was.
+    pub async fn follow_submitted(&self, submitted: &Submitted, after: u64) -> Result<Follower, FollowError> {
+        match &submitted.live {
+            // The log may have let go of nothing yet, and the store is not asked for what is in memory.
+            Some(live) if after == 0 => Ok(self.follow_log(&live.log, 0)),
+            _ => self.follow(submitted.id, after).await,
+        }
+    }
+
+    /// The run that an earlier request with the same idempotency key has made.
+    async fn submitted_before(&self, submission: &Submission) -> Result<Option<Submitted>, SubmitError> {
+        let Some(idempotency) = &submission.idempotency else { return Ok(None) };
+        let claim = self.claim(idempotency, &submission.key_id);
+        match self.shared().store.idempotent_run(&claim).await? {
+            None => Ok(None),
+            Some(stored::Submitted::Same { run_id }) => self.same(&run_id, submission.on_disconnect).await.map(Some),
+            Some(_) => Err(SubmitError::KeyReused),
+        }
+    }
+
+    /// The promise as the store keeps it.
+    pub fn claim(&self, idempotency: &Idempotency, key_id: &str) -> stored::IdempotencyClaim {
+        let now = self.shared().ambient.now().as_millisecond();
+        stored::IdempotencyClaim {
+            key_id: key_id.to_owned(),
+            route: idempotency.route.to_owned(),
+            key: idempotency.key.clone(),
+            body_hash: idempotency.body_hash.clone(),
+            expires_before: now - IDEMPOTENCY_MS,
+        }
+    }
+
+    async fn same(&self, run_id: &str, on_disconnect: OnDisconnect) -> Result<Submitted, SubmitError> {
+        let id = RunId::parse(run_id).ok_or(SubmitError::Mistake)?;
+        let row = self.shared().store.run(run_id).await?.ok_or(SubmitError::Mistake)?;
+        let session = row.session_id.parse().map_err(|_| SubmitError::Mistake)?;
+        let live = self.live(id);
+        let holder = live.as_ref().filter(|_| on_disconnect == OnDisconnect::Cancel).map(Live::hold);
+        Ok(Submitted { id, session, replayed: true, live, holder })
+    }
+
+    /// Stores the run and starts its tasks.
+    async fn take_in(
+        &self,
+        submission: Submission,
+        spec: RunSpec,
+        ticket: Ticket,
+    ) -> Result<Submitted, SubmitError> {
+        let shared = self.shared();
+        let (now, id) = (shared.ambient.now(), RunId(shared.ambient.ordered_uuid()));
+        let on_disconnect = submission.on_disconnect;
+        let new = self.row(&submission, &spec, id, now).ok_or(SubmitError::Mistake)?;
+        match shared.store.write(new).await {
+            Ok(stored::Submitted::New) => {}
+            Ok(stored::Submitted::Same { run_id }) => return self.same(&run_id, on_disconnect).await,
+            Ok(stored::Submitted::Mismatch) => return Err(SubmitError::KeyReused),
+            Err(error) => {
+                self.withdraw(id);
+                return Err(error.into());
+            }
+        }
         let session = spec.session.id();
-        let ticket = self.queue.enter(session)?;
-        let id = RunId(self.shared.ambient.ordered_uuid());
-        let log = RunLog::new(self.shared.settings.output.ring_bytes);
-        let events = log.follow_from_start();
-        log.append_now(self.shared.ambient.now(), EventBody::Queued);
+        let live = self.begin(id, 1, FIRST_EPOCH, spec, on_disconnect, now, ticket);
+        let holder = (on_disconnect == OnDisconnect::Cancel).then(|| live.hold());
+        Ok(Submitted { id, session, replayed: false, live: Some(live), holder })
+    }
+
+    fn row(&self, submission: &Submission, spec: &RunSpec, id: RunId, now: Timestamp) -> Option<stored::Submit> {
+        let mut first = ChunkBuilder::new(1);
+        first.push(now.as_millisecond(), QUEUED, "{}");
+        let first = first.finish();
+        Some(stored::Submit {
+            run: stored::NewRun {
+                id: id.to_string(),
+                key_id: submission.key_id.clone(),
+                session_id: spec.session.id().to_string(),
+                workspace: spec.folder.workspace().map(str::to_owned),
+                state: RunState::Queued.as_str(),
+                epoch: FIRST_EPOCH,
+                owner: self.shared().owner.clone(),
+                lease_ms: self.lease_ms(),
+                on_disconnect: submission.on_disconnect.as_str(),
+                request: serde_json::to_string(&submission.request).ok()?,
+                log_bytes: first.size() as u64,
+                created_at: now.as_millisecond(),
+            },
+            metadata: submission.metadata.clone(),
+            first_chunk: first.compress(),
+            idempotency: submission.idempotency.as_ref().map(|given| self.claim(given, &submission.key_id)),
+        })
+    }
+
+    /// A run whose row may be in the store although its client was told that it is not: takes the row away.
+    fn withdraw(&self, id: RunId) {
+        let (runs, run_id) = (self.clone(), id.to_string());
+        self.shared().lifecycle.spawn(async move {
+            let shared = runs.shared();
+            tokio::select! {
+                withdrawn = shared.store.write_patiently(stored::Withdraw { run_id }) => {
+                    if let Err(error) = withdrawn {
+                        tracing::error!(run = %id, %error, "cannot withdraw a run that was not taken in");
+                    }
+                }
+                // At the next start it is found queued; nobody was told that it is not.
+                () = shared.lifecycle.stopping().cancelled() => {}
+            }
+        });
+    }
+
+    /// Puts a run that is in the store into the hands of its tasks.
+    #[expect(clippy::too_many_arguments, reason = "the parts of a run come from two places that share nothing else")]
+    pub(super) fn begin(
+        &self,
+        id: RunId,
+        last_seq: u64,
+        epoch: i64,
+        spec: RunSpec,
+        on_disconnect: OnDisconnect,
+        queued_since: Timestamp,
+        ticket: Ticket,
+    ) -> Arc<Live> {
+        let shared = self.shared();
+        let output = &shared.settings.output;
+        let capacity = Capacity { pending: output.pending_bytes, ring: output.ring_bytes };
+        let log = RunLog::new(id, last_seq, capacity);
         // A child of the server's token: stopping the server cancels every run.
-        let cancel = Cancel(lifecycle.stopping().child_token());
-        let run = Arc::new(Run { id, spec, log, cancel: cancel.clone() });
-        let worker = Worker { shared: Arc::clone(&self.shared), run };
-        lifecycle.spawn(worker.drive(ticket));
-        Ok(Submitted { id, session, events, cancel })
+        let cancel = Cancel(shared.lifecycle.stopping().child_token());
+        let live = Live::new(Arc::clone(&log), cancel);
+        self.inner.live.insert(id, Arc::clone(&live));
+        shared.lifecycle.spawn(self.clone().keep_log(Arc::clone(&live), epoch));
+        let turn_until = self.turn_until(on_disconnect, queued_since);
+        let run = Arc::new(Run { id, spec, live: Arc::clone(&live), on_disconnect, turn_until });
+        let worker = Worker { shared: Arc::clone(shared), run };
+        shared.lifecycle.spawn(worker.drive(ticket));
+        live
+    }
+
+    /// A client that waits is answered soon; a run that goes on alone has time, also across restarts.
+    fn turn_until(&self, on_disconnect: OnDisconnect, queued_since: Timestamp) -> Instant {
+        let limits = &self.shared().settings.limits;
+        let patience = match on_disconnect {
+            OnDisconnect::Cancel => limits.queue_timeout,
+            OnDisconnect::Continue => limits.run_queue_timeout,
+        };
+        let waited = self.shared().ambient.now().duration_since(queued_since).unsigned_abs();
+        Instant::now() + patience.saturating_sub(waited)
+    }
+
+    /// Brings the run's events into the store until the last one is there.
+    async fn keep_log(self, live: Arc<Live>, epoch: i64) {
+        let (shared, id) = (self.shared(), live.log.run());
+        let pumped = tokio::select! {
+            pumped = pump::pump(&live.log, epoch, &shared.store) => pumped,
+            // A store that has failed until now may never come back; the next start settles the run.
+            () = shared.lifecycle.killing().cancelled() => Ok(pump::Pumped::LetGo),
+        };
+        match pumped {
+            Ok(pump::Pumped::Complete | pump::Pumped::LetGo) => {}
+            Ok(pump::Pumped::Stale) => tracing::error!(run = %id, "another server has this run; it is ended here"),
+            Err(error) => tracing::error!(run = %id, %error, "the run's events cannot be stored; it is ended"),
+        }
+        live.log.let_go();
+        // Without its log it must not go on.
+        live.cancel();
+        self.inner.live.remove(id);
     }
 }
 
-impl Cancel {
-    /// Asks for the end of the run.
-    pub fn cancel(&self) {
-        self.0.cancel();
-    }
-
-    pub(super) fn token(&self) -> &CancellationToken {
-        &self.0
-    }
-
-    pub(super) async fn cancelled(&self) {
-        self.0.cancelled().await;
-    }
-}
+/// The epoch of a run in the hands of the server that took it in.
+const FIRST_EPOCH: i64 = 1;

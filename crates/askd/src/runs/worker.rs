@@ -12,15 +12,18 @@ use supervisor::output::Lines;
 use supervisor::process::Process;
 use supervisor::records::RunRecord;
 use supervisor::spawn::{Child, Graces, Limits, spawn};
-use tokio::time::timeout;
+use tokio::sync::mpsc;
+use tokio::time::timeout_at;
 
 use super::conversation::{Bounds, Conversation, Ended};
 use super::event::EventBody;
+use super::live::COMMANDS_WAITING;
 use super::prepare::{PrepareError, Prepared, prepare};
 use super::queue::{Slot, Ticket};
 use super::redact::Redactor;
 use super::schema::check_answer;
 use super::submit::{Run, Shared};
+use super::request::OnDisconnect;
 use super::{Finished, RunErrorKind};
 use crate::homes::Home;
 
@@ -44,8 +47,10 @@ impl Worker {
     pub(super) async fn drive(self, ticket: Ticket) {
         let slot = match self.wait_for_turn(ticket).await {
             Ok(slot) => slot,
-            Err(end) => return self.finish(end),
+            Err(NoTurn::Ended(end)) => return self.finish(end),
+            Err(NoTurn::Later) => return self.run.live.log.let_go(),
         };
+        self.log(EventBody::Turn);
         let home = match self.shared.homes.create(|| self.shared.ambient.uuid()) {
             Ok(home) => Arc::new(home),
             Err(error) => {
@@ -69,17 +74,29 @@ impl Worker {
         drop::<Slot>(slot);
     }
 
-    async fn wait_for_turn(&self, mut ticket: Ticket) -> Result<Slot, Finished> {
-        let limits = &self.shared.settings.limits;
+    async fn wait_for_turn(&self, mut ticket: Ticket) -> Result<Slot, NoTurn> {
+        let draining = self.shared.lifecycle.draining();
         tokio::select! {
             biased;
-            () = self.run.cancel.cancelled() => Err(self.cancelled()),
-            () = self.shared.lifecycle.draining().cancelled() => Err(shutting_down()),
-            granted = timeout(limits.queue_timeout, ticket.granted()) => granted.map_err(|_| {
-                let message = format!("the run waited for {:?} and got no turn (QUEUE_TIMEOUT)", limits.queue_timeout);
-                Finished::failed(RunErrorKind::Busy, message)
+            () = draining.cancelled() => Err(match self.run.on_disconnect {
+                // Its client is told to come again.
+                OnDisconnect::Cancel => NoTurn::Ended(shutting_down()),
+                OnDisconnect::Continue => NoTurn::Later,
             }),
+            () = self.run.live.cancel.cancelled() => Err(NoTurn::Ended(self.cancelled())),
+            granted = timeout_at(self.run.turn_until, ticket.granted()) => {
+                granted.map_err(|_| NoTurn::Ended(self.waited_too_long()))
+            }
         }
+    }
+
+    fn waited_too_long(&self) -> Finished {
+        let limits = &self.shared.settings.limits;
+        let (patience, setting) = match self.run.on_disconnect {
+            OnDisconnect::Cancel => (limits.queue_timeout, "QUEUE_TIMEOUT"),
+            OnDisconnect::Continue => (limits.run_queue_timeout, "ASKD_RUN_QUEUE_TIMEOUT"),
+        };
+        Finished::failed(RunErrorKind::Busy, format!("the run waited for {patience:?} and got no turn ({setting})"))
     }
 
     /// Prepares the home and starts the process.
@@ -88,7 +105,7 @@ impl Worker {
         let shared = &self.shared;
         let granted = tokio::select! {
             biased;
-            () = self.run.cancel.cancelled() => return Err(self.cancelled()),
+            () = self.run.live.cancel.cancelled() => return Err(self.cancelled()),
             granted = shared.credentials.grant(shared.cli.reads_key_descriptor, &shared.programs) => granted,
         };
         let granted = granted.map_err(|error| {
@@ -114,6 +131,14 @@ impl Worker {
         for warning in warnings {
             self.log(EventBody::Warning(warning));
         }
+        // Not before it is stored that the run has begun: after a crash it must not be taken for one that still waits.
+        tokio::select! {
+            biased;
+            () = self.run.live.cancel.cancelled() => return Err(self.cancelled()),
+            stored = self.run.live.log.all_stored() => if !stored {
+                return Err(failed("the run is no longer in the hands of this server".into()));
+            },
+        }
         // Not to be cut short: whoever drops it does not see the end of what it has started. A cancel is noticed by the
         // conversation, before its first word.
         let started = spawn(launch, self.limits()).await;
@@ -133,16 +158,20 @@ impl Worker {
     async fn work(&self, child: Child, redactor: &Redactor) -> bool {
         let Child { stdin, mut lines, stderr, process } = child;
         let shared = &self.shared;
+        let (send_command, commands) = mpsc::channel(COMMANDS_WAITING);
+        // Set here and nowhere else; from now on commands are answered.
+        drop(self.run.live.commands.set(send_command));
         let conversation = Conversation {
             spec: &self.run.spec,
-            log: &self.run.log,
+            log: &self.run.live.log,
             ambient: &shared.ambient,
             redactor,
             bounds: self.bounds(),
-            cancelled: self.run.cancel.token(),
+            cli_version: shared.cli.version,
+            cancelled: self.run.live.cancel.token(),
         };
         let Ended { ending, refused, ready, progress, stdin } =
-            conversation.hold(stdin, &mut lines, &stderr, &process).await;
+            conversation.hold(stdin, &mut lines, &stderr, &process, commands).await;
         let first_rung = first_rung(&ending, &progress, ready);
         let end = match refused {
             Some(end) => end,
@@ -171,7 +200,7 @@ impl Worker {
                 tokio::select! {
                     biased;
                     checked = check_answer(schema, result) => checked,
-                    () = self.run.cancel.cancelled() => self.cancelled(),
+                    () = self.run.live.cancel.cancelled() => self.cancelled(),
                 }
             }
             (outcome, ..) => outcome.into(),
@@ -183,7 +212,7 @@ impl Worker {
         let escalator = process.escalator();
         let soft = async |stdin: &mut Stdin| {
             // A CLI that does not read any more is ended by a higher rung.
-            drop(stdin.write_line(interrupt().as_bytes()).await);
+            drop(stdin.write_line(interrupt(0).as_bytes()).await);
         };
         let drain = async {
             while let Some(line) = lines.next().await {
@@ -254,7 +283,7 @@ impl Worker {
     }
 
     fn log(&self, body: EventBody) {
-        self.run.log.append_now(self.shared.ambient.now(), body);
+        self.run.live.log.append_now(self.shared.ambient.now(), &body);
     }
 
     fn finish(&self, end: Finished) {
@@ -266,7 +295,7 @@ impl Worker {
     fn bounds(&self) -> Bounds {
         let (deadlines, output) = (&self.shared.settings.deadlines, &self.shared.settings.output);
         Bounds {
-            total: deadlines.process_timeout,
+            total: self.run.spec.timeout,
             first_output: deadlines.first_output,
             idle: deadlines.idle,
             result_grace: deadlines.result_grace,
@@ -289,6 +318,14 @@ impl Worker {
             },
         }
     }
+}
+
+/// Why a run did not get its turn.
+enum NoTurn {
+    /// It is over.
+    Ended(Finished),
+    /// The server stops; the run waits in the store for the next start.
+    Later,
 }
 
 fn shutting_down() -> Finished {

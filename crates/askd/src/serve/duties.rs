@@ -3,29 +3,100 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::{Instant, timeout_at};
+
 use crate::app::App;
+use crate::runs::recover::Recovered;
+use crate::runs::submit;
+use crate::store::lease::Renew;
+use crate::store::prune::{Pruned, Retention};
 
-/// How often old sessions are looked for.
-const PRUNE_EVERY: Duration = Duration::from_hours(6);
+/// How often what is old is looked for.
+const PRUNE_EVERY: Duration = Duration::from_hours(1);
 
-/// Removes old sessions, for ever.
-pub(super) async fn prune_sessions(app: &Arc<App>) {
+/// Removes old sessions, runs and events, for ever.
+pub(super) async fn prune(app: &Arc<App>) {
     loop {
-        let app_there = Arc::clone(app);
-        let pruned = tokio::task::spawn_blocking(move || {
-            let (runs, retention) = (app_there.runs(), app_there.settings().paths.session_retention);
-            let shared = runs.shared();
-            shared.sessions.prune(shared.ambient.now().into(), retention, |session| runs.has_session_in_use(session))
-        });
-        match pruned.await {
-            Ok(Ok(0)) => {}
-            Ok(Ok(sessions)) => tracing::info!(sessions, "removed sessions that are older than ASKD_SESSION_RETENTION"),
-            Ok(Err(error)) => tracing::warn!(%error, "cannot remove old sessions"),
-            Err(error) => tracing::error!(%error, "removing old sessions failed"),
-        }
+        prune_sessions(app).await;
+        prune_store(app).await;
         tokio::time::sleep(PRUNE_EVERY).await;
     }
 }
+
+async fn prune_sessions(app: &Arc<App>) {
+    let app_there = Arc::clone(app);
+    let pruned = tokio::task::spawn_blocking(move || {
+        let (runs, retention) = (app_there.runs(), app_there.settings().paths.session_retention);
+        let shared = runs.shared();
+        shared.sessions.prune(shared.ambient.now().into(), retention, |session| runs.has_session_in_use(session))
+    });
+    match pruned.await {
+        Ok(Ok(0)) => {}
+        Ok(Ok(sessions)) => tracing::info!(sessions, "removed sessions that are older than ASKD_SESSION_RETENTION"),
+        Ok(Err(error)) => tracing::warn!(%error, "cannot remove old sessions"),
+        Err(error) => tracing::error!(%error, "removing old sessions failed"),
+    }
+}
+
+async fn prune_store(app: &App) {
+    let shared = app.runs().shared();
+    let (now, store) = (shared.ambient.now().as_millisecond(), &app.settings().store);
+    let before = |retention: Duration| now - i64::try_from(retention.as_millis()).unwrap_or(i64::MAX / 2);
+    let retention = Retention {
+        runs_before: before(store.run_retention),
+        events_before: before(store.event_retention),
+        keys_before: now - submit::IDEMPOTENCY_MS,
+        now,
+    };
+    match shared.store.prune(&retention).await {
+        Ok(pruned) if pruned == Pruned::default() => {}
+        Ok(Pruned { runs, events, .. }) => {
+            tracing::info!(runs, events, "removed runs older than ASKD_RUN_RETENTION, events older than ASKD_EVENT_RETENTION");
+        }
+        Err(error) => tracing::warn!(%error, "cannot remove old runs"),
+    }
+}
+
+/// Tells the other servers of a shared store, for ever, that this one is alive, and takes over the runs of those that say
+/// nothing. If it cannot, its runs end in time: after the lease another server may count them as lost.
+pub(super) async fn renew_leases(app: &App) {
+    let shared = app.runs().shared();
+    let lease = app.settings().store.lease;
+    if !shared.store.is_shared() {
+        return std::future::pending().await;
+    }
+    let lease_ms = u64::try_from(lease.as_millis()).unwrap_or(u64::MAX);
+    let mut renewed = Instant::now();
+    loop {
+        // Measured from before the question: the store counts from some moment after it.
+        let asked = Instant::now();
+        let renew = Renew { owner: shared.owner.clone(), lease_ms };
+        let in_time = renewed + lease - lease / LEASE_MARGIN;
+        match timeout_at(in_time, shared.store.write(renew)).await {
+            Ok(Ok(_)) => renewed = asked,
+            Ok(Err(error)) => tracing::warn!(%error, "cannot renew the leases of this server's runs"),
+            Err(_) => {}
+        }
+        if Instant::now() >= in_time {
+            tracing::error!("the store could not be reached for as long as a lease holds: this server's runs are ended");
+            app.runs().let_all_go();
+            renewed = Instant::now();
+        }
+        match app.runs().take_over().await {
+            Ok(taken) if taken == Recovered::default() => {}
+            Ok(Recovered { lost, queued, ended }) => {
+                tracing::warn!(lost, queued, ended, "settled the runs of a server that is gone");
+            }
+            Err(error) => tracing::warn!(%error, "cannot look for the runs of servers that are gone"),
+        }
+        tokio::time::sleep(lease / RENEWALS).await;
+    }
+}
+
+/// How many renewals fit into a lease.
+const RENEWALS: u32 = 4;
+/// The part of a lease that is kept for ending runs.
+const LEASE_MARGIN: u32 = 4;
 
 /// How often dead children that are no guardians are looked for.
 const REAP_EVERY: Duration = Duration::from_secs(30);

@@ -3,9 +3,9 @@
 use super::Settings;
 use claude::permission_mode::PermissionMode;
 
-use super::choices::{LogFormat, ProjectConfig};
+use super::choices::{LogFormat, ProjectConfig, SqliteSynchronous};
 use super::groups::{
-    Auth, Child, Credentials, Deadlines, Limits, Logging, Models, Output, Paths, Permissions, Server, Stopping,
+    Auth, Child, Credentials, Deadlines, Limits, Logging, Models, Output, Paths, Permissions, Server, Stopping, Store,
 };
 use super::load::Passed;
 use super::values::Values;
@@ -27,10 +27,12 @@ impl Settings {
                 max_config: v.size("max_config"),
                 max_session: v.size("max_session"),
             },
+            store: store(v),
             limits: Limits {
                 max_concurrent: v.count("max_concurrent"),
                 queue_length: v.count("queue_length"),
                 queue_timeout: v.duration("queue_timeout"),
+                run_queue_timeout: v.duration("run_queue_timeout"),
             },
             deadlines: Deadlines {
                 process_timeout: v.duration("process_timeout"),
@@ -46,6 +48,7 @@ impl Settings {
                 max_line: v.bytes("max_line"),
                 max_output: v.size("max_output"),
                 ring_bytes: v.bytes("ring_bytes"),
+                pending_bytes: v.bytes("pending_bytes"),
                 stderr_tail: v.bytes("stderr_tail"),
             },
             stopping: Stopping {
@@ -71,7 +74,21 @@ fn server(v: &Values) -> Server {
         max_body: v.bytes("max_body"),
         body_timeout: v.duration("body_timeout"),
         max_headers: v.bytes("max_headers"),
+        max_wait: v.duration("max_wait"),
         legacy_lenient: v.bool("legacy_lenient"),
+    }
+}
+
+fn store(v: &Values) -> Store {
+    let run_retention = v.duration("run_retention");
+    Store {
+        database_url: v.optional_secret("database_url"),
+        sqlite_synchronous: v.word("sqlite_synchronous", SqliteSynchronous::from_word),
+        timeout: v.duration("store_timeout"),
+        lease: v.duration("lease"),
+        run_retention,
+        // Whoever lowers the one alone has said enough; what is written and contradicts is reported by `checks`.
+        event_retention: v.duration("event_retention").min(run_retention),
     }
 }
 

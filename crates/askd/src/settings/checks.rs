@@ -43,6 +43,17 @@ pub(super) fn contradictions(values: &Values, origins: &BTreeMap<&'static str, O
         report("default_model", model.clone(), "is not one of the allowed models", hint);
     }
 
+    if let (Some(Value::Duration(events)), Some(Value::Duration(runs))) =
+        (values.get("event_retention"), values.get("run_retention"))
+        && events > runs
+        // The default follows `ASKD_RUN_RETENTION`.
+        && origins.get("event_retention") != Some(&Origin::Default)
+    {
+        let what = format!("is above ASKD_RUN_RETENTION, {}", show_duration(*runs));
+        let hint = "lower it, or raise ASKD_RUN_RETENTION: a run's events go with the run";
+        report("event_retention", show_duration(*events), &what, hint);
+    }
+
     if let (Some(Value::Duration(usual)), Some(Value::Duration(most))) =
         (values.get("process_timeout"), values.get("max_run_time"))
         && usual > most

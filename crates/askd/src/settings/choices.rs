@@ -50,6 +50,16 @@ choice! {
 }
 
 choice! {
+    /// When a commit to SQLite counts.
+    SqliteSynchronous {
+        /// Once it is on the disk.
+        Full = "full",
+        /// Once the kernel has it; on the disk at the next checkpoint.
+        Normal = "normal",
+    }
+}
+
+choice! {
     /// How log lines are written.
     LogFormat {
         /// For people on a terminal, else JSON.

@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::checks::ALIASES;
 use claude::permission_mode::PermissionMode;
 
-use super::choices::{LogFormat, ProjectConfig};
+use super::choices::{LogFormat, ProjectConfig, SqliteSynchronous};
 
 /// The listener and its connections.
 #[derive(Clone, Debug)]
@@ -33,6 +33,8 @@ pub struct Server {
     pub body_timeout: Duration,
     /// Largest head of a request, in bytes.
     pub max_headers: usize,
+    /// The longest `?wait=`.
+    pub max_wait: Duration,
     /// Whether `/ask` drops unknown fields and coerces wrong types.
     pub legacy_lenient: bool,
 }
@@ -98,6 +100,23 @@ pub struct Paths {
     pub max_session: u64,
 }
 
+/// Where runs are kept, and how long.
+#[derive(Clone, Debug)]
+pub struct Store {
+    /// PostgreSQL; `None`: SQLite in the data folder.
+    pub database_url: Option<SecretString>,
+    /// When a commit to SQLite counts.
+    pub sqlite_synchronous: SqliteSynchronous,
+    /// How long a caller waits for the store.
+    pub timeout: Duration,
+    /// How long a server that is not heard of keeps its runs; PostgreSQL only.
+    pub lease: Duration,
+    /// How long a run is kept after its end.
+    pub run_retention: Duration,
+    /// How long its events are kept after its end; never longer than the run.
+    pub event_retention: Duration,
+}
+
 /// How many runs there may be.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -107,6 +126,8 @@ pub struct Limits {
     pub queue_length: usize,
     /// How long a run may wait.
     pub queue_timeout: Duration,
+    /// How long a durable run may wait.
+    pub run_queue_timeout: Duration,
 }
 
 /// How long a run may take.
@@ -194,6 +215,8 @@ pub struct Output {
     pub max_output: u64,
     /// Events in memory for the followers of one run.
     pub ring_bytes: usize,
+    /// Events of one run that wait to be stored.
+    pub pending_bytes: usize,
     /// The end of the error output.
     pub stderr_tail: usize,
 }

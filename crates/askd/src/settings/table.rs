@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use claude::permission_mode::PermissionMode;
 
-use super::choices::{LogFormat, ProjectConfig};
+use super::choices::{LogFormat, ProjectConfig, SqliteSynchronous};
 use super::declaration::Fallback::{DataHome, Required, Unset, Value};
 use super::declaration::Kind::{
     Address, Bool, Choice, Duration as Period, Folders, Integer, LogFilter, Model, Models, Path, Program, Secret, Size,
@@ -18,6 +18,9 @@ const LONGEST: Duration = Duration::from_hours(30 * 24);
 
 /// Zero would mean "at once" to some readers and "never" to others, so it is refused.
 const SOME_TIME: super::declaration::Kind = Period(Duration::from_millis(1), LONGEST);
+
+/// How long something on disk is kept.
+const KEPT: super::declaration::Kind = Period(Duration::from_mins(1), Duration::from_hours(24 * 3650));
 
 /// The settings file itself. It is not in [`SECTIONS`]: the file cannot name itself.
 pub const CONFIG: Setting = Setting::new(
@@ -33,6 +36,7 @@ pub const SECTIONS: &[Section] = &[
     Section { title: "Server", settings: SERVER },
     Section { title: "Keys and credentials", settings: KEYS_AND_CREDENTIALS },
     Section { title: "Files and folders", settings: FILES_AND_FOLDERS },
+    Section { title: "Store", settings: STORE },
     Section { title: "Runs and the queue", settings: RUNS_AND_THE_QUEUE },
     Section { title: "What an agent may do", settings: WHAT_AN_AGENT_MAY_DO },
     Section { title: "Output of a run", settings: OUTPUT_OF_A_RUN },
@@ -102,6 +106,13 @@ const SERVER: &[Setting] = &[
         Size(8 << 10, 1 << 20),
         Value("64KiB"),
         "Largest head of a request, its first line and all its headers together; roughly, since it is checked piece by piece as it arrives.",
+    ),
+    Setting::new(
+        "max_wait",
+        "ASKD_MAX_WAIT",
+        SOME_TIME,
+        Value("10m"),
+        "The most that `?wait=` may ask: how long a request is held open until its run has ended.",
     ),
     Setting::new(
         "legacy_lenient",
@@ -176,7 +187,7 @@ const FILES_AND_FOLDERS: &[Setting] = &[
     Setting::new(
         "session_retention",
         "ASKD_SESSION_RETENTION",
-        Period(Duration::from_mins(1), Duration::from_hours(24 * 3650)),
+        KEPT,
         Value("720h"),
         "How long a session's transcript is kept after its last run; then the session cannot be continued.",
     ),
@@ -197,6 +208,45 @@ const FILES_AND_FOLDERS: &[Setting] = &[
     Setting::new("claude_bin", "ASKD_CLAUDE_BIN", Program, Value("claude"), "The Claude Code CLI."),
 ];
 
+const STORE: &[Setting] = &[
+    Setting::new(
+        "database_url",
+        "ASKD_DATABASE_URL",
+        Secret,
+        Unset,
+        "PostgreSQL database, such as `postgres://user:password@host/askd?sslmode=verify-full`; unset, runs are kept in `ASKD_DATA_DIR/askd.db`.",
+    ),
+    Setting::new(
+        "sqlite_synchronous",
+        "ASKD_SQLITE_SYNCHRONOUS",
+        Choice(SqliteSynchronous::WORDS),
+        Value("full"),
+        "When a commit to `askd.db` counts: `full` once it is on the disk; `normal` is faster, and a power failure may take the last moments.",
+    ),
+    Setting::new(
+        "store_timeout",
+        "ASKD_STORE_TIMEOUT",
+        Period(Duration::from_millis(100), Duration::from_hours(1)),
+        Value("10s"),
+        "How long a request waits for the store before it is refused. Runs that are at work wait longer.",
+    ),
+    Setting::new(
+        "lease",
+        "ASKD_LEASE",
+        Period(Duration::from_secs(5), Duration::from_hours(24)),
+        Value("30s"),
+        "PostgreSQL only: how long a server that is not heard of keeps its runs; then another settles them.",
+    ),
+    Setting::new("run_retention", "ASKD_RUN_RETENTION", KEPT, Value("720h"), "How long a run is kept after its end."),
+    Setting::new(
+        "event_retention",
+        "ASKD_EVENT_RETENTION",
+        KEPT,
+        Value("720h"),
+        "How long a run's events are kept after its end; at most as long as the run itself.",
+    ),
+];
+
 const RUNS_AND_THE_QUEUE: &[Setting] = &[
     Setting::new("max_concurrent", "MAX_CONCURRENT", Integer(1, 1_000), Value("3"), "Runs at the same time."),
     Setting::new(
@@ -207,8 +257,21 @@ const RUNS_AND_THE_QUEUE: &[Setting] = &[
         "How many runs may wait for their turn; further ones are refused at once.",
     ),
     Setting::new("queue_timeout", "QUEUE_TIMEOUT", SOME_TIME, Value("30s"), "How long a run may wait for its turn."),
+    Setting::new(
+        "run_queue_timeout",
+        "ASKD_RUN_QUEUE_TIMEOUT",
+        SOME_TIME,
+        Value("24h"),
+        "How long a run that was submitted to `/v1/runs` may wait for its turn.",
+    ),
     Setting::new("process_timeout", "PROCESS_TIMEOUT", SOME_TIME, Value("15m"), "How long a run may take."),
-    Setting::new("max_run_time", "ASKD_MAX_RUN_TIME", SOME_TIME, Value("24h"), "The ceiling of `PROCESS_TIMEOUT`."),
+    Setting::new(
+        "max_run_time",
+        "ASKD_MAX_RUN_TIME",
+        SOME_TIME,
+        Value("24h"),
+        "The most that `timeout_seconds` of a request may ask, and the ceiling of `PROCESS_TIMEOUT`.",
+    ),
     Setting::new(
         "first_output_timeout",
         "ASKD_FIRST_OUTPUT_TIMEOUT",
@@ -306,6 +369,13 @@ const OUTPUT_OF_A_RUN: &[Setting] = &[
         Size(1 << 10, 1 << 30),
         Value("8MiB"),
         "Events of a run that are kept in memory for its followers.",
+    ),
+    Setting::new(
+        "pending_bytes",
+        "ASKD_PENDING_BYTES",
+        Size(64 << 10, 1 << 30),
+        Value("2MiB"),
+        "Events of a run that wait to be stored; when it is reached, the CLI pauses.",
     ),
     Setting::new(
         "stderr_tail",

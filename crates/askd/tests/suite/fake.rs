@@ -1,16 +1,20 @@
 //! Through a scripted CLI (`examples/fake-claude`), which does what the real one will not do on demand.
 
+mod back_pressure;
 mod bounds;
 mod connections;
 mod deadlines;
 mod demo;
 mod disconnect;
+mod durable;
 mod errors;
+mod full_disk;
 mod home;
 mod hostile;
 mod outcomes;
 mod program;
 mod queue;
+mod recovery;
 mod secrets;
 mod sessions;
 mod shutdown;
@@ -18,3 +22,10 @@ mod slow_reader;
 mod start;
 mod stream;
 mod trees;
+mod v1_commands;
+mod v1_create;
+mod v1_errors;
+mod v1_events;
+mod v1_idempotency;
+mod v1_list;
+mod v1_privacy;

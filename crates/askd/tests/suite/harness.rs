@@ -1,15 +1,19 @@
 //! A server in this process, on a free port of loopback, with folders of its own; and the program itself, as a process.
 
 mod client;
+mod engine;
 mod folders;
 mod program;
 mod raw;
 mod server;
+mod v1;
 mod wait;
 
 pub(crate) use client::{Answer, Block, Stream};
+pub(crate) use engine::{Engine, integrity};
 pub(crate) use folders::Folders;
 pub(crate) use program::{Program, living_pids};
 pub(crate) use raw::RawClient;
 pub(crate) use server::{TestServer, TestServerBuilder, fake_cli, launcher, marked_processes, real_cli};
-pub(crate) use wait::{beside, eventually};
+pub(crate) use v1::{V1, types};
+pub(crate) use wait::{beside, eventually, eventually_async};

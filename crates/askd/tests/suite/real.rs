@@ -31,6 +31,7 @@ mod repository;
 mod resume;
 mod schema;
 mod upstream;
+mod v1;
 
 /// Each has a few processes of the real CLI, of 190 MB: on a machine of many cores not all tests go at once.
 static WORLDS: Semaphore = Semaphore::const_new(8);

@@ -4,25 +4,28 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 
-use super::super::error::{ApiError, ErrorCode};
-use super::Client;
+use super::super::error::ApiError;
+use super::super::error::code::ErrorCode;
 use crate::encode::fold::{Fold, Folded, RunResult};
 use crate::runs::Finished;
-use crate::runs::log::Follower;
+use crate::runs::follow::{FollowError, Follower};
+use crate::runs::live::Holder;
 
 /// How many tool calls were denied; the result lists them.
 const DENIALS_HEADER: HeaderName = HeaderName::from_static("x-askd-permission-denials");
 /// What a person wants to know of a run besides its answer; one header a warning.
 const WARNING_HEADER: HeaderName = HeaderName::from_static("x-askd-warning");
+/// Events are looked at and not copied: as many as there are.
+const BATCH: usize = usize::MAX;
 
-/// Follows the run to its end. Dropped with the connection, it drops the client and so cancels the run.
-pub(super) async fn respond(mut events: Follower, client: Client) -> Response {
-    let mut fold = Fold::default();
-    while let Some(event) = events.next().await {
-        fold.take(&event);
-    }
-    drop(client);
-    let Folded { result, finished, warnings } = fold.finish();
+/// Follows the run to its end. Dropped with the connection, it drops the holder and so may cancel the run.
+pub(super) async fn respond(events: Follower, holder: Option<Holder>) -> Response {
+    let folded = fold(events).await;
+    drop(holder);
+    let Folded { result, finished, warnings } = match folded {
+        Ok(folded) => folded,
+        Err(error) => return ApiError::from(error).into_response(),
+    };
     let denials = result.as_ref().map_or(0, RunResult::denials);
     let answered = match (finished, result) {
         (Some(Finished { error: Some(error), .. }), result) => Err(ApiError::of_run(error, result)),
@@ -41,6 +44,14 @@ pub(super) async fn respond(mut events: Follower, client: Client) -> Response {
         }
     }
     response
+}
+
+async fn fold(mut events: Follower) -> Result<Folded, FollowError> {
+    let mut fold = Fold::default();
+    while let Some(batch) = events.next_events(BATCH).await? {
+        fold.take(&batch);
+    }
+    Ok(fold.finish())
 }
 
 /// The body is the result itself and no copy: it may be tens of megabytes long.

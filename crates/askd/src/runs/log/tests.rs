@@ -1,112 +1,164 @@
-//! The log as its writer and its followers see it.
+//! What the log promises on its own; with a store behind it, it is tested in `tests/suite`.
 
-use std::task::Poll;
+use claude::frame::Frame;
+use futures_util::FutureExt;
+use jiff::Timestamp;
+use proptest::prelude::*;
+use uuid::Uuid;
 
-use futures_util::poll;
-
+use super::super::Finished;
 use super::*;
-use crate::runs::{Finished, RunState};
 
-fn warning(text: &str) -> EventBody {
-    EventBody::Warning(text.into())
+const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+fn log(pending: usize, ring: usize) -> Arc<RunLog> {
+    RunLog::new(RunId(Uuid::nil()), 0, Capacity { pending, ring })
 }
 
-fn end() -> EventBody {
-    EventBody::Finished(Finished { state: RunState::Completed, error: None })
+fn message(length: usize) -> EventBody {
+    let line = format!(r#"{{"type":"assistant","text":"{}"}}"#, "x".repeat(length));
+    EventBody::Agent(Frame::parse(line).unwrap())
 }
 
-fn log(capacity: usize) -> Arc<RunLog> {
-    RunLog::new(capacity)
-}
-
-async fn rest(mut follower: Follower) -> Vec<u64> {
-    let mut seqs = Vec::new();
-    while let Some(event) = follower.next().await {
-        seqs.push(event.seq);
-    }
-    seqs
-}
-
-#[tokio::test]
-async fn numbers_count_from_one_without_gaps_and_nothing_follows_the_end() {
-    let log = log(1 << 20);
-    let follower = log.follow(0).unwrap();
-    log.append(Timestamp::UNIX_EPOCH, warning("a")).await;
-    log.append(Timestamp::UNIX_EPOCH, warning("b")).await;
-    log.append_now(Timestamp::UNIX_EPOCH, end());
-    log.append_now(Timestamp::UNIX_EPOCH, warning("too late"));
-    assert_eq!(rest(follower).await, [1, 2, 3]);
-}
-
-#[tokio::test]
-async fn a_reader_may_come_late_and_take_up_anywhere() {
-    let log = log(1 << 20);
-    for _ in 0..3 {
-        log.append(Timestamp::UNIX_EPOCH, warning("x")).await;
-    }
-    log.append_now(Timestamp::UNIX_EPOCH, end());
-    assert_eq!(rest(log.follow(2).unwrap()).await, [3, 4]);
-    assert_eq!(rest(log.follow(4).unwrap()).await, [0_u64; 0]);
-}
-
-#[tokio::test]
-async fn a_slow_follower_holds_the_writer_and_loses_nothing() {
-    let log = log(300);
-    let mut follower = log.follow(0).unwrap();
-    log.append(Timestamp::UNIX_EPOCH, warning("1")).await;
-    log.append(Timestamp::UNIX_EPOCH, warning("2")).await;
-    let mut third = Box::pin(log.append(Timestamp::UNIX_EPOCH, warning("3")));
-    assert_eq!(poll!(third.as_mut()), Poll::Pending, "the ring is full");
-    assert_eq!(follower.next().await.unwrap().seq, 1);
-    assert_eq!(poll!(third.as_mut()), Poll::Ready(()), "one was taken");
-    assert_eq!(follower.next().await.unwrap().seq, 2);
-    assert_eq!(follower.next().await.unwrap().seq, 3);
-}
-
-#[tokio::test]
-async fn a_follower_that_leaves_frees_the_writer() {
-    let log = log(300);
-    let follower = log.follow(0).unwrap();
-    log.append(Timestamp::UNIX_EPOCH, warning("1")).await;
-    log.append(Timestamp::UNIX_EPOCH, warning("2")).await;
-    let mut third = Box::pin(log.append(Timestamp::UNIX_EPOCH, warning("3")));
-    assert_eq!(poll!(third.as_mut()), Poll::Pending);
-    drop(follower);
-    assert_eq!(poll!(third.as_mut()), Poll::Ready(()));
-}
-
-#[tokio::test]
-async fn without_followers_old_events_make_room_and_asking_for_them_says_so() {
-    let log = log(300);
-    for _ in 0..10 {
-        log.append(Timestamp::UNIX_EPOCH, warning("x")).await;
-    }
-    assert_eq!(log.follow(0).unwrap_err(), Evicted { after: 0, oldest: 9 });
-    log.append_now(Timestamp::UNIX_EPOCH, end());
-    assert_eq!(rest(log.follow(9).unwrap()).await, [10, 11]);
-}
-
-#[tokio::test]
-async fn an_event_larger_than_the_ring_still_passes() {
-    let log = log(10);
-    let follower = log.follow(0).unwrap();
-    log.append(Timestamp::UNIX_EPOCH, warning(&"x".repeat(1000))).await;
-    log.append_now(Timestamp::UNIX_EPOCH, end());
-    assert_eq!(rest(follower).await, [1, 2]);
-}
-
-#[tokio::test]
-async fn followers_at_different_paces_all_see_every_event() {
-    let log = log(2000);
-    let followers: Vec<_> = (0..8).map(|_| log.follow(0).unwrap()).collect();
-    let writer = async {
-        for _ in 0..500 {
-            log.append(Timestamp::UNIX_EPOCH, warning("x")).await;
+/// Plays the pump with a store that takes everything.
+fn store_all(log: &RunLog) {
+    if let Some(Some(batch)) = log.next_batch().now_or_never() {
+        let last = batch.last;
+        log.show(batch.chunks);
+        if last {
+            log.close(Closed::Complete);
         }
-        log.append_now(Timestamp::UNIX_EPOCH, end());
-    };
-    let readers = futures_util::future::join_all(followers.into_iter().map(rest));
-    let ((), all) = tokio::join!(writer, readers);
-    let expected: Vec<u64> = (1..=501).collect();
-    assert!(all.iter().all(|seqs| *seqs == expected));
+    }
+}
+
+fn seen(log: &RunLog, after: u64) -> Vec<u64> {
+    match log.look(after) {
+        Look::Here(chunk) => chunk.events_after(after).map(|event| event.seq).collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn followers_see_only_what_is_stored() {
+    let log = log(1 << 20, 1 << 20);
+    log.append_now(NOW, &EventBody::Queued);
+    assert!(matches!(log.look(0), Look::Nothing));
+    store_all(&log);
+    assert_eq!(seen(&log, 0), [1]);
+    assert!(matches!(log.look(1), Look::Nothing));
+}
+
+#[test]
+fn the_end_closes_the_log_once_it_is_stored_and_nothing_comes_after_it() {
+    let log = log(1 << 20, 1 << 20);
+    log.append_now(NOW, &EventBody::Finished(Finished::completed()));
+    log.append_now(NOW, &EventBody::Warning("too late".into()));
+    assert!(log.has_ended());
+    assert!(matches!(log.look(0), Look::Nothing));
+    store_all(&log);
+    assert_eq!(seen(&log, 0), [1]);
+    assert!(matches!(log.look(1), Look::Closed(Closed::Complete)));
+}
+
+#[test]
+fn a_store_that_does_not_take_anything_makes_the_writer_wait() {
+    let log = log(1000, 1 << 20);
+    let mut appended = 0;
+    while log.append(NOW, message(100)).now_or_never().is_some() {
+        appended += 1;
+        assert!(appended < 100, "the log takes more than it may hold");
+    }
+    assert!((5..=10).contains(&appended), "{appended} events of about 150 bytes");
+    store_all(&log);
+    assert!(log.append(NOW, message(100)).now_or_never().is_some(), "there is room again");
+    assert_eq!(seen(&log, 0).len(), appended, "the one that waited was not appended before");
+}
+
+#[test]
+fn an_event_larger_than_everything_passes_alone() {
+    let log = log(1000, 1000);
+    assert!(log.append(NOW, message(5000)).now_or_never().is_some());
+    assert!(log.append(NOW, message(1)).now_or_never().is_none());
+    store_all(&log);
+    assert_eq!(seen(&log, 0), [1]);
+}
+
+#[test]
+fn what_leaves_the_ring_is_read_from_the_store() {
+    let log = log(1 << 20, 1000);
+    for _ in 0..5 {
+        log.append_now(NOW, &message(600));
+        store_all(&log);
+    }
+    assert!(matches!(log.look(0), Look::Behind));
+    assert_eq!(seen(&log, 4), [5], "the newest stays");
+}
+
+#[test]
+fn a_log_that_was_let_go_takes_nothing_and_waits_for_nothing() {
+    let log = log(10, 1000);
+    log.append_now(NOW, &message(600));
+    log.let_go();
+    assert!(log.append(NOW, message(600)).now_or_never().is_some(), "the run's task is not held up");
+    assert!(log.next_batch().now_or_never().flatten().is_none());
+    assert!(matches!(log.look(0), Look::Closed(Closed::LetGo)));
+}
+
+#[test]
+fn a_commit_tells_of_the_run_what_its_events_say() {
+    let log = log(1 << 20, 1 << 20);
+    log.append_now(NOW, &EventBody::Turn);
+    let result = r#"{"type":"result","subtype":"success","total_cost_usd":0.25,"permission_denials":[{}]}"#;
+    log.append_now(NOW, &EventBody::Agent(Frame::parse(result.into()).unwrap()));
+    let patch = log.next_batch().now_or_never().flatten().unwrap().patch;
+    assert_eq!((patch.state, patch.started_at, patch.result_seq), (Some("running"), Some(0), Some(2)));
+    assert_eq!((patch.denials, patch.session_cost), (Some(1), Some(0.25)));
+    log.append_now(NOW, &EventBody::Finished(Finished::completed()));
+    let patch = log.next_batch().now_or_never().flatten().unwrap().patch;
+    assert_eq!((patch.state, patch.finished_at, patch.result_seq), (Some("completed"), Some(0), None));
+}
+
+#[test]
+fn a_partial_message_goes_to_those_who_listen_and_has_no_number() {
+    let log = log(1 << 20, 1 << 20);
+    log.pass_delta("nobody listens");
+    let mut deltas = log.deltas();
+    log.append_now(NOW, &EventBody::Queued);
+    log.pass_delta("piece");
+    let delta = deltas.try_recv().unwrap();
+    assert_eq!((delta.after, &*delta.data), (1, "piece"));
+    log.append_now(NOW, &EventBody::Warning("next".into()));
+    store_all(&log);
+    assert_eq!(seen(&log, 0), [1, 2]);
+}
+
+proptest! {
+    #[test]
+    fn every_follower_sees_every_event_in_order_or_is_sent_to_the_store(
+        steps in prop::collection::vec((0_usize..3000, any::<bool>()), 1..60),
+        ring in 500_usize..4000,
+    ) {
+        let log = log(1 << 30, ring);
+        let (mut appended, mut stored, mut place) = (0_u64, 0_u64, 0_u64);
+        for (length, store) in steps {
+            log.append_now(NOW, &message(length));
+            appended += 1;
+            if store {
+                store_all(&log);
+                stored = appended;
+            }
+            match log.look(place) {
+                Look::Here(chunk) => {
+                    let seqs: Vec<_> = chunk.events_after(place).map(|event| event.seq).collect();
+                    let expected: Vec<_> = (place + 1..=place + seqs.len() as u64).collect();
+                    prop_assert_eq!(&seqs, &expected);
+                    place = *seqs.last().unwrap();
+                    prop_assert!(place <= stored);
+                }
+                Look::Behind => { prop_assert!(place < stored); place = stored; }
+                Look::Nothing => prop_assert_eq!(place, stored),
+                Look::Closed(_) => prop_assert!(false),
+            }
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! Every error says what is wrong, where it was written and what to do.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::Surroundings;
@@ -128,7 +130,7 @@ fn an_unknown_askd_variable_gets_a_suggestion_and_its_value_is_not_shown() {
         ("ASKD_LISTN", "did you mean `ASKD_LISTEN`?"),
         ("ASKD_MAX_CONCURRENT", "did you mean `MAX_CONCURRENT`?"),
         ("ASKD_API_KEY", "did you mean `API_KEY`?"),
-        ("ASKD_DATABASE_URL", "remove it"),
+        ("ASKD_METRICS_LISTENER_ADDRESS", "remove it"),
     ] {
         let problem = Surroundings::new().env(name, "sesame").problem();
         assert!(problem.contains(&format!("`{name}`: there is no such setting")), "{problem}");
@@ -175,6 +177,14 @@ fn a_usual_run_must_not_be_longer_than_the_longest() {
     assert!(problem.contains("`ASKD_MAX_RUN_TIME`: \"24ms\" is below PROCESS_TIMEOUT, 15m"), "{problem}");
     let problem = Surroundings::new().env("PROCESS_TIMEOUT", "25h").problem();
     assert!(problem.contains("`PROCESS_TIMEOUT`: \"25h\" is above ASKD_MAX_RUN_TIME, 24h"), "{problem}");
+}
+
+#[test]
+fn events_go_with_their_run_at_the_latest() {
+    let problem = Surroundings::new().env("ASKD_EVENT_RETENTION", "800h").problem();
+    assert!(problem.contains("`ASKD_EVENT_RETENTION`: \"800h\" is above ASKD_RUN_RETENTION, 720h"), "{problem}");
+    let store = Surroundings::new().env("ASKD_RUN_RETENTION", "24h").settings().store;
+    assert_eq!((store.run_retention, store.event_retention), (Duration::from_hours(24), Duration::from_hours(24)));
 }
 
 #[test]

@@ -16,6 +16,14 @@ fn a_secret_may_come_from_a_file() {
 }
 
 #[test]
+fn the_database_is_secret_for_its_password() {
+    let at = Surroundings::new().file("url", "postgres://user:sesame@host/askd\n").env("ASKD_DATABASE_URL_FILE", "url");
+    let url = at.settings().store.database_url.unwrap();
+    assert_eq!(url.expose_secret(), "postgres://user:sesame@host/askd");
+    assert!(Surroundings::new().settings().store.database_url.is_none());
+}
+
+#[test]
 fn a_variable_wins_over_a_file_that_the_settings_file_names() {
     let at = Surroundings::new().toml("api_key_file = 'is-not-even-read'");
     assert_eq!(at.settings().auth.api_key.expose_secret(), "a-long-enough-key");
@@ -70,6 +78,7 @@ fn no_secret_is_ever_printed() {
         .env("ANTHROPIC_BASE_URL", "https://user:sesame-5@gateway/v1")
         .env("GH_TOKEN", "sesame-6")
         .env("ASKD_CHILD_ENV", "GH_TOKEN")
+        .env("ASKD_DATABASE_URL", "postgres://user:sesame-8@host/askd")
         .toml("anthropic_api_key = 'sesame-7'");
     let loaded = at.load();
     let printed = [

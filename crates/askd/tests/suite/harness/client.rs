@@ -38,6 +38,21 @@ impl Answer {
         self.body["error"]["message"].as_str().unwrap_or("")
     }
 
+    /// `error.type` of the body, below `/v1`.
+    pub(crate) fn kind(&self) -> &str {
+        self.body["error"]["type"].as_str().unwrap_or("")
+    }
+
+    /// `error.param` of the body, below `/v1`.
+    pub(crate) fn param(&self) -> &str {
+        self.body["error"]["param"].as_str().unwrap_or("")
+    }
+
+    /// The run's id.
+    pub(crate) fn run_id(&self) -> &str {
+        self.header("x-askd-run-id").or(self.body["id"].as_str()).unwrap_or_else(|| panic!("no run: {self:?}"))
+    }
+
     /// The text of a successful result.
     pub(crate) fn result(&self) -> &str {
         assert_eq!(self.status, 200, "{self:?}");
@@ -55,6 +70,8 @@ pub(crate) struct Stream {
 /// One block of a stream: everything up to an empty line.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Block {
+    pub(crate) id: Option<String>,
+    pub(crate) retry: Option<String>,
     pub(crate) event: Option<String>,
     pub(crate) data: Option<String>,
     pub(crate) comment: Option<String>,
@@ -86,6 +103,21 @@ impl Stream {
         }
     }
 
+    /// Reads on until an event of this type below `/v1`; its envelope.
+    pub(crate) async fn until_event(&mut self, kind: &str) -> Value {
+        while let Some(block) = self.next().await {
+            if block.event.as_deref() == Some(kind) {
+                return block.json();
+            }
+        }
+        panic!("the stream ended without an event of type {kind}");
+    }
+
+    /// All envelopes to the end, without comments and without what has no number.
+    pub(crate) async fn envelopes(self) -> Vec<Value> {
+        self.rest().await.into_iter().filter(|block| block.id.is_some()).map(|block| block.json()).collect()
+    }
+
     /// All blocks to the end.
     pub(crate) async fn rest(mut self) -> Vec<Block> {
         let mut blocks = Vec::new();
@@ -109,5 +141,11 @@ impl Stream {
 
 fn parse(block: &str) -> Block {
     let field = |name: &str| block.lines().find_map(|line| Some(line.strip_prefix(name)?.trim_start().to_owned()));
-    Block { event: field("event:"), data: field("data:"), comment: field(":") }
+    Block {
+        id: field("id:"),
+        retry: field("retry:"),
+        event: field("event:"),
+        data: field("data:"),
+        comment: field(":"),
+    }
 }

@@ -10,9 +10,11 @@ use askd::ambient::Ambient;
 use askd::app::App;
 use askd::serve::{self, StartError};
 use askd::settings::Settings;
+use jiff::Timestamp;
 use secrecy::SecretString;
 use serde_json::Value;
 use tokio::task::JoinHandle;
+use uuid::Uuid;
 
 use super::client::{Answer, Stream};
 use super::folders::Folders;
@@ -44,6 +46,7 @@ pub(crate) fn launcher() -> PathBuf {
 pub(crate) struct TestServerBuilder {
     pub(crate) folders: Folders,
     pub(crate) settings: Settings,
+    ambient: Ambient,
 }
 
 impl TestServerBuilder {
@@ -73,7 +76,13 @@ impl TestServerBuilder {
         let mut settings = Settings::for_testing(folders.root());
         settings.paths.claude_bin = cli;
         settings.permissions.allow_root = true;
-        Self { folders, settings }
+        Self { folders, settings, ambient: Ambient::system() }
+    }
+
+    /// With a clock of its own.
+    pub(crate) fn clock(mut self, now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        self.ambient = Ambient::new(now, Uuid::new_v4);
+        self
     }
 
     /// A variable that the CLI gets.
@@ -100,9 +109,9 @@ impl TestServerBuilder {
 
     /// The server, or why there is none; the folders stay.
     pub(crate) async fn try_start(self) -> Result<TestServer, (StartError, Folders)> {
-        let Self { folders, settings } = self;
+        let Self { folders, settings, ambient } = self;
         remembered_probe(&settings.paths.claude_bin, &folders.data());
-        let server = match serve::prepare(settings, Ambient::system(), launcher()).await {
+        let server = match serve::prepare(settings, ambient, launcher()).await {
             Ok(server) => server,
             Err(error) => return Err((error, folders)),
         };
@@ -170,8 +179,53 @@ impl TestServer {
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
-        let request = self.client.get(self.url(path)).header("x-api-key", Settings::TEST_API_KEY);
-        Answer::of(request.send().await.unwrap()).await
+        Answer::of(self.getting(path).send().await.unwrap()).await
+    }
+
+    /// `GET` with the right key, not yet sent.
+    pub(crate) fn getting(&self, path: &str) -> reqwest::RequestBuilder {
+        self.client.get(self.url(path)).header("x-api-key", Settings::TEST_API_KEY)
+    }
+
+    /// `POST` with the right key, not yet sent.
+    pub(crate) fn posting(&self, path: &str) -> reqwest::RequestBuilder {
+        self.client.post(self.url(path)).header("x-api-key", Settings::TEST_API_KEY)
+    }
+
+    /// `POST` of a JSON body.
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        Answer::of(self.posting(path).json(body).send().await.unwrap()).await
+    }
+
+    /// `POST /v1/runs` that is taken in; the run's id.
+    pub(crate) async fn submit(&self, body: Value) -> String {
+        let answer = self.post("/v1/runs", &body).await;
+        assert_eq!(answer.status, 202, "{answer:?}");
+        answer.run_id().to_owned()
+    }
+
+    /// `POST /v1/runs?wait=60`: the finished run.
+    pub(crate) async fn run(&self, body: Value) -> Value {
+        let answer = self.post("/v1/runs?wait=60", &body).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.body
+    }
+
+    /// Follows a run's events from a query such as `after=3`.
+    pub(crate) async fn follow(&self, run: &str, query: &str) -> Stream {
+        Stream::of(self.following(run, query).await)
+    }
+
+    /// The answer to the request of [`Self::follow`], whatever it is.
+    pub(crate) async fn following(&self, run: &str, query: &str) -> reqwest::Response {
+        let request = self.getting(&format!("/v1/runs/{run}/events?{query}"));
+        request.header("accept", "text/event-stream").send().await.unwrap()
+    }
+
+    /// Waits until a run has ended; the run.
+    pub(crate) async fn ended(&self, run: &str) -> Value {
+        drop(self.follow(run, "types=run.*").await.rest().await);
+        self.get(&format!("/v1/runs/{run}")).await.body
     }
 
     /// `active` and `queued` of `/health`.

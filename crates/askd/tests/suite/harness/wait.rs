@@ -19,6 +19,18 @@ pub(crate) async fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T
     }
 }
 
+/// [`eventually`] for a look that takes its time.
+pub(crate) async fn eventually_async<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(start.elapsed() < LIMIT, "waited in vain for: {what}");
+        tokio::time::sleep(STEP).await;
+    }
+}
+
 /// Runs beside the test. Aborting the task drops the future.
 pub(crate) fn beside<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
     #[expect(clippy::disallowed_methods, reason = "a test has no tracker")]

@@ -1,6 +1,8 @@
 //! What `/ask` accepts, and what it says of the rest.
 
+use claude::permission_mode::PermissionMode;
 use serde_json::json;
+use uuid::Uuid;
 
 use super::*;
 
@@ -23,10 +25,9 @@ fn every_field_is_understood() {
         }),
         false,
     );
-    let expected = AskRequest {
+    let request = RunRequest {
         prompt: "-p".into(),
         cwd: "a/b".into(),
-        stream: true,
         max_turns: Some(50),
         agent: Some("reviewer".into()),
         system_prompt: Some("s".into()),
@@ -34,9 +35,12 @@ fn every_field_is_understood() {
         allowed_tools: vec!["Read".into(), "Bash(git status:*)".into()],
         permission_mode: Some(PermissionMode::DontAsk),
         resume: Some(Uuid::from_u128(7)),
-        schema: Some(AnswerSchema::new(json!({"type": "object"})).unwrap()),
+        output_schema: Some(json!({"type": "object"})),
+        expand: true,
+        deltas: false,
+        timeout_seconds: None,
     };
-    assert_eq!(asked.unwrap(), expected);
+    assert_eq!(asked.unwrap(), AskRequest { request, stream: true });
 }
 
 #[test]
@@ -68,23 +72,6 @@ fn what_is_wrong_names_the_field() {
 }
 
 #[test]
-fn a_schema_that_leaves_its_bounds_names_the_field_and_the_bound() {
-    let deep = (0..64).fold(json!({}), |inner, _| json!({"not": inner}));
-    let references: Vec<_> = (0..1001).map(|_| json!({"$ref": "#/$defs/a"})).collect();
-    let patterns: serde_json::Map<_, _> = (0..101).map(|n| (format!("^{n}$"), json!({}))).collect();
-    let table = [
-        (json!({"description": "x".repeat(256 * 1024)}), "has 262162 bytes; at most 262144 are allowed"),
-        (deep, "is nested too deeply; at most 64 levels are allowed"),
-        (json!({"pattern": "x".repeat(1001)}), "has a pattern of 1001 characters; at most 1000 are allowed"),
-        (json!({"patternProperties": patterns}), "has 101 regular expressions; at most 100 are allowed"),
-        (json!({"allOf": references}), "has 1001 references; at most 1000 are allowed"),
-    ];
-    for (schema, expected) in table {
-        assert_eq!(complaint(json!({"prompt": "x", "jsonSchema": schema})), format!("jsonSchema {expected}"));
-    }
-}
-
-#[test]
 fn characters_are_counted_and_not_bytes() {
     assert!(parse_with(json!({"prompt": "😀".repeat(50_000)}), false).is_ok());
 }
@@ -96,12 +83,7 @@ fn lenient_servers_coerce_and_drop_as_the_node_server_did() {
         true,
     )
     .unwrap();
-    assert_eq!((asked.prompt.as_str(), asked.stream, asked.max_turns), ("5", true, Some(7)));
-    assert_eq!(asked.schema.unwrap().schema, json!({}));
-}
-
-#[test]
-fn one_string_of_rules_is_taken_apart_outside_of_parentheses() {
-    assert_eq!(split_rules("Read, Bash(git log:*, x) Edit,,"), ["Read", "Bash(git log:*, x)", "Edit"]);
-    assert_eq!(split_rules(""), [""; 0]);
+    let request = asked.request;
+    assert_eq!((request.prompt.as_str(), asked.stream, request.max_turns), ("5", true, Some(7)));
+    assert_eq!(request.output_schema, Some(json!({})));
 }

@@ -1,39 +1,48 @@
 //! Server-sent events as `/ask` sends them: the CLI's own lines.
 
-use crate::runs::event::{Event, EventBody};
+use claude::frame::Frame;
+use serde::Deserialize;
+
+use super::push_line;
+use crate::runs::event::{AGENT, WARNING};
 use crate::runs::{Finished, RunState};
+use crate::store::chunk::EventRef;
 
 /// A comment that keeps a silent stream open.
 pub const HEARTBEAT: &[u8] = b": heartbeat\n\n";
 
 /// Appends an event; nothing for what this stream does not show.
-pub fn encode(event: &Event, out: &mut Vec<u8>) {
-    match &*event.body {
-        EventBody::Agent(frame) if !frame.is_state() => {
-            out.reserve(frame.as_str().len() + 8);
+pub fn encode(event: &EventRef<'_>, out: &mut Vec<u8>) {
+    if let Some(kind) = event.kind.strip_prefix(AGENT) {
+        if !Frame::says_state(kind, event.data) {
+            out.reserve(event.data.len() + 8);
             out.extend_from_slice(b"data: ");
-            // A JSON message in one line: the framer has cut at line ends, and SSE knows no other special bytes but CR,
-            // which JSON allows between tokens only.
-            push_line(frame.as_str(), out);
+            push_line(event.data, out);
             out.extend_from_slice(b"\n\n");
         }
+    } else if event.kind == WARNING {
         // A comment: clients of the Node server do not know warnings, people who look at the stream see them.
-        EventBody::Warning(text) => {
-            out.extend_from_slice(b": warning: ");
-            push_line(text, out);
-            out.extend_from_slice(b"\n\n");
-        }
-        EventBody::Finished(finished) => end(finished, out),
-        EventBody::Agent(_) | EventBody::Queued | EventBody::Started => {}
+        out.extend_from_slice(b": warning: ");
+        push_line(&warning(event), out);
+        out.extend_from_slice(b"\n\n");
+    } else if let Some(finished) = Finished::of_event(event) {
+        end(&finished, out);
     }
 }
 
-fn push_line(text: &str, out: &mut Vec<u8>) {
-    if text.bytes().any(|byte| matches!(byte, b'\r' | b'\n')) {
-        out.extend(text.bytes().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { byte }));
-    } else {
-        out.extend_from_slice(text.as_bytes());
+/// The text of a warning.
+pub fn warning(event: &EventRef<'_>) -> String {
+    #[derive(Deserialize)]
+    struct Data {
+        message: String,
     }
+    serde_json::from_str::<Data>(event.data).map(|data| data.message).unwrap_or_default()
+}
+
+/// The end of a stream whose run's end is not known.
+pub fn cut_off(message: &str, out: &mut Vec<u8>) {
+    let data = serde_json::json!({ "error": message });
+    out.extend_from_slice(format!("event: error\ndata: {data}\n\nevent: done\ndata: {{\"code\":1}}\n\n").as_bytes());
 }
 
 fn end(finished: &Finished, out: &mut Vec<u8>) {
@@ -47,22 +56,18 @@ fn end(finished: &Finished, out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use claude::frame::Frame;
-    use jiff::Timestamp;
-
     use super::*;
     use crate::runs::RunErrorKind;
+    use crate::runs::event::EventBody;
 
-    fn encoded(body: EventBody) -> String {
+    fn encoded(body: &EventBody) -> String {
         let mut out = Vec::new();
-        encode(&Event { seq: 1, time: Timestamp::UNIX_EPOCH, body: Arc::new(body) }, &mut out);
+        encode(&EventRef { seq: 1, time_ms: 0, kind: &body.kind(), data: &body.data() }, &mut out);
         String::from_utf8(out).unwrap()
     }
 
     fn agent(line: &str) -> String {
-        encoded(EventBody::Agent(Frame::parse(line.into()).unwrap()))
+        encoded(&EventBody::Agent(Frame::parse(line.into()).unwrap()))
     }
 
     #[test]
@@ -76,16 +81,17 @@ mod tests {
     fn states_are_not_shown() {
         assert_eq!(agent(r#"{"type":"system","subtype":"session_state_changed","state":"idle"}"#), "");
         assert_eq!(agent(r#"{"type":"command_lifecycle","state":"queued"}"#), "");
-        assert_eq!(encoded(EventBody::Queued) + &encoded(EventBody::Started), "");
+        let started = EventBody::Started { cli_version: "2.1.330".into() };
+        assert_eq!(encoded(&EventBody::Queued) + &encoded(&started), "");
     }
 
     #[test]
     fn the_end_says_whether_it_succeeded() {
-        insta::assert_snapshot!(encoded(EventBody::Finished(Finished { state: RunState::Completed, error: None })), @r#"
+        insta::assert_snapshot!(encoded(&EventBody::Finished(Finished::completed())), @r#"
         event: done
         data: {"code":0}
         "#);
-        insta::assert_snapshot!(encoded(EventBody::Finished(Finished::failed(RunErrorKind::Run, "it \"failed\"\n"))), @r#"
+        insta::assert_snapshot!(encoded(&EventBody::Finished(Finished::failed(RunErrorKind::Run, "it \"failed\"\n"))), @r#"
         event: error
         data: {"error":"it \"failed\"\n"}
 
@@ -96,6 +102,6 @@ mod tests {
 
     #[test]
     fn a_warning_is_a_comment_of_one_line() {
-        assert_eq!(encoded(EventBody::Warning("a\ndata: b".into())), ": warning: a data: b\n\n");
+        assert_eq!(encoded(&EventBody::Warning("a\ndata: b".into())), ": warning: a data: b\n\n");
     }
 }

@@ -1,0 +1,66 @@
+//! What a route calls the options of a run.
+
+/// Names by name: the one in [`crate::runs::request::RunRequest`], and those that the route knows, the preferred one
+/// first.
+#[derive(Debug)]
+pub(super) struct Dialect(&'static [(&'static str, &'static [&'static str])]);
+
+/// `POST /ask`: the names of the Node server.
+pub(super) static ASK: Dialect = Dialect(&[
+    ("prompt", &["prompt"]),
+    ("cwd", &["cwd"]),
+    ("stream", &["stream"]),
+    ("max_turns", &["maxTurns"]),
+    ("agent", &["agent"]),
+    ("system_prompt", &["systemPrompt"]),
+    ("model", &["model"]),
+    ("allowed_tools", &["allowedTools"]),
+    ("permission_mode", &["permissionMode"]),
+    ("resume", &["resume"]),
+    ("output_schema", &["jsonSchema"]),
+]);
+
+/// `POST /v1/runs`.
+pub(super) static RUNS: Dialect = Dialect(&[
+    ("prompt", &["prompt"]),
+    ("cwd", &["cwd"]),
+    ("max_turns", &["max_turns"]),
+    ("agent", &["agent"]),
+    ("system_prompt", &["system_prompt"]),
+    ("model", &["model"]),
+    ("allowed_tools", &["allowed_tools"]),
+    ("permission_mode", &["permission_mode"]),
+    ("resume", &["session_id", "resume"]),
+    ("output_schema", &["output_schema", "json_schema"]),
+    ("expand", &["expand"]),
+    ("deltas", &["deltas"]),
+    ("on_disconnect", &["on_disconnect"]),
+    ("timeout_seconds", &["timeout_seconds"]),
+    ("metadata", &["metadata"]),
+]);
+
+/// `POST /v1/runs/{id}/input`.
+pub(super) static INPUT: Dialect = Dialect(&[("message", &["message", "prompt"]), ("priority", &["priority"])]);
+
+impl Dialect {
+    /// All names of a field; none when the route does not have it.
+    pub(super) fn names(&self, field: &str) -> &'static [&'static str] {
+        self.0.iter().find(|(known, _)| *known == field).map_or(&[], |(_, names)| *names)
+    }
+
+    /// The name of a field in texts.
+    pub(super) fn name(&self, field: &'static str) -> &'static str {
+        self.names(field).first().copied().unwrap_or(field)
+    }
+
+    /// Whether there is a field of this name.
+    pub(super) fn knows(&self, name: &str) -> bool {
+        self.0.iter().any(|(_, names)| names.contains(&name))
+    }
+
+    /// All preferred names.
+    pub(super) fn list(&self) -> String {
+        let names: Vec<_> = self.0.iter().filter_map(|(_, names)| names.first().copied()).collect();
+        names.join(", ")
+    }
+}

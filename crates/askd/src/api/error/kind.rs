@@ -1,0 +1,61 @@
+//! The types of errors below `/v1`.
+
+use axum::http::StatusCode;
+
+/// What is wrong, for programs; follows from the status. Each has a page in `docs/errors/`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorType {
+    /// The request cannot be understood or is not allowed.
+    InvalidRequest,
+    /// No key, or a wrong one.
+    Authentication,
+    /// There is none, or it is no longer kept.
+    NotFound,
+    /// It contradicts the state that the run is in.
+    Conflict,
+    /// The body is too large.
+    RequestTooLarge,
+    /// It cannot be done now.
+    Overloaded,
+    /// A mistake of this server.
+    Api,
+}
+
+impl ErrorType {
+    /// All types.
+    pub const ALL: [Self; 7] = [
+        Self::InvalidRequest,
+        Self::Authentication,
+        Self::NotFound,
+        Self::Conflict,
+        Self::RequestTooLarge,
+        Self::Overloaded,
+        Self::Api,
+    ];
+
+    /// The type as it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "invalid_request_error",
+            Self::Authentication => "authentication_error",
+            Self::NotFound => "not_found_error",
+            Self::Conflict => "conflict_error",
+            Self::RequestTooLarge => "request_too_large",
+            Self::Overloaded => "overloaded_error",
+            Self::Api => "api_error",
+        }
+    }
+
+    /// The type of an error with this status.
+    pub fn of(status: StatusCode) -> Self {
+        match status.as_u16() {
+            401 => Self::Authentication,
+            404 | 410 => Self::NotFound,
+            409 => Self::Conflict,
+            413 => Self::RequestTooLarge,
+            503 | 529 => Self::Overloaded,
+            400..=499 => Self::InvalidRequest,
+            _ => Self::Api,
+        }
+    }
+}

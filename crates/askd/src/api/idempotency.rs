@@ -1,0 +1,88 @@
+//! `Idempotency-Key`: a request that is sent twice is done once.
+
+use axum::http::{HeaderMap, HeaderValue};
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+use super::error::ApiError;
+use crate::runs::submit::Idempotency;
+
+const HEADER: &str = "idempotency-key";
+const MAX_LENGTH: usize = 255;
+
+/// A client's key, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Key(String);
+
+impl Key {
+    /// The request's key, if it has one.
+    pub(super) fn of(headers: &HeaderMap) -> Result<Option<Self>, ApiError> {
+        let mut given = headers.get_all(HEADER).iter();
+        let Some(first) = given.next() else { return Ok(None) };
+        if let (Some(key), None) = (key(first), given.next()) {
+            return Ok(Some(Self(key)));
+        }
+        let what = format_args!("must be given once, as 1 to {MAX_LENGTH} visible ASCII characters");
+        Err(ApiError::param("Idempotency-Key", what))
+    }
+
+    /// The promise that all requests with this key on this route are about the same: `subject` is what is not in the
+    /// body, such as the run that a command is for.
+    pub(super) fn promise(self, route: &'static str, subject: &str, body: &Map<String, Value>) -> Idempotency {
+        Idempotency { route, key: self.0, body_hash: hash(subject, body) }
+    }
+}
+
+fn key(value: &HeaderValue) -> Option<String> {
+    let text = value.to_str().ok()?;
+    let fits = (1..=MAX_LENGTH).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+    fits.then(|| text.to_owned())
+}
+
+/// Of the values and not of the bytes: order and blanks do not matter. `serde_json` sorts an object's fields.
+fn hash(subject: &str, body: &Map<String, Value>) -> String {
+    let mut hash = Sha256::new();
+    hash.update(subject.as_bytes());
+    hash.update(b"\n");
+    // A value always serialises.
+    hash.update(serde_json::to_vec(body).unwrap_or_default());
+    hex(&hash.finalize())
+}
+
+/// In lower case.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(values: &[&str]) -> Result<Option<Key>, ApiError> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(HEADER, HeaderValue::from_str(value).unwrap());
+        }
+        Key::of(&headers)
+    }
+
+    #[test]
+    fn a_key_is_one_word_of_visible_characters() {
+        assert_eq!(of(&[]).unwrap(), None);
+        assert_eq!(of(&["a-1"]).unwrap(), Some(Key("a-1".into())));
+        assert!(of(&["~".repeat(255).as_str()]).is_ok());
+        for wrong in [&[""][..], &["two words"], &["é"], &["a", "a"], &["x".repeat(256).as_str()]] {
+            assert_eq!(of(wrong).unwrap_err().at_fault(), Some("Idempotency-Key"), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn bodies_are_the_same_when_their_values_are() {
+        let hash = |text: &str| hash("", &serde_json::from_str(text).unwrap());
+        assert_eq!(hash(r#"{"a":1,"b":{"c":2,"d":3}}"#), hash(r#"{ "b": {"d":3, "c":2}, "a": 1 }"#));
+        assert_ne!(hash(r#"{"a":1}"#), hash(r#"{"a":2}"#));
+        assert_eq!(hash("{}").len(), 64);
+    }
+}

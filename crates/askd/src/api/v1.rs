@@ -1,0 +1,67 @@
+//! `/v1`: runs and their events.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::Response;
+use axum::routing::{get, post};
+
+use super::error::ApiError;
+use super::error::code::ErrorCode;
+use crate::app::App;
+use crate::encode::run::{Detail, encode};
+use crate::runs::RunId;
+use crate::runs::follow::KeptEvent;
+use crate::store::runs::RunRow;
+
+mod accept;
+pub mod cancel;
+mod command;
+pub mod create;
+mod event_stream;
+pub mod events;
+pub mod input;
+pub mod list;
+pub mod one;
+mod page;
+pub mod stream_token;
+mod wait;
+
+/// The routes, without what stands before them.
+pub(super) fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/v1/runs", get(list::list).post(create::create))
+        .route("/v1/runs/{id}", get(one::one))
+        .route(events::ROUTE, get(events::events))
+        .route("/v1/runs/{id}/stream-token", post(stream_token::create))
+        .route("/v1/runs/{id}/cancel", post(cancel::cancel))
+        .route("/v1/runs/{id}/interrupt", post(input::interrupt))
+        .route("/v1/runs/{id}/input", post(input::input))
+}
+
+/// The run of a path.
+async fn find(app: &App, id: &str) -> Result<(RunId, RunRow), ApiError> {
+    let short: String = id.chars().take(60).collect();
+    let unknown = || ApiError::new(ErrorCode::NotFound, format!("there is no run {short}"));
+    let id = RunId::parse(id).ok_or_else(unknown)?;
+    let row = app.runs().shared().store.run(&id.to_string()).await?;
+    Ok((id, row.ok_or_else(unknown)?))
+}
+
+/// A run in an answer, with all that is known of it.
+async fn run_answer(app: &App, status: StatusCode, id: RunId, row: &RunRow) -> Result<Response, ApiError> {
+    let mut metadata = app.runs().shared().store.metadata(std::slice::from_ref(&row.id)).await?;
+    let metadata = metadata.remove(&row.id).unwrap_or_default();
+    let result = one::result(app, id, row).await?;
+    let result = result.as_ref().map(KeptEvent::data);
+    Ok(json(status, encode(row, &metadata, Detail::Single { result })))
+}
+
+fn json(status: StatusCode, body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

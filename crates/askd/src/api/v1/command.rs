@@ -1,0 +1,101 @@
+//! What is common to the POSTs that ask something of a run and make none.
+
+use std::sync::Arc;
+
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::Response;
+use tokio::sync::oneshot;
+
+use super::super::auth::KEY_ID;
+use super::super::error::ApiError;
+use super::super::error::code::ErrorCode;
+use crate::app::App;
+use crate::runs::live::Live;
+use crate::runs::submit::Idempotency;
+use crate::runs::{RunId, RunState};
+use crate::store::command::{ClaimCommand, Claimed, Forget};
+use crate::store::runs::RunRow;
+
+/// The live side of a run, for a command that only a run in progress can take.
+pub(super) fn live(app: &App, id: RunId, row: &RunRow) -> Result<Arc<Live>, ApiError> {
+    if RunState::from_word(&row.state).is_none_or(RunState::is_final) {
+        return Err(ApiError::conflict("the run has ended"));
+    }
+    app.runs().live(id).ok_or_else(elsewhere)
+}
+
+/// A run that has not ended and is not here.
+pub(super) fn elsewhere() -> ApiError {
+    ApiError::conflict("the run is in the hands of another server: ask that one, or try again when it has settled")
+}
+
+/// An answer that may have been given before.
+pub(super) struct Answered {
+    pub(super) text: String,
+    pub(super) replayed: bool,
+}
+
+impl Answered {
+    pub(super) fn into_response(self, status: StatusCode) -> Response {
+        let mut response = super::json(status, self.text);
+        if self.replayed {
+            response.headers_mut().insert("idempotency-replayed", HeaderValue::from_static("true"));
+        }
+        response
+    }
+}
+
+/// Does something once for an idempotency key, or just does it; `answer` is what is said afterwards. In a task of its
+/// own: a client that leaves must not leave a key behind that claims what was not done.
+pub(super) async fn once(
+    app: &Arc<App>,
+    promise: Option<Idempotency>,
+    run: RunId,
+    answer: String,
+    act: impl Future<Output = Result<(), ApiError>> + Send + 'static,
+) -> Result<Answered, ApiError> {
+    let (sender, done) = oneshot::channel();
+    let app_there = Arc::clone(app);
+    app.lifecycle().spawn(async move {
+        let answered = match promise {
+            Some(promise) => claim_and_act(&app_there, promise, run, answer, act).await,
+            None => act.await.map(|()| Answered { text: answer, replayed: false }),
+        };
+        // Nobody may wait for it any more.
+        drop(sender.send(answered));
+    });
+    let mistake = || ApiError::new(ErrorCode::InternalError, "the server made a mistake; its log has the details");
+    done.await.unwrap_or_else(|_| Err(mistake()))
+}
+
+async fn claim_and_act(
+    app: &App,
+    promise: Idempotency,
+    run: RunId,
+    answer: String,
+    act: impl Future<Output = Result<(), ApiError>> + Send,
+) -> Result<Answered, ApiError> {
+    let shared = app.runs().shared();
+    let claim = app.runs().claim(&promise, KEY_ID);
+    let created_at = shared.ambient.now().as_millisecond();
+    let claim = ClaimCommand { claim, run_id: run.to_string(), answer: answer.clone(), created_at };
+    match shared.store.write(claim).await? {
+        Claimed::New => {}
+        Claimed::Same { answer } => return Ok(Answered { text: answer, replayed: true }),
+        Claimed::Mismatch => {
+            let message = "this Idempotency-Key was used for another request; use a new key for a new request";
+            let error = ApiError::request(message).with_status(StatusCode::UNPROCESSABLE_ENTITY);
+            return Err(error.with_param("Idempotency-Key"));
+        }
+    }
+    let acted = act.await;
+    if acted.is_err() {
+        // What was refused may be asked again with the same key.
+        let Idempotency { route, key, .. } = promise;
+        let forget = Forget { key_id: KEY_ID.to_owned(), route: route.to_owned(), key };
+        if let Err(error) = shared.store.write(forget).await {
+            tracing::warn!(%run, %error, "an idempotency key of a refused request is kept");
+        }
+    }
+    acted.map(|()| Answered { text: answer, replayed: false })
+}

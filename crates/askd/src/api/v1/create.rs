@@ -1,0 +1,191 @@
+//! `POST /v1/runs`: submits a run, and answers at once, at its end, or event by event.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::Response;
+use serde_json::{Map, Value};
+
+use super::super::ask::name_run;
+use super::super::auth::KEY_ID;
+use super::super::body::json_object;
+use super::super::dialect::RUNS;
+use super::super::error::ApiError;
+use super::super::fields::Fields;
+use super::super::idempotency::Key;
+use super::super::options::run_request;
+use super::super::query::Query;
+use super::super::request_id::RequestId;
+use super::accept::{Form, form};
+use super::event_stream::{EventStream, after_header};
+use super::run_answer;
+use super::wait::Wait;
+use crate::app::App;
+use crate::encode::events::{Encoder, Wire};
+use crate::encode::types::Types;
+use crate::runs::RunState;
+use crate::runs::request::{OnDisconnect, RunRequest};
+use crate::runs::submit::{Submission, Submitted};
+
+/// The route, as the scope of an idempotency key.
+const ROUTE: &str = "POST /v1/runs";
+/// How many notes a run may carry.
+pub(super) const MAX_METADATA: usize = 16;
+const MAX_METADATA_NAME: usize = 64;
+const MAX_METADATA_VALUE: usize = 512;
+
+/// How the client wants to be answered.
+struct Manner {
+    form: Form,
+    wait: Option<Wait>,
+    /// Whether the query asks for partial messages.
+    deltas: Option<bool>,
+    /// Where a stream goes on, if the request attaches to an earlier run.
+    after: u64,
+}
+
+/// What the body says.
+struct Asked {
+    request: RunRequest,
+    on_disconnect: OnDisconnect,
+    metadata: Vec<(String, String)>,
+}
+
+pub(super) async fn create(
+    State(app): State<Arc<App>>,
+    Extension(request_id): Extension<RequestId>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let server = &app.settings().server;
+    let manner = Manner::of(&request, &app)?;
+    let key = Key::of(request.headers())?;
+    let (asked, idempotency) = json_object(request, server, |object| {
+        let idempotency = key.map(|key| key.promise(ROUTE, "", &object));
+        Ok((Asked::parse(object, &manner)?, idempotency))
+    })
+    .await?;
+    let Asked { request, on_disconnect, metadata } = asked;
+    let deltas = manner.deltas.unwrap_or(request.deltas);
+    let submission = Submission { request, on_disconnect, metadata, key_id: KEY_ID.to_owned(), idempotency };
+    let submitted = app.runs().submit(submission).await.map_err(|error| ApiError::of_submit(error, &RUNS))?;
+    let (id, session, replayed) = (submitted.id, submitted.session, submitted.replayed);
+    tracing::info!(run = %id, request_id = request_id.0, replayed, "run submitted");
+    let mut response = match manner.form {
+        Form::Json => answer(&app, submitted, manner.wait).await?,
+        Form::Stream(wire) => stream(&app, submitted, wire, deltas, manner.after, request_id).await?,
+    };
+    name_run(response.headers_mut(), id, session, replayed);
+    if let Ok(location) = HeaderValue::from_str(&format!("/v1/runs/{id}")) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// The run: finished, if that was waited for and it came, else as it is.
+async fn answer(app: &App, mut submitted: Submitted, wait: Option<Wait>) -> Result<Response, ApiError> {
+    // Dropped with the connection, it cancels a run whose client wanted that.
+    let holder = submitted.holder.take();
+    if let Some(wait) = wait {
+        wait.until_end(app, &submitted).await?;
+    }
+    let (id, row) = super::find(app, &submitted.id.to_string()).await?;
+    let ended = RunState::from_word(&row.state).is_some_and(RunState::is_final);
+    let status = if ended && wait.is_some() { StatusCode::OK } else { StatusCode::ACCEPTED };
+    let mut response = run_answer(app, status, id, &row).await?;
+    if let Some(wait) = wait {
+        wait.applied(response.headers_mut());
+    }
+    if let Some(holder) = holder {
+        holder.release();
+    }
+    Ok(response)
+}
+
+async fn stream(
+    app: &App,
+    mut submitted: Submitted,
+    wire: Wire,
+    deltas: bool,
+    after: u64,
+    request_id: RequestId,
+) -> Result<Response, ApiError> {
+    let holder = submitted.holder.take();
+    // A new run has no events that its client could have seen.
+    let after = if submitted.replayed { after } else { 0 };
+    let events = app.runs().follow_submitted(&submitted, after).await?;
+    let encoder = Encoder::new(wire, submitted.id);
+    let heartbeat = app.settings().server.heartbeat;
+    let stream = EventStream::new(events, encoder, Types::default(), heartbeat, request_id);
+    Ok(stream.with_deltas(deltas).held_by(holder).into_response(wire))
+}
+
+impl Manner {
+    fn of(request: &Request, app: &App) -> Result<Self, ApiError> {
+        let (headers, mut query) = (request.headers(), Query::of(request.uri())?);
+        let form = form(headers)?;
+        let wait = Wait::of(&mut query, headers, app.settings().server.max_wait)?;
+        let deltas = query.flag("deltas")?;
+        query.finish(&["wait", "deltas"])?;
+        Ok(Self { form, wait, deltas, after: after_header(headers)?.unwrap_or(0) })
+    }
+
+    /// Whether there is a connection whose end would say that the client has left.
+    fn stays(&self) -> bool {
+        self.form != Form::Json || self.wait.is_some()
+    }
+}
+
+impl Asked {
+    fn parse(object: Map<String, Value>, manner: &Manner) -> Result<Self, ApiError> {
+        let mut fields = Fields::new(object, &RUNS, false)?;
+        let mut request = run_request(&mut fields, false)?;
+        request.deltas |= manner.deltas == Some(true);
+        let on_disconnect = on_disconnect(&mut fields)?;
+        if on_disconnect == OnDisconnect::Cancel && !manner.stays() {
+            let what = "cancel needs a client that stays: add ?wait=SECONDS, or Accept: text/event-stream";
+            return Err(fields.wrong("on_disconnect", what));
+        }
+        Ok(Self { request, on_disconnect, metadata: metadata(&mut fields)? })
+    }
+}
+
+fn on_disconnect(fields: &mut Fields) -> Result<OnDisconnect, ApiError> {
+    let Some(word) = fields.string("on_disconnect")? else { return Ok(OnDisconnect::Continue) };
+    let words = OnDisconnect::WORDS.join(" or ");
+    OnDisconnect::from_word(&word).ok_or_else(|| fields.wrong("on_disconnect", format_args!("must be {words}")))
+}
+
+fn metadata(fields: &mut Fields) -> Result<Vec<(String, String)>, ApiError> {
+    const FIELD: &str = "metadata";
+    let Some(object) = fields.object(FIELD)? else { return Ok(Vec::new()) };
+    if object.len() > MAX_METADATA {
+        let what = format!("has {} entries; at most {MAX_METADATA} are allowed", object.len());
+        return Err(fields.wrong(FIELD, what));
+    }
+    let entries = object.into_iter().map(|(name, value)| match value {
+        Value::String(value) if metadata_name_fits(&name) && metadata_value_fits(&value) => Ok((name, value)),
+        _ => {
+            let what = format!(
+                "must map names of 1 to {MAX_METADATA_NAME} characters of A-Z, a-z, 0-9, `_`, `.` and `-` to strings \
+                 of at most {MAX_METADATA_VALUE} characters without control characters"
+            );
+            Err(fields.wrong(FIELD, what))
+        }
+    });
+    entries.collect()
+}
+
+pub(super) fn metadata_name_fits(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+    (1..=MAX_METADATA_NAME).contains(&name.len()) && name.bytes().all(plain)
+}
+
+/// Control characters would be of no use in a filter, and not every database stores all of them.
+fn metadata_value_fits(value: &str) -> bool {
+    value.chars().count() <= MAX_METADATA_VALUE && !value.chars().any(char::is_control)
+}
+
+#[cfg(test)]
+mod tests;

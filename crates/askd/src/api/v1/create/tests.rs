@@ -1,0 +1,92 @@
+//! What `POST /v1/runs` accepts, and what it says of the rest.
+
+use serde_json::json;
+use uuid::Uuid;
+
+use super::*;
+
+fn parse(body: Value) -> Result<Asked, ApiError> {
+    parse_for(body, Form::Json)
+}
+
+fn parse_for(body: Value, form: Form) -> Result<Asked, ApiError> {
+    let Value::Object(object) = body else { panic!("not an object") };
+    Asked::parse(object, &Manner { form, wait: None, deltas: None, after: 0 })
+}
+
+#[test]
+fn every_field_is_understood() {
+    let asked = parse(json!({
+        "prompt": "-p", "cwd": "a", "max_turns": 50, "agent": "reviewer", "system_prompt": "s", "model": "opus",
+        "allowed_tools": "Read, Edit", "permission_mode": "plan", "session_id": "00000000-0000-0000-0000-000000000007",
+        "output_schema": {"type": "object"}, "expand": true, "deltas": true, "on_disconnect": "continue",
+        "timeout_seconds": 60, "metadata": {"team.a_b-1": "x"},
+    }))
+    .unwrap();
+    insta::assert_snapshot!(serde_json::to_string(&asked.request).unwrap(), @r#"{"prompt":"-p","cwd":"a","resume":"00000000-0000-0000-0000-000000000007","permission_mode":"plan","allowed_tools":["Read","Edit"],"agent":"reviewer","model":"opus","max_turns":50,"system_prompt":"s","output_schema":{"type":"object"},"expand":true,"deltas":true,"timeout_seconds":60}"#);
+    assert_eq!(
+        (asked.on_disconnect, asked.metadata),
+        (OnDisconnect::Continue, vec![("team.a_b-1".into(), "x".into())])
+    );
+}
+
+#[test]
+fn what_is_left_out_is_plain() {
+    let Asked { request, on_disconnect, metadata } = parse(json!({"prompt": "x"})).unwrap();
+    assert!(!request.expand && !request.deltas);
+    assert_eq!((on_disconnect, metadata), (OnDisconnect::Continue, vec![]));
+}
+
+#[test]
+fn the_names_of_ask_are_aliases_where_they_mean_the_same() {
+    let asked = parse(json!({"prompt": "x", "resume": "00000000-0000-0000-0000-000000000007", "json_schema": {}}));
+    let request = asked.unwrap().request;
+    assert_eq!((request.resume, request.output_schema), (Some(Uuid::from_u128(7)), Some(json!({}))));
+}
+
+#[test]
+fn what_is_wrong_names_the_field() {
+    let id = "00000000-0000-0000-0000-000000000007";
+    let many: Map<_, _> = (0..17).map(|n| (n.to_string(), json!(""))).collect();
+    let table = [
+        (json!({}), "prompt", "prompt is missing"),
+        (
+            json!({"prompt": "x", "maxTurns": 1}),
+            "maxTurns",
+            "there is no field `maxTurns`; the fields are prompt, cwd, max_turns",
+        ),
+        (json!({"prompt": "x", "stream": true}), "stream", "there is no field `stream`"),
+        (json!({"prompt": "x", "max_turns": 51}), "max_turns", "max_turns must be from 1 to 50"),
+        (json!({"prompt": "x", "system_prompt": 1}), "system_prompt", "system_prompt must be a string"),
+        (json!({"prompt": "x", "model": null}), "model", "model must be a string"),
+        (json!({"prompt": "x", "session_id": "last"}), "session_id", "session_id must be a session's id"),
+        (json!({"prompt": "x", "resume": "last"}), "resume", "resume must be a session's id"),
+        (json!({"prompt": "x", "resume": id, "session_id": id}), "resume", "resume is another name of session_id"),
+        (json!({"prompt": "x", "json_schema": {}, "output_schema": {}}), "json_schema", "json_schema is another name"),
+        (json!({"prompt": "x", "json_schema": 1}), "json_schema", "json_schema must be an object"),
+        (json!({"prompt": "x", "timeout_seconds": 0}), "timeout_seconds", "timeout_seconds must be at least 1"),
+        (json!({"prompt": "x", "expand": "yes"}), "expand", "expand must be true or false"),
+        (json!({"prompt": "x", "on_disconnect": "stop"}), "on_disconnect", "on_disconnect must be cancel or continue"),
+        (
+            json!({"prompt": "x", "on_disconnect": "cancel"}),
+            "on_disconnect",
+            "on_disconnect cancel needs a client that stays",
+        ),
+        (json!({"prompt": "x", "metadata": {"a b": "x"}}), "metadata", "metadata must map names"),
+        (json!({"prompt": "x", "metadata": {"a": 1}}), "metadata", "metadata must map names"),
+        (json!({"prompt": "x", "metadata": {"a": "x".repeat(513)}}), "metadata", "metadata must map names"),
+        (json!({"prompt": "x", "metadata": {"a": "\0"}}), "metadata", "metadata must map names"),
+        (json!({"prompt": "x", "metadata": many}), "metadata", "metadata has 17 entries"),
+    ];
+    for (body, param, expected) in table {
+        let error = parse(body).map(|_| ()).unwrap_err();
+        assert!(error.message().starts_with(expected), "{error:?}");
+        assert_eq!(error.at_fault(), Some(param), "{error:?}");
+    }
+}
+
+#[test]
+fn a_client_that_stays_may_take_its_run_with_it() {
+    let body = json!({"prompt": "x", "on_disconnect": "cancel"});
+    assert_eq!(parse_for(body, Form::Stream(Wire::Sse)).unwrap().on_disconnect, OnDisconnect::Cancel);
+}

@@ -1,0 +1,120 @@
+//! Events on a connection that stays open. It holds its client's place and nothing else: at most [`BATCH`] bytes are
+//! taken from the log at a time, and only when the connection takes them.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use futures_util::stream;
+use tokio::time::{Instant, sleep_until};
+
+use super::super::ask::stream_headers;
+use super::super::error::ApiError;
+use super::super::query::digits;
+use super::super::request_id::RequestId;
+use super::accept::media_type;
+use crate::encode::events::{Encoder, Wire};
+use crate::encode::types::Types;
+use crate::runs::follow::{FollowError, Follower, Next};
+use crate::runs::live::Holder;
+
+/// Taken and sent at once, in bytes, or one event.
+const BATCH: usize = 64 * 1024;
+const LAST_EVENT_ID: &str = "last-event-id";
+
+/// One client's stream. Dropped when the client leaves.
+pub(super) struct EventStream {
+    events: Follower,
+    encoder: Encoder,
+    types: Types,
+    heartbeat: Duration,
+    request_id: RequestId,
+    /// What is to be sent before anything else.
+    early: Vec<u8>,
+    over: bool,
+    _holder: Option<Holder>,
+}
+
+impl EventStream {
+    pub(super) fn new(
+        events: Follower,
+        encoder: Encoder,
+        types: Types,
+        heartbeat: Duration,
+        request_id: RequestId,
+    ) -> Self {
+        let mut early = Vec::new();
+        encoder.beginning(&mut early);
+        Self { events, encoder, types, heartbeat, request_id, early, over: false, _holder: None }
+    }
+
+    /// With partial messages as long as the run is live.
+    pub(super) fn with_deltas(self, wanted: bool) -> Self {
+        if wanted { Self { events: self.events.with_deltas(), ..self } } else { self }
+    }
+
+    /// With a first word for people.
+    pub(super) fn with_comment(mut self, text: &str) -> Self {
+        self.encoder.comment(text, &mut self.early);
+        self
+    }
+
+    /// When the stream ends, so does the client's hold on the run.
+    pub(super) fn held_by(self, holder: Option<Holder>) -> Self {
+        Self { _holder: holder, ..self }
+    }
+
+    pub(super) fn into_response(self, wire: Wire) -> Response {
+        let chunks = stream::unfold(self, async |mut reader| {
+            let chunk = reader.chunk().await?;
+            Some((Ok::<_, Infallible>(chunk), reader))
+        });
+        let mut response = Response::new(Body::from_stream(chunks));
+        stream_headers(response.headers_mut(), media_type(wire));
+        response
+    }
+
+    /// The next bytes; `None` at the end.
+    async fn chunk(&mut self) -> Option<Bytes> {
+        let mut chunk = std::mem::take(&mut self.early);
+        let silent_until = Instant::now() + self.heartbeat;
+        while chunk.is_empty() && !self.over {
+            // In no order: events that are not shown must not keep the heartbeat from its turn.
+            tokio::select! {
+                next = self.events.next(BATCH) => self.take(next, &mut chunk),
+                () = sleep_until(silent_until) => self.encoder.heartbeat(&mut chunk),
+            }
+        }
+        (!chunk.is_empty()).then(|| chunk.into())
+    }
+
+    fn take(&mut self, next: Result<Option<Next>, FollowError>, chunk: &mut Vec<u8>) {
+        match next {
+            Ok(Some(Next::Events(batch))) => {
+                for event in batch.events().filter(|event| self.types.want(event.kind)) {
+                    self.encoder.event(&event, chunk);
+                }
+            }
+            Ok(Some(Next::Delta(delta))) => self.encoder.delta(&delta.data, chunk),
+            Ok(None) => self.over = true,
+            Err(error @ FollowError::Interrupted) => {
+                // No error of the run: a client that reads on finds it again.
+                self.encoder.comment(&error.to_string(), chunk);
+                self.over = true;
+            }
+            Err(error) => {
+                self.encoder.error(&ApiError::from(error).v1(&self.request_id.0), chunk);
+                self.over = true;
+            }
+        }
+    }
+}
+
+/// `Last-Event-ID`: the number of the last event that the client has.
+pub(super) fn after_header(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
+    let Some(value) = headers.get(LAST_EVENT_ID) else { return Ok(None) };
+    let number = value.to_str().ok().and_then(digits);
+    number.map(Some).ok_or_else(|| ApiError::param("Last-Event-ID", "must be the id of an event, a whole number"))
+}

@@ -1,0 +1,112 @@
+//! `POST /v1/runs/{id}/input` and `/interrupt`: a word to a run at work.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::Response;
+use serde_json::{Map, Value, json};
+
+use super::super::body::json_object;
+use super::super::dialect::INPUT;
+use super::super::error::ApiError;
+use super::super::fields::Fields;
+use super::super::idempotency::Key;
+use super::super::options::message;
+use super::super::query;
+use super::command::{live, once};
+use super::find;
+use crate::app::App;
+use crate::runs::live::{Command, Input, Priority};
+
+const INPUT_ROUTE: &str = "POST /v1/runs/{id}/input";
+const INTERRUPT_ROUTE: &str = "POST /v1/runs/{id}/interrupt";
+
+/// Ends the current turn.
+pub(super) async fn interrupt(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    query::none(&uri)?;
+    let promise = Key::of(&headers)?.map(|key| key.promise(INTERRUPT_ROUTE, &id, &Map::new()));
+    let (id, _) = find(&app, &id).await?;
+    let answer = json!({"type": "interrupt", "run_id": id.to_string()}).to_string();
+    let act = {
+        let app = Arc::clone(&app);
+        async move {
+            let (id, row) = find(&app, &id.to_string()).await?;
+            Ok(live(&app, id, &row)?.command(Command::Interrupt).await?)
+        }
+    };
+    Ok(once(&app, promise, id, answer, act).await?.into_response(StatusCode::ACCEPTED))
+}
+
+/// Gives the run a further message of the user. Accepted means that it is worked on: whether it still can be is decided
+/// by the run's own task.
+pub(super) async fn input(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    query::none(request.uri())?;
+    let key = Key::of(request.headers())?;
+    let subject = id.clone();
+    let ((text, priority), promise) = json_object(request, &app.settings().server, |object| {
+        let promise = key.map(|key| key.promise(INPUT_ROUTE, &subject, &object));
+        Ok((parse(object)?, promise))
+    })
+    .await?;
+    let (id, _) = find(&app, &id).await?;
+    let uuid = app.runs().shared().ambient.uuid();
+    let input = Input { uuid, message: text, priority };
+    let answer = json!({"type": "input", "id": uuid, "run_id": id.to_string(), "priority": priority.as_str()});
+    let act = {
+        let app = Arc::clone(&app);
+        async move {
+            let (id, row) = find(&app, &id.to_string()).await?;
+            Ok(live(&app, id, &row)?.command(|answer| Command::Input(input, answer)).await?)
+        }
+    };
+    Ok(once(&app, promise, id, answer.to_string(), act).await?.into_response(StatusCode::ACCEPTED))
+}
+
+fn parse(object: Map<String, Value>) -> Result<(String, Priority), ApiError> {
+    let mut fields = Fields::new(object, &INPUT, false)?;
+    let text = message(&mut fields, "message")?;
+    let priority = match fields.string("priority")? {
+        None => Priority::default(),
+        Some(word) => Priority::from_word(&word).ok_or_else(|| {
+            let words = Priority::WORDS.join(", ");
+            fields.wrong("priority", format_args!("must be one of {words}"))
+        })?,
+    };
+    Ok((text, priority))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(body: Value) -> Result<(String, Priority), ApiError> {
+        let Value::Object(object) = body else { panic!("not an object") };
+        parse(object)
+    }
+
+    #[test]
+    fn a_message_has_a_priority() {
+        assert_eq!(parsed(json!({"message": "m"})).unwrap(), ("m".into(), Priority::Next));
+        assert_eq!(parsed(json!({"prompt": "m", "priority": "now"})).unwrap(), ("m".into(), Priority::Now));
+        for (body, param) in [
+            (json!({}), "message"),
+            (json!({"message": " "}), "message"),
+            (json!({"message": "x".repeat(50_001)}), "message"),
+            (json!({"message": "m", "prompt": "m"}), "prompt"),
+            (json!({"message": "m", "priority": "soon"}), "priority"),
+            (json!({"message": "m", "role": "user"}), "role"),
+        ] {
+            assert_eq!(parsed(body).unwrap_err().at_fault(), Some(param));
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! `POST /v1/runs/{id}/stream-token`: for browsers, whose `EventSource` sends no headers. A token opens the events of one
+//! run for five minutes, and nothing else.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, Uri};
+use axum::response::Response;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use super::super::error::ApiError;
+use super::super::error::code::ErrorCode;
+use super::super::idempotency::hex;
+use super::super::query::{self, Query};
+use super::{events, find};
+use crate::app::App;
+use crate::encode::time::rfc3339;
+use crate::store::tokens::Create;
+
+/// The query parameter that carries it.
+pub(super) const PARAMETER: &str = "token";
+const LIFETIME_MS: i64 = 5 * 60 * 1000;
+/// Two random ids: 244 bits that nobody guesses.
+const LENGTH: usize = 64;
+
+/// Makes one. Only its hash is kept, so that a copy of the store opens nothing.
+pub(super) async fn create(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    query::none(&uri)?;
+    let (id, _) = find(&app, &id).await?;
+    let shared = app.runs().shared();
+    let ambient = &shared.ambient;
+    let token = format!("{}{}", ambient.uuid().simple(), ambient.uuid().simple());
+    let expires_at = ambient.now().as_millisecond() + LIFETIME_MS;
+    shared.store.write(Create { token_hash: hash(&token), run_id: id.to_string(), expires_at }).await?;
+    let url = format!("{}?{PARAMETER}={token}", path(&id.to_string()));
+    let answer = json!({"type": "stream_token", "token": token, "expires_at": rfc3339(expires_at), "url": url});
+    Ok(super::json(StatusCode::CREATED, answer.to_string()))
+}
+
+/// The token of a query, if it has one.
+pub(in crate::api) fn of_query(uri: &Uri) -> Option<String> {
+    Query::of(uri).ok()?.take(PARAMETER).ok()?
+}
+
+/// Whether the token is for the events at this path.
+pub(in crate::api) async fn check(app: &App, requested: &str, token: &str) -> Result<(), ApiError> {
+    let wrong = || ApiError::new(ErrorCode::Unauthorized, "the token is not valid for these events, or has expired");
+    // The store is not asked for what cannot be one: nobody has shown a key yet.
+    if token.len() != LENGTH || !token.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(wrong());
+    }
+    let shared = app.runs().shared();
+    let run = shared.store.run_of_token(&hash(token), shared.ambient.now().as_millisecond()).await?;
+    if run.is_some_and(|run| path(&run) == requested) { Ok(()) } else { Err(wrong()) }
+}
+
+fn path(run: &str) -> String {
+    events::ROUTE.replace("{id}", run)
+}
+
+fn hash(token: &str) -> String {
+    hex(&Sha256::digest(token.as_bytes()))
+}

@@ -1,0 +1,272 @@
+//! A run as clients see it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::time::rfc3339;
+use crate::runs::RunError;
+use crate::runs::request::RunRequest;
+use crate::store::runs::RunRow;
+
+/// A larger text or value of a result is left out; `result_seq` says where it is.
+const MAX_RESULT_PART: usize = 1 << 20;
+
+/// How much of a run is shown.
+#[derive(Debug, Clone, Copy)]
+pub enum Detail<'a> {
+    /// As one of many: without long texts and without its result.
+    Listed,
+    /// With everything; `result` is the data of its last `agent.result`, as far as there is one and it is kept.
+    Single {
+        /// JSON.
+        result: Option<&'a str>,
+    },
+}
+
+/// The fields in the order in which they are read.
+#[derive(Serialize)]
+struct Run<'a> {
+    r#type: &'a str,
+    id: &'a str,
+    state: &'a str,
+    session_id: &'a str,
+    workspace: Option<&'a str>,
+    cwd: &'a str,
+    metadata: BTreeMap<&'a str, &'a str>,
+    options: Value,
+    on_disconnect: &'a str,
+    created_at: String,
+    started_at: Option<String>,
+    finished_at: Option<String>,
+    queued_ms: Option<i64>,
+    first_event_ms: Option<i64>,
+    duration_ms: Option<i64>,
+    cli_version: Option<&'a str>,
+    last_seq: u64,
+    result_seq: Option<u64>,
+    permission_denials: Denials<'a>,
+    #[serde(flatten)]
+    result: Option<Answer<'a>>,
+    error: Option<RunError>,
+}
+
+#[derive(Serialize)]
+struct Denials<'a> {
+    count: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    calls: Option<&'a RawValue>,
+}
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    result: Option<&'a RawValue>,
+    structured_output: Option<&'a RawValue>,
+    usage: Option<&'a RawValue>,
+}
+
+/// What is taken out of the CLI's message, as it stands there.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Message<'a> {
+    #[serde(borrow)]
+    result: Option<&'a RawValue>,
+    #[serde(borrow)]
+    structured_output: Option<&'a RawValue>,
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
+    #[serde(borrow)]
+    permission_denials: Option<&'a RawValue>,
+}
+
+/// The run in JSON.
+pub fn encode(row: &RunRow, metadata: &[(String, String)], detail: Detail<'_>) -> Vec<u8> {
+    let request = serde_json::from_str::<RunRequest>(&row.request).ok();
+    let message = match detail {
+        Detail::Listed | Detail::Single { result: None } => Message::default(),
+        Detail::Single { result: Some(text) } => serde_json::from_str(text).unwrap_or_default(),
+    };
+    let since = |time: Option<i64>| time.map(|time| (time - row.created_at).max(0));
+    let run = Run {
+        r#type: "run",
+        id: &row.id,
+        state: &row.state,
+        session_id: &row.session_id,
+        workspace: row.workspace.as_deref(),
+        cwd: request.as_ref().map_or("", |request| &request.cwd),
+        metadata: metadata.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
+        options: request.as_ref().map_or(Value::Null, |request| options(request, detail)),
+        on_disconnect: &row.on_disconnect,
+        created_at: rfc3339(row.created_at),
+        started_at: row.started_at.map(rfc3339),
+        finished_at: row.finished_at.map(rfc3339),
+        queued_ms: since(row.started_at),
+        first_event_ms: since(row.first_event_at),
+        duration_ms: since(row.finished_at),
+        cli_version: row.cli_version.as_deref(),
+        last_seq: row.last_seq,
+        result_seq: row.result_seq,
+        permission_denials: Denials { count: row.denials, calls: small(message.permission_denials) },
+        result: matches!(detail, Detail::Single { .. }).then(|| Answer {
+            result: small(message.result),
+            structured_output: small(message.structured_output),
+            usage: small(message.usage),
+        }),
+        error: row.error.as_deref().map(RunError::from_json),
+    };
+    // Texts, numbers and JSON that was parsed always serialise.
+    serde_json::to_vec(&run).unwrap_or_default()
+}
+
+fn small(value: Option<&RawValue>) -> Option<&RawValue> {
+    value.filter(|value| value.get().len() <= MAX_RESULT_PART)
+}
+
+/// The request with the names of `POST /v1/runs`; in lists without what may be long.
+fn options(request: &RunRequest, detail: Detail<'_>) -> Value {
+    let mut options = serde_json::to_value(request).unwrap_or_default();
+    let Value::Object(fields) = &mut options else { return options };
+    fields.remove("cwd");
+    let session = fields.remove("resume").unwrap_or_default();
+    fields.insert("session_id".to_owned(), session);
+    if matches!(detail, Detail::Listed) {
+        for long in ["prompt", "system_prompt", "output_schema"] {
+            fields.remove(long);
+        }
+    }
+    options
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row() -> RunRow {
+        RunRow {
+            id: "run_00000000-0000-0000-0000-000000000007".into(),
+            key_id: "admin".into(),
+            session_id: "00000000-0000-0000-0000-000000000008".into(),
+            workspace: Some("shop".into()),
+            state: "incomplete".into(),
+            epoch: 1,
+            owner: "me".into(),
+            lease_until: None,
+            on_disconnect: "continue".into(),
+            request:
+                r#"{"prompt":"hi","cwd":"shop/web","max_turns":3,"resume":"00000000-0000-0000-0000-000000000008"}"#
+                    .into(),
+            last_seq: 9,
+            log_bytes: 100,
+            created_at: 1_795_000_000_000,
+            started_at: Some(1_795_000_000_100),
+            first_event_at: Some(1_795_000_000_200),
+            finished_at: Some(1_795_000_000_300),
+            cli_version: Some("2.1.330".into()),
+            result_seq: Some(8),
+            denials: 1,
+            error: Some(r#"{"type":"turn_limit","message":"Reached maximum number of turns (3)"}"#.into()),
+            events_expired: false,
+        }
+    }
+
+    fn pretty(detail: Detail<'_>) -> String {
+        let metadata = [("team".to_owned(), "a".to_owned())];
+        let value: Box<RawValue> = serde_json::from_slice(&encode(&row(), &metadata, detail)).unwrap();
+        // Field by field, in their order.
+        value.get().replace(",\"", ",\n\"")
+    }
+
+    #[test]
+    fn a_single_run_shows_everything() {
+        let result = r#"{"type":"result","result":"half","usage":{"input_tokens":1e0},"permission_denials":[{"tool_name":"Bash"}]}"#;
+        insta::assert_snapshot!(pretty(Detail::Single { result: Some(result) }), @r#"
+        {"type":"run",
+        "id":"run_00000000-0000-0000-0000-000000000007",
+        "state":"incomplete",
+        "session_id":"00000000-0000-0000-0000-000000000008",
+        "workspace":"shop",
+        "cwd":"shop/web",
+        "metadata":{"team":"a"},
+        "options":{"agent":null,
+        "allowed_tools":[],
+        "deltas":false,
+        "expand":false,
+        "max_turns":3,
+        "model":null,
+        "output_schema":null,
+        "permission_mode":null,
+        "prompt":"hi",
+        "session_id":"00000000-0000-0000-0000-000000000008",
+        "system_prompt":null,
+        "timeout_seconds":null},
+        "on_disconnect":"continue",
+        "created_at":"2026-11-18T11:06:40.000Z",
+        "started_at":"2026-11-18T11:06:40.100Z",
+        "finished_at":"2026-11-18T11:06:40.300Z",
+        "queued_ms":100,
+        "first_event_ms":200,
+        "duration_ms":300,
+        "cli_version":"2.1.330",
+        "last_seq":9,
+        "result_seq":8,
+        "permission_denials":{"count":1,
+        "calls":[{"tool_name":"Bash"}]},
+        "result":"half",
+        "structured_output":null,
+        "usage":{"input_tokens":1e0},
+        "error":{"type":"turn_limit",
+        "message":"Reached maximum number of turns (3)",
+        "upstream_status":null,
+        "terminal_reason":null,
+        "hint":null}}
+        "#);
+    }
+
+    #[test]
+    fn a_run_in_a_list_shows_no_long_texts() {
+        insta::assert_snapshot!(pretty(Detail::Listed), @r#"
+        {"type":"run",
+        "id":"run_00000000-0000-0000-0000-000000000007",
+        "state":"incomplete",
+        "session_id":"00000000-0000-0000-0000-000000000008",
+        "workspace":"shop",
+        "cwd":"shop/web",
+        "metadata":{"team":"a"},
+        "options":{"agent":null,
+        "allowed_tools":[],
+        "deltas":false,
+        "expand":false,
+        "max_turns":3,
+        "model":null,
+        "permission_mode":null,
+        "session_id":"00000000-0000-0000-0000-000000000008",
+        "timeout_seconds":null},
+        "on_disconnect":"continue",
+        "created_at":"2026-11-18T11:06:40.000Z",
+        "started_at":"2026-11-18T11:06:40.100Z",
+        "finished_at":"2026-11-18T11:06:40.300Z",
+        "queued_ms":100,
+        "first_event_ms":200,
+        "duration_ms":300,
+        "cli_version":"2.1.330",
+        "last_seq":9,
+        "result_seq":8,
+        "permission_denials":{"count":1},
+        "error":{"type":"turn_limit",
+        "message":"Reached maximum number of turns (3)",
+        "upstream_status":null,
+        "terminal_reason":null,
+        "hint":null}}
+        "#);
+    }
+
+    #[test]
+    fn a_long_result_is_left_where_it_is() {
+        let result = format!(r#"{{"result":"{}","usage":{{"x":1}}}}"#, "x".repeat(MAX_RESULT_PART));
+        let run: Value =
+            serde_json::from_slice(&encode(&row(), &[], Detail::Single { result: Some(&result) })).unwrap();
+        assert_eq!((&run["result"], &run["usage"]["x"], &run["result_seq"]), (&Value::Null, &1.into(), &8.into()));
+    }
+}

@@ -1,0 +1,303 @@
+//! Reading a run's events: from where one was, without loss or repeat, live to the end.
+//!
+//! At the tail a follower reads the ring of the run's [`RunLog`]; further behind, or for a run that is not in the hands of
+//! this server, the store. It holds nothing but its place, so a thousand that are slow cost a thousand numbers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{broadcast, watch};
+use tokio::time::sleep;
+
+use super::log::{Closed, Delta, Look, RunLog};
+use super::submit::Runs;
+use super::{RunId, RunState, event};
+use crate::store::StoreError;
+use crate::store::chunk::{Chunk, EventRef};
+use crate::store::runs::RunRow;
+
+/// How often a run that is in the hands of another server is looked at.
+const POLL: Duration = Duration::from_millis(500);
+
+/// One reader of a run's events.
+#[derive(Debug)]
+pub struct Follower {
+    runs: Runs,
+    run: RunId,
+    after: u64,
+    source: Source,
+    deltas: Option<Deltas>,
+    ended: bool,
+}
+
+#[derive(Debug)]
+enum Source {
+    Live { log: Arc<RunLog>, stored: watch::Receiver<u64> },
+    Stored {
+        /// The run's last number, once it is known to have ended.
+        last: Option<u64>,
+    },
+}
+
+/// What comes next.
+#[derive(Debug)]
+pub enum Next {
+    /// Events in their order.
+    Events(Batch),
+    /// A partial message.
+    Delta(Delta),
+}
+
+/// Some events of one chunk.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    chunk: Arc<Chunk>,
+    after: u64,
+    last: u64,
+}
+
+/// Why nothing more can be read, although the run has not ended.
+#[derive(Debug, thiserror::Error)]
+pub enum FollowError {
+    /// There is no such run.
+    #[error("there is no run {0}")]
+    Unknown(RunId),
+    /// The events are older than is kept.
+    #[error("the events of this run are no longer kept (ASKD_EVENT_RETENTION)")]
+    Expired,
+    /// The number is one that the run has not reached.
+    #[error("the run has no event {after} yet; its last one is {last}")]
+    Beyond {
+        /// The number.
+        after: u64,
+        /// The last one.
+        last: u64,
+    },
+    /// The server stops; the run does not end with it.
+    #[error("the server is shutting down; take the stream up again with Last-Event-ID")]
+    Interrupted,
+    /// The store does not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Batch {
+    /// All of a chunk.
+    pub fn whole(chunk: Arc<Chunk>) -> Self {
+        let last = chunk.last_seq();
+        Self { chunk, after: 0, last }
+    }
+
+    /// The events.
+    pub fn events(&self) -> impl Iterator<Item = EventRef<'_>> {
+        self.chunk.events_after(self.after).take_while(|event| event.seq <= self.last)
+    }
+
+    /// The event of this number, held for as long as the caller wants.
+    pub fn keep(&self, seq: u64) -> KeptEvent {
+        KeptEvent { chunk: Arc::clone(&self.chunk), seq }
+    }
+}
+
+/// One event, with the chunk that it lies in.
+#[derive(Debug, Clone)]
+pub struct KeptEvent {
+    chunk: Arc<Chunk>,
+    seq: u64,
+}
+
+impl KeptEvent {
+    /// Its content, in JSON.
+    pub fn data(&self) -> &str {
+        self.chunk.events_after(self.seq - 1).next().map_or("null", |event| event.data)
+    }
+}
+
+impl Runs {
+    /// Follows the events after number `after` (0: from the first).
+    pub async fn follow(&self, run: RunId, after: u64) -> Result<Follower, FollowError> {
+        if let Some(live) = self.live(run) {
+            let last = *live.log.stored().borrow();
+            return if after > last {
+                Err(FollowError::Beyond { after, last })
+            } else {
+                Ok(self.follow_log(live.log(), after))
+            };
+        }
+        let row = self.shared().store.run(&run.to_string()).await?.ok_or(FollowError::Unknown(run))?;
+        if row.events_expired {
+            return Err(FollowError::Expired);
+        }
+        if after > row.last_seq {
+            return Err(FollowError::Beyond { after, last: row.last_seq });
+        }
+        let source = Source::Stored { last: has_ended(&row).then_some(row.last_seq) };
+        Ok(Follower { runs: self.clone(), run, after, source, deltas: None, ended: false })
+    }
+
+    pub(super) fn follow_log(&self, log: &Arc<RunLog>, after: u64) -> Follower {
+        let source = Source::Live { log: Arc::clone(log), stored: log.stored() };
+        Follower { runs: self.clone(), run: log.run(), after, source, deltas: None, ended: false }
+    }
+}
+
+impl Follower {
+    /// Asks for partial messages as well, from now on. They come only while the run is live here, and only if it was
+    /// started with them.
+    #[must_use]
+    pub fn with_deltas(mut self) -> Self {
+        if let Source::Live { log, .. } = &self.source {
+            self.deltas = Some(Deltas { receiver: log.deltas(), held: None });
+        }
+        self
+    }
+
+    /// The number of the last event that was given.
+    pub fn after(&self) -> u64 {
+        self.after
+    }
+
+    /// The next events, about `most` bytes of them, or one; `None` after the run's last. Safe to cancel.
+    pub async fn next(&mut self, most: usize) -> Result<Option<Next>, FollowError> {
+        if self.ended {
+            return Ok(None);
+        }
+        loop {
+            let chunk = match self.look().await? {
+                Found::Chunk(chunk) => chunk,
+                Found::Delta(delta) => return Ok(Some(Next::Delta(delta))),
+                Found::End => return Ok(None),
+                Found::Again => continue,
+            };
+            let batch = self.part_of(chunk, most);
+            self.after = batch.last;
+            self.ended = batch.events().last().is_some_and(|event| event::end_of(event.kind).is_some());
+            return Ok(Some(Next::Events(batch)));
+        }
+    }
+
+    /// [`Self::next`] for those who want events only.
+    pub async fn next_events(&mut self, most: usize) -> Result<Option<Batch>, FollowError> {
+        loop {
+            match self.next(most).await? {
+                Some(Next::Events(batch)) => return Ok(Some(batch)),
+                Some(Next::Delta(_)) => {}
+                None => return Ok(None),
+            }
+        }
+    }
+
+    async fn look(&mut self) -> Result<Found, FollowError> {
+        let (log, stored) = match &mut self.source {
+            Source::Live { log, stored } => (log, stored),
+            Source::Stored { last: Some(last) } if self.after >= *last => return Ok(Found::End),
+            Source::Stored { last: Some(_) } => {
+                return self.runs.chunk_with(self.run, self.after + 1).await.map(Found::Chunk);
+            }
+            Source::Stored { last: None } => return self.look_at_store().await,
+        };
+        // Before the look, so that what is stored after it is noticed by `changed`.
+        stored.mark_unchanged();
+        match log.look(self.after) {
+            Look::Here(chunk) => Ok(Found::Chunk(chunk)),
+            Look::Behind => self.runs.chunk_with(self.run, self.after + 1).await.map(Found::Chunk),
+            Look::Closed(Closed::Complete) => Ok(Found::End),
+            Look::Closed(Closed::LetGo) => Err(FollowError::Interrupted),
+            Look::Nothing => {
+                tokio::select! {
+                    biased;
+                    // The log outlives its sender's use; an error means just another look.
+                    _ = stored.changed() => Ok(Found::Again),
+                    delta = next_delta(&mut self.deltas, self.after) => Ok(Found::Delta(delta)),
+                }
+            }
+        }
+    }
+
+    /// A run that another server has, or that has just come from one to the other.
+    async fn look_at_store(&mut self) -> Result<Found, FollowError> {
+        let runs = &self.runs;
+        let row = runs.shared().store.run(&self.run.to_string()).await?.ok_or(FollowError::Unknown(self.run))?;
+        if row.events_expired {
+            return Err(FollowError::Expired);
+        }
+        if has_ended(&row) {
+            self.source = Source::Stored { last: Some(row.last_seq) };
+            return Ok(Found::Again);
+        }
+        if row.last_seq > self.after {
+            return runs.chunk_with(self.run, self.after + 1).await.map(Found::Chunk);
+        }
+        tokio::select! {
+            () = sleep(POLL) => {}
+            () = runs.shared().lifecycle.stopping().cancelled() => return Err(FollowError::Interrupted),
+        }
+        if let Some(live) = runs.live(self.run) {
+            self.source = Source::Live { stored: live.log.stored(), log: Arc::clone(live.log()) };
+        }
+        Ok(Found::Again)
+    }
+
+    fn part_of(&self, chunk: Arc<Chunk>, most: usize) -> Batch {
+        let (mut last, mut bytes) = (self.after, 0);
+        for event in chunk.events_after(self.after) {
+            if bytes > 0 && bytes + event.data.len() > most {
+                break;
+            }
+            bytes += event.data.len();
+            last = event.seq;
+        }
+        Batch { chunk, after: self.after, last }
+    }
+}
+
+fn has_ended(row: &RunRow) -> bool {
+    RunState::from_word(&row.state).is_some_and(RunState::is_final)
+}
+
+enum Found {
+    Chunk(Arc<Chunk>),
+    Delta(Delta),
+    End,
+    Again,
+}
+
+/// Partial messages, in their place among the events.
+#[derive(Debug)]
+struct Deltas {
+    receiver: broadcast::Receiver<Delta>,
+    /// Received, but its turn is after events that are not stored yet.
+    held: Option<Delta>,
+}
+
+impl Deltas {
+    /// The next one that comes right after event `after`. One from before is out of date: the full message was given.
+    /// Safe to cancel.
+    async fn next(&mut self, after: u64) -> Option<Delta> {
+        loop {
+            match self.held.take() {
+                Some(delta) if delta.after == after => return Some(delta),
+                Some(delta) if delta.after > after => {
+                    self.held = Some(delta);
+                    return std::future::pending().await;
+                }
+                _ => {}
+            }
+            match self.receiver.recv().await {
+                Ok(delta) => self.held = Some(delta),
+                Err(broadcast::error::RecvError::Lagged(_)) => {}
+                Err(broadcast::error::RecvError::Closed) => return None,
+            }
+        }
+    }
+}
+
+async fn next_delta(deltas: &mut Option<Deltas>, after: u64) -> Delta {
+    if let Some(live) = deltas {
+        if let Some(delta) = live.next(after).await {
+            return delta;
+        }
+        *deltas = None;
+    }
+    std::future::pending().await
+}

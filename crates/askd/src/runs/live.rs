@@ -1,0 +1,203 @@
+//! Runs that are in the hands of this server: what others may do with them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::RunId;
+use super::log::RunLog;
+
+/// A run's task answers commands one by one, each at once; so many may wait.
+pub(super) const COMMANDS_WAITING: usize = 16;
+
+/// A run that waits or works here.
+#[derive(Debug)]
+pub struct Live {
+    pub(super) log: Arc<RunLog>,
+    pub(super) cancel: Cancel,
+    /// Set when the talk with the CLI begins.
+    pub(super) commands: OnceLock<mpsc::Sender<Command>>,
+    /// How many clients hold the run; `None` once it is on its own.
+    holders: Mutex<Option<usize>>,
+}
+
+/// Ends a run. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Cancel(pub(super) CancellationToken);
+
+/// What the run's task is asked to do. It answers, or drops the sender when the run has ended.
+#[derive(Debug)]
+pub enum Command {
+    /// End the current turn.
+    Interrupt(oneshot::Sender<()>),
+    /// Work on a further message.
+    Input(Input, oneshot::Sender<()>),
+}
+
+/// A further message of the user.
+#[derive(Debug, Clone)]
+pub struct Input {
+    /// Comes back in the CLI's `command_lifecycle` messages.
+    pub uuid: Uuid,
+    /// The text.
+    pub message: String,
+    /// When the CLI takes it up.
+    pub priority: Priority,
+}
+
+/// When the CLI takes a message up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Priority {
+    /// At once; the current turn is interrupted for it.
+    Now,
+    /// With the next step of the current turn.
+    #[default]
+    Next,
+    /// After the current turn.
+    Later,
+}
+
+impl Priority {
+    /// The words.
+    pub const WORDS: [&str; 3] = ["now", "next", "later"];
+
+    /// Its word, for clients and for the CLI.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Now => "now",
+            Self::Next => "next",
+            Self::Later => "later",
+        }
+    }
+
+    /// What the word says.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Now, Self::Next, Self::Later].into_iter().find(|choice| choice.as_str() == word)
+    }
+}
+
+/// Why a command was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum CommandError {
+    /// The CLI has not been started yet.
+    #[error("the run has not started yet")]
+    NotStarted,
+    /// Nothing more happens in it.
+    #[error("the run has ended")]
+    Ended,
+    /// Too many commands wait for the run's task.
+    #[error("too many commands wait for this run; try again")]
+    Busy,
+}
+
+impl Cancel {
+    /// Asks for the end of the run.
+    pub fn cancel(&self) {
+        self.0.cancel();
+    }
+
+    pub(super) fn token(&self) -> &CancellationToken {
+        &self.0
+    }
+
+    pub(super) async fn cancelled(&self) {
+        self.0.cancelled().await;
+    }
+}
+
+impl Live {
+    pub(super) fn new(log: Arc<RunLog>, cancel: Cancel) -> Arc<Self> {
+        Arc::new(Self { log, cancel, commands: OnceLock::new(), holders: Mutex::new(Some(0)) })
+    }
+
+    /// Its log.
+    pub fn log(&self) -> &Arc<RunLog> {
+        &self.log
+    }
+
+    /// Ends it.
+    pub fn cancel(&self) {
+        self.cancel.cancel();
+    }
+
+    /// Hands a command to the run's task, and waits until it is taken.
+    pub async fn command(&self, command: impl FnOnce(oneshot::Sender<()>) -> Command) -> Result<(), CommandError> {
+        if self.log.has_ended() {
+            return Err(CommandError::Ended);
+        }
+        let commands = self.commands.get().ok_or(CommandError::NotStarted)?;
+        let (answer, answered) = oneshot::channel();
+        commands.try_send(command(answer)).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => CommandError::Busy,
+            mpsc::error::TrySendError::Closed(_) => CommandError::Ended,
+        })?;
+        answered.await.map_err(|_| CommandError::Ended)
+    }
+
+    /// Holds the run for a client whose leaving is to end it.
+    pub(super) fn hold(self: &Arc<Self>) -> Holder {
+        if let Some(count) = self.holders().as_mut() {
+            *count += 1;
+        }
+        Holder(Arc::clone(self))
+    }
+
+    fn holders(&self) -> MutexGuard<'_, Option<usize>> {
+        // No code that can panic runs under the lock.
+        self.holders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A client that waits for a run, of the kind whose leaving ends it. When the last one is dropped the run is cancelled.
+/// After the end of the run that does nothing.
+#[derive(Debug)]
+pub struct Holder(Arc<Live>);
+
+impl Holder {
+    /// The client has got what it asked for although the run goes on: from now on it goes on alone.
+    pub fn release(self) {
+        *self.0.holders() = None;
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        let mut holders = self.0.holders();
+        let Some(count) = holders.as_mut() else { return };
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            drop(holders);
+            self.0.cancel();
+        }
+    }
+}
+
+/// All live runs of this server.
+#[derive(Debug, Default)]
+pub(super) struct LiveRuns(Mutex<HashMap<RunId, Arc<Live>>>);
+
+impl LiveRuns {
+    pub(super) fn get(&self, run: RunId) -> Option<Arc<Live>> {
+        self.lock().get(&run).cloned()
+    }
+
+    pub(super) fn insert(&self, run: RunId, live: Arc<Live>) {
+        self.lock().insert(run, live);
+    }
+
+    pub(super) fn remove(&self, run: RunId) {
+        self.lock().remove(&run);
+    }
+
+    pub(super) fn all(&self) -> Vec<Arc<Live>> {
+        self.lock().values().cloned().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<RunId, Arc<Live>>> {
+        // No code that can panic runs under the lock.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,114 @@
+//! What a client asks for, in the form in which it is stored: enough to start the run later, on a server that has been
+//! restarted meanwhile.
+
+use claude::permission_mode::PermissionMode;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+/// The options of a run. Their form is checked (lengths, ranges); whether they fit this server is seen by
+/// [`super::resolve`].
+///
+/// Stored as JSON. A field that is added needs a default, one that is removed must still be accepted: queued runs of an
+/// earlier version are read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunRequest {
+    /// The user's message.
+    pub prompt: String,
+    /// The working folder, relative to the workspace root.
+    #[serde(default)]
+    pub cwd: String,
+    /// The session to continue; `None` starts one.
+    #[serde(default)]
+    pub resume: Option<Uuid>,
+    /// What happens to tool calls that no rule covers; `None`: as the server's setting says.
+    #[serde(default, with = "mode")]
+    pub permission_mode: Option<PermissionMode>,
+    /// Tool rules that need no approval.
+    #[serde(default)]
+    pub allowed_tools: Vec<String>,
+    /// An agent of the configuration.
+    #[serde(default)]
+    pub agent: Option<String>,
+    /// `sonnet`, `opus`, `haiku` or an id that the operator allows.
+    #[serde(default)]
+    pub model: Option<String>,
+    /// Turns after which the run ends as incomplete.
+    #[serde(default)]
+    pub max_turns: Option<u32>,
+    /// Replaces the CLI's own system prompt.
+    #[serde(default)]
+    pub system_prompt: Option<String>,
+    /// The schema that the answer must fit.
+    #[serde(default)]
+    pub output_schema: Option<Value>,
+    /// Whether `@path` and `/command` in the prompt are expanded.
+    #[serde(default)]
+    pub expand: bool,
+    /// Whether partial messages are wanted.
+    #[serde(default)]
+    pub deltas: bool,
+    /// How long it may take, in seconds; `None`: as the server's setting says.
+    #[serde(default)]
+    pub timeout_seconds: Option<u64>,
+}
+
+/// What becomes of a run whose client leaves before the answer is complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnDisconnect {
+    /// It is ended. If the server dies while it waits, it is not begun later.
+    Cancel,
+    /// It goes on.
+    Continue,
+}
+
+impl OnDisconnect {
+    /// The words.
+    pub const WORDS: [&str; 2] = ["cancel", "continue"];
+
+    /// Its word, in the store and for clients.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cancel => "cancel",
+            Self::Continue => "continue",
+        }
+    }
+
+    /// What the word says.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Cancel, Self::Continue].into_iter().find(|choice| choice.as_str() == word)
+    }
+}
+
+mod mode {
+    use claude::permission_mode::PermissionMode;
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    #[expect(clippy::ref_option, reason = "serde passes the field by reference")]
+    pub(super) fn serialize<S: Serializer>(mode: &Option<PermissionMode>, to: S) -> Result<S::Ok, S::Error> {
+        match mode {
+            Some(mode) => to.serialize_some(mode.as_str()),
+            None => to.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PermissionMode>, D::Error> {
+        let word = Option::<String>::deserialize(from)?;
+        word.map(|word| PermissionMode::from_word(&word).ok_or_else(|| D::Error::custom("an unknown permission mode")))
+            .transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_read_back_as_it_was_and_an_older_one_too() {
+        let request: RunRequest = serde_json::from_str(r#"{"prompt":"hi","permission_mode":"plan"}"#).unwrap();
+        assert_eq!(request.permission_mode, Some(PermissionMode::Plan));
+        let again = serde_json::from_str(&serde_json::to_string(&request).unwrap()).unwrap();
+        assert_eq!(request, again);
+    }
+}

@@ -1,0 +1,162 @@
+//! From what a client asks for to what the CLI is given: looks at this server's folders, agents, sessions and settings.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use claude::command::Session;
+use claude::permission_mode::PermissionMode;
+use uuid::Uuid;
+
+use super::RunSpec;
+use super::request::RunRequest;
+use super::schema::{AnswerSchema, SchemaError};
+use super::submit::{Runs, Shared};
+use crate::aside::{Gate, Unfinished};
+use crate::config_dir::AgentError;
+
+/// For looks at the server's folders; a local disk answers in no time.
+static LOOKS: Gate = Gate::new(32, Duration::from_secs(10), 1 << 20);
+
+/// Why a request cannot be run on this server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The field at fault, as it is called in [`RunRequest`].
+    pub field: &'static str,
+    /// Of which kind.
+    pub why: Why,
+    /// What is wrong with it, for people; without the field's name.
+    pub message: String,
+}
+
+/// The kinds of [`Refusal`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// The value is not allowed.
+    Value,
+    /// The folder cannot be used.
+    Folder,
+    /// There is no such agent.
+    NoAgent,
+    /// There is no such session.
+    NoSession,
+    /// It cannot be found out now.
+    Busy,
+    /// It cannot be found out.
+    Server,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.field, self.message)
+    }
+}
+
+fn refuse(field: &'static str, why: Why, message: impl Into<String>) -> Refusal {
+    Refusal { field, why, message: message.into() }
+}
+
+impl Runs {
+    /// Checks the request against what this server has and allows. `session` is the id of a session that it starts.
+    pub(super) async fn resolve(&self, request: &RunRequest, session: Uuid) -> Result<RunSpec, Refusal> {
+        let shared = self.shared();
+        let settings = &shared.settings;
+        let permission_mode = request.permission_mode.unwrap_or(settings.permissions.default_mode);
+        if permission_mode == PermissionMode::BypassPermissions && !settings.permissions.allow_bypass {
+            let message = "bypassPermissions is not allowed on this server (ASKD_ALLOW_BYPASS)";
+            return Err(refuse("permission_mode", Why::Value, message));
+        }
+        if let Some(model) = request.model.as_deref().filter(|model| !settings.models.allows(model)) {
+            let model: String = model.chars().take(100).collect();
+            let message = format!("`{model}` is not allowed; use sonnet, opus, haiku or an id of ASKD_MODELS");
+            return Err(refuse("model", Why::Value, message));
+        }
+        let agent = match request.agent.clone() {
+            Some(name) => Some(agent(name, shared).await?),
+            None => None,
+        };
+        let session = match request.resume {
+            Some(id) => Session::Resume(self.known_session(id).await?),
+            None => Session::New(session),
+        };
+        let cwd = request.cwd.clone();
+        let folder = look("cwd", "WORKSPACE_DIR", shared, move |shared| shared.workspaces.folder(&cwd)).await?;
+        let folder = folder.map_err(|error| refuse("cwd", Why::Folder, error.to_string()))?;
+        Ok(RunSpec {
+            prompt: request.prompt.clone(),
+            folder,
+            session,
+            permission_mode,
+            allowed_tools: request.allowed_tools.clone(),
+            agent,
+            model: request.model.clone().or_else(|| settings.models.default.clone()),
+            max_turns: request.max_turns,
+            system_prompt: request.system_prompt.clone(),
+            schema: schema(request).await?,
+            expand: request.expand,
+            deltas: request.deltas,
+            timeout: timeout(request, shared)?,
+        })
+    }
+
+    async fn known_session(&self, session: Uuid) -> Result<Uuid, Refusal> {
+        let known = self.has_session_in_use(session)
+            || look("resume", "ASKD_DATA_DIR or CONFIG_DIR", self.shared(), move |shared| {
+                shared.sessions.exists(session)
+            })
+            .await?;
+        if known {
+            Ok(session)
+        } else {
+            Err(refuse("resume", Why::NoSession, format!("there is no session {session}")))
+        }
+    }
+}
+
+fn timeout(request: &RunRequest, shared: &Shared) -> Result<Duration, Refusal> {
+    let deadlines = &shared.settings.deadlines;
+    let Some(seconds) = request.timeout_seconds else { return Ok(deadlines.process_timeout) };
+    let timeout = Duration::from_secs(seconds);
+    if timeout > deadlines.max_run_time {
+        let message = format!("at most {} are allowed (ASKD_MAX_RUN_TIME)", deadlines.max_run_time.as_secs());
+        return Err(refuse("timeout_seconds", Why::Value, message));
+    }
+    Ok(timeout)
+}
+
+async fn schema(request: &RunRequest) -> Result<Option<AnswerSchema>, Refusal> {
+    let Some(schema) = request.output_schema.clone() else { return Ok(None) };
+    let refused = |error: SchemaError| {
+        let why = if error == SchemaError::Busy { Why::Busy } else { Why::Value };
+        refuse("output_schema", why, error.to_string())
+    };
+    let schema = AnswerSchema::new(schema).map_err(|error| refused(SchemaError::Schema(error)))?;
+    schema.compile().await.map_err(refused)?;
+    Ok(Some(schema))
+}
+
+async fn agent(name: String, shared: &Arc<Shared>) -> Result<String, Refusal> {
+    let found = look("agent", "CONFIG_DIR", shared, move |shared| shared.config.agent(&name)).await?;
+    found.map_err(|error| {
+        let why = if matches!(error, AgentError::Name) { Why::Value } else { Why::NoAgent };
+        refuse("agent", why, error.to_string())
+    })
+}
+
+/// Looks at the server's folders for one field. A mount that does not answer must not hold up the server.
+async fn look<T: Send + 'static>(
+    field: &'static str,
+    folder: &str,
+    shared: &Arc<Shared>,
+    work: impl FnOnce(&Shared) -> T + Send + 'static,
+) -> Result<T, Refusal> {
+    let shared = Arc::clone(shared);
+    LOOKS.run(move || work(&shared)).await.map_err(|unfinished| {
+        tracing::error!(field, folder, ?unfinished, "cannot look at a folder; if it is a mount, does it answer?");
+        let message = match unfinished {
+            Unfinished::Failed => format!("looking at {folder} failed"),
+            Unfinished::Busy | Unfinished::Late => format!("{folder} did not answer within {:?}", LOOKS.patience()),
+        };
+        refuse(field, Why::Server, message)
+    })
+}

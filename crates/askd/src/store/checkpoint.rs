@@ -1,0 +1,88 @@
+//! Brings SQLite's log into its file, off the writer's path, and bounds the log's size.
+//!
+//! A commit writes to the log only. A duty copies it into the database file a second later, or when it has grown, without
+//! stopping anybody. Under a writer that never pauses this alone would never let the log start anew; when it has become
+//! too large in spite of the duty, the writer itself stops for a moment between two commits.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sea_orm::{ConnectionTrait as _, DatabaseConnection};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::sqlite::{Database, size_of};
+
+/// How long the log is left alone after something was written.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Growth that does not wait for the second, in bytes.
+const GROWN: usize = 16 << 20;
+
+/// What the log may reach, in bytes.
+const TOO_LARGE: u64 = 256 << 20;
+
+/// What writer and duty tell each other.
+#[derive(Debug, Default)]
+pub(super) struct Signals {
+    /// Something was written.
+    written: Notify,
+    /// Much was written.
+    grown: Notify,
+}
+
+/// The log, as the writer sees it.
+pub(super) struct Wal {
+    path: PathBuf,
+    signals: Arc<Signals>,
+    /// Bytes since the duty was called.
+    since_call: usize,
+}
+
+impl Wal {
+    pub(super) fn new(database: &Database, signals: Arc<Signals>) -> Self {
+        Self { path: database.wal_path(), signals, since_call: 0 }
+    }
+
+    /// To be called after a commit of about so many bytes, between two batches.
+    pub(super) async fn grown(&mut self, bytes: usize, writer: &DatabaseConnection) {
+        self.signals.written.notify_one();
+        self.since_call += bytes;
+        if self.since_call < GROWN {
+            return;
+        }
+        self.since_call = 0;
+        self.signals.grown.notify_one();
+        if size_of(&self.path).is_ok_and(|size| size > TOO_LARGE) {
+            // A reader may be in the way; then the next growth brings us here again.
+            let cut = writer.execute_unprepared("PRAGMA wal_checkpoint(TRUNCATE)").await;
+            if let Err(error) = cut {
+                tracing::warn!(%error, "cannot cut the log of askd.db");
+            }
+        }
+    }
+}
+
+/// Copies the log into the file until it is told to stop. What is left then, the last connection brings in when it is
+/// closed.
+pub(super) async fn keep_short(connection: DatabaseConnection, signals: Arc<Signals>, stop: CancellationToken) {
+    let mut failing = false;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = signals.written.notified() => {}
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = signals.grown.notified() => {}
+            () = tokio::time::sleep(EVERY) => {}
+        }
+        let result = connection.execute_unprepared("PRAGMA wal_checkpoint(PASSIVE)").await;
+        if let (Err(error), false) = (&result, failing) {
+            tracing::warn!(%error, "cannot bring the log of askd.db into its file");
+        }
+        failing = result.is_err();
+    }
+    let _ = connection.close().await;
+}

@@ -1,0 +1,83 @@
+//! The schema and its history: each version is one file, applied once, in order, in one transaction.
+//!
+//! A version that has been released is never edited. `tests/store/schemas` keeps a database of each, with rows in it.
+
+use sea_orm::{
+    ConnectionTrait as _, DatabaseConnection, DbBackend, DbErr, SqliteTransactionMode, TransactionOptions,
+    TransactionTrait as _,
+};
+
+use super::error::{Failure, OpenError};
+use super::sql::{get, statement};
+
+mod v0001_runs;
+
+/// The statements of a version, for one of the engines.
+type Migration = fn(DbBackend) -> Vec<String>;
+
+/// Every version, the first one first.
+const VERSIONS: &[Migration] = &[v0001_runs::statements];
+
+/// The last version that this binary knows.
+pub(super) fn known() -> i64 {
+    i64::try_from(VERSIONS.len()).unwrap_or(i64::MAX)
+}
+
+/// Several servers may start at the same moment; the number is any that nobody else takes.
+const LOCK: &str = "SELECT pg_advisory_xact_lock(7161516941)";
+
+/// Holds the schema's version, in its one row.
+const STORE: &str = "CREATE TABLE IF NOT EXISTS store \
+    (id BIGINT PRIMARY KEY CHECK (id = 1), version BIGINT NOT NULL, probes BIGINT NOT NULL DEFAULT 0)";
+
+/// Brings the database to the last version.
+pub(super) async fn migrate(connection: &DatabaseConnection) -> Result<(), OpenError> {
+    let engine = connection.get_database_backend();
+    match apply(connection).await {
+        Ok(found) if found > known() => Err(OpenError::Newer { place: place(engine), found, known: known() }),
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let message = format!("its tables cannot be brought up to date: {}", Failure::of(&error).message);
+            Err(match engine {
+                DbBackend::Postgres => OpenError::Database(message),
+                _ => OpenError::File { path: super::sqlite::FILE.to_owned(), why: message },
+            })
+        }
+    }
+}
+
+/// Returns the version that was found.
+async fn apply(connection: &DatabaseConnection) -> Result<i64, DbErr> {
+    let engine = connection.get_database_backend();
+    let mode = SqliteTransactionMode::Immediate;
+    let options = TransactionOptions { sqlite_transaction_mode: Some(mode), ..TransactionOptions::default() };
+    let tx = connection.begin_with_options(options).await?;
+    if engine == DbBackend::Postgres {
+        // Rewriting a large table may take longer than a statement usually may.
+        tx.execute_unprepared("SET LOCAL statement_timeout = 0").await?;
+        tx.execute_unprepared(LOCK).await?;
+    }
+    tx.execute_unprepared(STORE).await?;
+    let row = tx.query_one_raw(statement(engine, "SELECT version FROM store", [])).await?;
+    let found: i64 = row.map_or(Ok(0), |row| get(&row, "version"))?;
+    let done = usize::try_from(found).unwrap_or(0);
+    if done < VERSIONS.len() {
+        for migration in &VERSIONS[done..] {
+            for sql in migration(engine) {
+                tx.execute_unprepared(&sql).await?;
+            }
+        }
+        let sql = "INSERT INTO store (id, version) VALUES (1, $1) ON CONFLICT (id) DO UPDATE SET version = $1";
+        tx.execute_raw(statement(engine, sql, [known().into()])).await?;
+        tracing::info!(from = found, to = known(), "brought the store's tables up to date");
+    }
+    tx.commit().await?;
+    Ok(found)
+}
+
+fn place(engine: DbBackend) -> &'static str {
+    match engine {
+        DbBackend::Postgres => "database of ASKD_DATABASE_URL",
+        _ => "file askd.db in ASKD_DATA_DIR",
+    }
+}

@@ -1,0 +1,190 @@
+//! Removes what is old, in steps so short that no run waits for them.
+
+use sea_orm::{ConnectionTrait as _, DatabaseTransaction, DbBackend, DbErr, Value};
+
+use super::Store;
+use super::error::StoreError;
+use super::sql::{get, number, statement};
+use super::writer::Operation;
+
+/// Short rows that one step removes.
+const ROWS: u64 = 200;
+
+/// Chunks that one step removes: up to 8 MiB, whose pages have to be written.
+const CHUNKS: u64 = 32;
+
+/// Runs that one step removes.
+const RUNS: u64 = 20;
+
+/// Pages that one step gives back to the file system.
+const PAGES: u32 = 256;
+
+/// What is old. Times are milliseconds since 1970.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// Runs that ended before this go, with everything of theirs.
+    pub runs_before: i64,
+    /// The events of runs that ended before this go; the run stays, and says so.
+    pub events_before: i64,
+    /// Idempotency keys that were claimed before this go.
+    pub keys_before: i64,
+    /// Tokens that have ended by this time go.
+    pub now: i64,
+}
+
+/// What was removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Runs.
+    pub runs: u64,
+    /// Runs whose events were removed, and that stay.
+    pub events: u64,
+    /// Chunks of events, of either.
+    pub chunks: u64,
+    /// Idempotency keys.
+    pub keys: u64,
+    /// Tokens.
+    pub tokens: u64,
+}
+
+impl Store {
+    /// Removes everything that is older than its bound, step by step, and gives free space back to the file system.
+    pub async fn prune(&self, retention: &Retention) -> Result<Pruned, StoreError> {
+        let mut pruned = Pruned::default();
+        for what in [Step::Keys, Step::Tokens, Step::Runs, Step::Events] {
+            loop {
+                let removed = self.write(Prune { what, retention: *retention }).await?;
+                if removed == Pruned::default() {
+                    break;
+                }
+                pruned.runs += removed.runs;
+                pruned.events += removed.events;
+                pruned.chunks += removed.chunks;
+                pruned.keys += removed.keys;
+                pruned.tokens += removed.tokens;
+            }
+        }
+        while self.write(Vacuum).await? {}
+        Ok(pruned)
+    }
+}
+
+/// A kind of step.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Keys,
+    Tokens,
+    Runs,
+    Events,
+}
+
+/// One step. Removes nothing when there is nothing left.
+struct Prune {
+    what: Step,
+    retention: Retention,
+}
+
+impl Operation for Prune {
+    type Output = Pruned;
+
+    async fn apply(&mut self, tx: &DatabaseTransaction) -> Result<Pruned, DbErr> {
+        let (retention, mut pruned) = (&self.retention, Pruned::default());
+        match self.what {
+            Step::Keys => {
+                let sql = "DELETE FROM idempotency WHERE (key_id, route, idem_key) IN (SELECT key_id, route, idem_key \
+                    FROM idempotency WHERE created_at < $1 LIMIT $2)";
+                pruned.keys = delete(tx, sql, [retention.keys_before.into(), number(ROWS).into()]).await?;
+            }
+            Step::Tokens => {
+                let sql = "DELETE FROM stream_tokens WHERE token_hash IN \
+                    (SELECT token_hash FROM stream_tokens WHERE expires_at <= $1 LIMIT $2)";
+                pruned.tokens = delete(tx, sql, [retention.now.into(), number(ROWS).into()]).await?;
+            }
+            Step::Runs => runs(tx, retention.runs_before, &mut pruned).await?,
+            Step::Events => events(tx, retention.events_before, &mut pruned).await?,
+        }
+        Ok(pruned)
+    }
+}
+
+async fn delete<const N: usize>(tx: &DatabaseTransaction, sql: &str, values: [Value; N]) -> Result<u64, DbErr> {
+    Ok(tx.execute_raw(statement(tx.get_database_backend(), sql, values)).await?.rows_affected())
+}
+
+/// Some chunks of one run. It is marked before its first chunk goes, so that nobody reads half a log: 2 while they go, 1
+/// when they are gone.
+async fn events(tx: &DatabaseTransaction, before: i64, pruned: &mut Pruned) -> Result<(), DbErr> {
+    let sql = "SELECT id FROM runs WHERE events_expired <> 1 AND finished_at < $1 ORDER BY finished_at LIMIT $2";
+    let mut room = CHUNKS;
+    for run in ids(tx, sql, before).await? {
+        let removed = chunks(tx, &run, room).await?;
+        pruned.chunks += removed;
+        let all = removed < room;
+        let mark: i64 = if all { 1 } else { 2 };
+        delete(tx, "UPDATE runs SET events_expired = $2 WHERE id = $1", [run.into(), mark.into()]).await?;
+        pruned.events += u64::from(all);
+        room -= removed;
+        if room == 0 {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Some runs, the chunks of each first.
+async fn runs(tx: &DatabaseTransaction, before: i64, pruned: &mut Pruned) -> Result<(), DbErr> {
+    let sql = "SELECT id FROM runs WHERE finished_at < $1 ORDER BY finished_at LIMIT $2";
+    let mut room = CHUNKS;
+    for run in ids(tx, sql, before).await? {
+        let removed = chunks(tx, &run, room).await?;
+        pruned.chunks += removed;
+        room -= removed;
+        if room == 0 {
+            delete(tx, "UPDATE runs SET events_expired = 2 WHERE id = $1", [run.into()]).await?;
+            break;
+        }
+        // Metadata, request and tokens go with it.
+        pruned.runs += delete(tx, "DELETE FROM runs WHERE id = $1", [run.into()]).await?;
+    }
+    Ok(())
+}
+
+async fn ids(tx: &DatabaseTransaction, sql: &str, before: i64) -> Result<Vec<String>, DbErr> {
+    let values = [before.into(), number(RUNS).into()];
+    let rows = tx.query_all_raw(statement(tx.get_database_backend(), sql, values)).await?;
+    rows.iter().map(|row| get(row, "id")).collect()
+}
+
+/// Removes at most `most` chunks of a run, the first ones.
+async fn chunks(tx: &DatabaseTransaction, run: &str, most: u64) -> Result<u64, DbErr> {
+    let sql = "DELETE FROM event_chunks WHERE run_id = $1 AND first_seq IN \
+        (SELECT first_seq FROM event_chunks WHERE run_id = $1 ORDER BY first_seq LIMIT $2)";
+    delete(tx, sql, [run.into(), number(most).into()]).await
+}
+
+/// Gives some free pages of the file back. PostgreSQL does that by itself.
+struct Vacuum;
+
+impl Operation for Vacuum {
+    /// Whether there is more.
+    type Output = bool;
+
+    async fn apply(&mut self, tx: &DatabaseTransaction) -> Result<bool, DbErr> {
+        let engine = tx.get_database_backend();
+        if engine != DbBackend::Sqlite {
+            return Ok(false);
+        }
+        let free = async || -> Result<i64, DbErr> {
+            let row = tx.query_one_raw(statement(engine, "PRAGMA freelist_count", [])).await?;
+            row.map_or(Ok(0), |row| get(&row, "freelist_count"))
+        };
+        let before = free().await?;
+        if before == 0 {
+            return Ok(false);
+        }
+        // It works row by row, so every row has to be asked for.
+        tx.query_all_raw(statement(engine, &format!("PRAGMA incremental_vacuum({PAGES})"), [])).await?;
+        let after = free().await?;
+        Ok(after > 0 && after < before)
+    }
+}

@@ -1,0 +1,51 @@
+//! Reading sessions. Their rows are written with runs: see [`Submit`](super::submit::Submit) and
+//! [`Append`](super::append::Append).
+
+use sea_orm::{DbErr, QueryResult};
+
+use super::Store;
+use super::error::StoreError;
+use super::sql::{get, read_first, statement};
+
+/// A session as it is stored. Times are milliseconds since 1970.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SessionRow {
+    /// Its id.
+    pub id: String,
+    /// Whose it is.
+    pub key_id: String,
+    /// The folder in which it began.
+    pub workspace: Option<String>,
+    /// What it has cost so far, in US dollars: the CLI counts on from there.
+    pub cost_baseline_usd: f64,
+    /// When its first run was submitted.
+    pub created_at: i64,
+    /// When a run of it was last submitted or ended.
+    pub last_run_at: i64,
+}
+
+impl Store {
+    /// A session.
+    pub async fn session(&self, id: &str) -> Result<Option<SessionRow>, StoreError> {
+        let sql =
+            "SELECT id, key_id, workspace, cost_baseline_usd, created_at, last_run_at FROM sessions WHERE id = $1";
+        let rows = self.rows(statement(self.backend(), sql, [id.into()])).await?;
+        read_first(&rows, read)
+    }
+
+    /// Whose session it is.
+    pub async fn session_owner(&self, id: &str) -> Result<Option<String>, StoreError> {
+        Ok(self.session(id).await?.map(|session| session.key_id))
+    }
+}
+
+fn read(row: &QueryResult) -> Result<SessionRow, DbErr> {
+    Ok(SessionRow {
+        id: get(row, "id")?,
+        key_id: get(row, "key_id")?,
+        workspace: get(row, "workspace")?,
+        cost_baseline_usd: get(row, "cost_baseline_usd")?,
+        created_at: get(row, "created_at")?,
+        last_run_at: get(row, "last_run_at")?,
+    })
+}

@@ -1,0 +1,208 @@
+//! Stores a new run with its first event.
+
+use sea_orm::{ConnectionTrait as _, DatabaseTransaction, DbBackend, DbErr, Value};
+
+use super::Store;
+use super::command::{Claim, claim, meaning, read_claim};
+use super::error::StoreError;
+use super::sql::{PG_NOW, get, number, read_first, statement};
+use super::writer::Operation;
+
+/// A new run: its row, its session's row, its metadata and its first chunk, in one commit.
+#[derive(Debug)]
+pub struct Submit {
+    /// The run.
+    pub run: NewRun,
+    /// What the caller wants to find it by; each name once.
+    pub metadata: Vec<(String, String)>,
+    /// The stored form of the chunk with event 1.
+    pub first_chunk: Vec<u8>,
+    /// The caller's key that makes a second submission of the same harmless.
+    pub idempotency: Option<IdempotencyClaim>,
+}
+
+/// The columns of a new run.
+#[derive(Clone, Debug, Default)]
+pub struct NewRun {
+    /// Its id.
+    pub id: String,
+    /// Whose it is.
+    pub key_id: String,
+    /// The session that it belongs to.
+    pub session_id: String,
+    /// The folder it works in.
+    pub workspace: Option<String>,
+    /// Its state, usually `queued`.
+    pub state: &'static str,
+    /// Counts its holders; a new run has 1.
+    pub epoch: i64,
+    /// The server that holds it.
+    pub owner: String,
+    /// How long that server keeps it without a word, in milliseconds; counts with PostgreSQL only.
+    pub lease_ms: u64,
+    /// What happens when its client goes away.
+    pub on_disconnect: &'static str,
+    /// What was asked, JSON.
+    pub request: String,
+    /// The uncompressed bytes of its first chunk.
+    pub log_bytes: u64,
+    /// When it was submitted, in milliseconds since 1970.
+    pub created_at: i64,
+}
+
+/// A caller's claim that this is one request, however often it is sent.
+#[derive(Clone, Debug)]
+pub struct IdempotencyClaim {
+    /// Whose key it is.
+    pub key_id: String,
+    /// Where it counts, such as `POST /v1/runs`.
+    pub route: String,
+    /// What the caller sent.
+    pub key: String,
+    /// The hash of the request: another request with the same key is a mistake of the caller.
+    pub body_hash: String,
+    /// A claim that was made before this time is forgotten, in milliseconds since 1970.
+    pub expires_before: i64,
+}
+
+/// What became of a submission.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Submitted {
+    /// The run is stored.
+    New,
+    /// It was submitted before, as this run.
+    Same {
+        /// That run.
+        run_id: String,
+    },
+    /// Its idempotency key belongs to another request.
+    Mismatch,
+}
+
+const RUN: &str = "INSERT INTO runs (id, key_id, session_id, workspace, state, epoch, owner, lease_until, \
+    on_disconnect, last_seq, log_bytes, created_at) \
+    VALUES ($1, $2, $3, $4, $5, $10, $6, {lease}, $7, 1, $8, $9) ON CONFLICT (id) DO NOTHING";
+
+const REQUEST: &str = "INSERT INTO run_requests (run_id, request) VALUES ($1, $2)";
+
+const SESSION: &str = "INSERT INTO sessions (id, key_id, workspace, created_at, last_run_at) \
+    VALUES ($1, $2, $3, $4, $4) ON CONFLICT (id) DO UPDATE SET last_run_at = excluded.last_run_at";
+
+const METADATA: &str = "INSERT INTO run_metadata (run_id, name, value) VALUES ($1, $2, $3)";
+
+const CHUNK: &str = "INSERT INTO event_chunks (run_id, first_seq, last_seq, bytes) VALUES ($1, 1, 1, $2)";
+
+impl Operation for Submit {
+    type Output = Submitted;
+
+    async fn apply(&mut self, tx: &DatabaseTransaction) -> Result<Submitted, DbErr> {
+        let run = &self.run;
+        let id: Value = run.id.as_str().into();
+        if let Some(idempotency) = &self.idempotency {
+            match claim(tx, idempotency, &run.id, None, run.created_at).await? {
+                Claim::New => {}
+                Claim::Same { run_id, .. } if run_id == run.id => {}
+                Claim::Same { run_id, .. } => return Ok(Submitted::Same { run_id }),
+                Claim::Mismatch => return Ok(Submitted::Mismatch),
+            }
+        }
+        let engine = tx.get_database_backend();
+        let execute = async |sql: &str, values: Vec<Value>| {
+            tx.execute_raw(sea_orm::Statement::from_sql_and_values(engine, sql, values)).await
+        };
+        if execute(&run_sql(engine, run.lease_ms), run.values()).await?.rows_affected() == 0 {
+            return self.look(tx).await;
+        }
+        execute(REQUEST, vec![id.clone(), run.request.as_str().into()]).await?;
+        let session = [run.session_id.as_str().into(), run.key_id.as_str().into(), run.workspace.clone().into()];
+        execute(SESSION, session.into_iter().chain([run.created_at.into()]).collect()).await?;
+        for (name, value) in &self.metadata {
+            execute(METADATA, vec![id.clone(), name.as_str().into(), value.as_str().into()]).await?;
+        }
+        execute(CHUNK, vec![id, Value::Bytes(Some(self.first_chunk.clone()))]).await?;
+        Ok(Submitted::New)
+    }
+
+    fn weight(&self) -> usize {
+        self.first_chunk.len() + self.run.request.len()
+    }
+}
+
+impl Submit {
+    /// The run is there already. It may be ours, when the connection broke in the middle of the commit.
+    async fn look(&self, tx: &DatabaseTransaction) -> Result<Submitted, DbErr> {
+        let sql = "SELECT created_at, owner, session_id FROM runs WHERE id = $1";
+        let row = tx.query_one_raw(statement(tx.get_database_backend(), sql, [self.run.id.as_str().into()])).await?;
+        let Some(row) = row else { return Err(DbErr::Custom("a run vanished".to_owned())) };
+        let ours = get::<i64>(&row, "created_at")? == self.run.created_at
+            && get::<String>(&row, "owner")? == self.run.owner
+            && get::<String>(&row, "session_id")? == self.run.session_id;
+        if ours { Ok(Submitted::New) } else { Err(DbErr::Custom("the run's id is taken".to_owned())) }
+    }
+}
+
+impl NewRun {
+    fn values(&self) -> Vec<Value> {
+        vec![
+            self.id.as_str().into(),
+            self.key_id.as_str().into(),
+            self.session_id.as_str().into(),
+            self.workspace.clone().into(),
+            self.state.into(),
+            self.owner.as_str().into(),
+            self.on_disconnect.into(),
+            number(self.log_bytes).into(),
+            self.created_at.into(),
+            self.epoch.into(),
+        ]
+    }
+}
+
+impl Store {
+    /// What a submission with this claim would meet: [`Submitted::Same`], [`Submitted::Mismatch`], or `None` for a key
+    /// that is free. Nothing is claimed.
+    pub async fn idempotent_run(&self, claim: &IdempotencyClaim) -> Result<Option<Submitted>, StoreError> {
+        let rows = self.rows(meaning(self.backend(), claim)).await?;
+        let found = read_first(&rows, |row| read_claim(row, claim))?;
+        Ok(found.and_then(|(found, created_at)| match found {
+            _ if created_at < claim.expires_before => None,
+            Claim::New => None,
+            Claim::Same { run_id, .. } => Some(Submitted::Same { run_id }),
+            Claim::Mismatch => Some(Submitted::Mismatch),
+        }))
+    }
+}
+
+/// Takes a run away that its caller was not told of: one that nobody has begun, with its idempotency key.
+#[derive(Clone, Debug)]
+pub struct Withdraw {
+    /// The run; it may also not be there.
+    pub run_id: String,
+}
+
+impl Operation for Withdraw {
+    /// Whether it was there.
+    type Output = bool;
+
+    async fn apply(&mut self, tx: &DatabaseTransaction) -> Result<bool, DbErr> {
+        let engine = tx.get_database_backend();
+        let run = || [Value::from(self.run_id.as_str())];
+        // Its one chunk, its metadata and its request go with it.
+        let sql = "DELETE FROM runs WHERE id = $1 AND last_seq = 1 AND started_at IS NULL AND finished_at IS NULL";
+        let gone = tx.execute_raw(statement(engine, sql, run())).await?.rows_affected() == 1;
+        if gone {
+            tx.execute_raw(statement(engine, "DELETE FROM idempotency WHERE run_id = $1 AND answer IS NULL", run()))
+                .await?;
+        }
+        Ok(gone)
+    }
+}
+
+fn run_sql(engine: DbBackend, lease_ms: u64) -> String {
+    RUN.replace("{lease}", &lease_sql(engine, lease_ms))
+}
+
+/// When a lease that begins now ends: by the database's clock, and never on an engine that one server owns.
+pub(super) fn lease_sql(engine: DbBackend, lease_ms: u64) -> String {
+    if engine == DbBackend::Postgres { format!("{PG_NOW} + {}", number(lease_ms)) } else { "NULL".to_owned() }
+}
