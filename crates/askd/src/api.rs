@@ -15,6 +15,7 @@ pub mod dialect;
 pub mod error;
 pub mod fields;
 pub mod front;
+pub mod headers;
 pub mod health;
 pub mod idempotency;
 pub mod options;

@@ -3,21 +3,21 @@
 //! Every route submits a [`request::RunRequest`] through [`submit::Runs`] and [follows](follow) the run's events; routes
 //! differ only in how they encode what they follow.
 
-pub mod request;
-pub mod resolve;
-pub mod submit;
-pub mod queue;
-pub mod live;
-pub mod worker;
-pub mod prepare;
+pub mod chunk_cache;
 pub mod conversation;
 pub mod event;
-pub mod log;
 pub mod follow;
-pub mod chunk_cache;
+pub mod live;
+pub mod log;
+pub mod prepare;
+pub mod queue;
 pub mod recover;
 pub mod redact;
+pub mod request;
+pub mod resolve;
 pub mod schema;
+pub mod submit;
+pub mod worker;
 
 use std::fmt;
 use std::time::Duration;
@@ -109,15 +109,8 @@ impl RunState {
     pub const FINAL: [Self; 5] = [Self::Completed, Self::Incomplete, Self::Cancelled, Self::Failed, Self::Lost];
 
     /// All states.
-    pub const ALL: [Self; 7] = [
-        Self::Queued,
-        Self::Running,
-        Self::Completed,
-        Self::Incomplete,
-        Self::Cancelled,
-        Self::Failed,
-        Self::Lost,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Queued, Self::Running, Self::Completed, Self::Incomplete, Self::Cancelled, Self::Failed, Self::Lost];
 
     /// The state's name, in the store and for programs.
     pub fn as_str(self) -> &'static str {

@@ -159,10 +159,8 @@ pub async fn prepare(mut settings: Settings, ambient: Ambient, launcher: PathBuf
         .map_err(|error| folder("WORKSPACE_DIR", &settings.paths.workspace_dir, error))?;
 
     // Beside each other: both wait more than they work.
-    let (cleared, store) = tokio::join!(
-        clear_leftovers(&records, &marker, &homes, &sessions),
-        Store::open(&settings.store, &data)
-    );
+    let (cleared, store) =
+        tokio::join!(clear_leftovers(&records, &marker, &homes, &sessions), Store::open(&settings.store, &data));
     cleared.map_err(in_data)?;
     let store = store?;
     let programs = Programs {

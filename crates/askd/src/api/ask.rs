@@ -4,18 +4,17 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
-use uuid::Uuid;
 
 use super::auth::KEY_ID;
 use super::body::json_object;
 use super::dialect::ASK;
 use super::error::ApiError;
+use super::headers::name_run;
 use super::idempotency::Key;
 use super::request_id::RequestId;
 use crate::app::App;
-use crate::runs::RunId;
 use crate::runs::request::OnDisconnect;
 use crate::runs::submit::Submission;
 
@@ -24,18 +23,11 @@ mod request;
 mod stream;
 
 use request::AskRequest;
-pub(super) use stream::stream_headers;
 
 /// The route, as the scope of an idempotency key.
 const ROUTE: &str = "POST /ask";
 /// What becomes of the run when its client leaves: `cancel` (the default) or `continue`.
 const ON_DISCONNECT_HEADER: &str = "x-askd-on-disconnect";
-/// The run's id.
-const RUN_ID_HEADER: HeaderName = HeaderName::from_static("x-askd-run-id");
-/// The session's id, for `resume`, also where there is no result that names it.
-const SESSION_ID_HEADER: HeaderName = HeaderName::from_static("x-askd-session-id");
-/// On the answer to a request whose idempotency key was seen before.
-const REPLAYED_HEADER: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// Submits a run and follows it to its end.
 pub(super) async fn ask(
@@ -66,18 +58,6 @@ pub(super) async fn ask(
     };
     name_run(response.headers_mut(), id, session, replayed);
     Ok(response)
-}
-
-/// Says which run an answer is about.
-pub(super) fn name_run(headers: &mut HeaderMap, id: RunId, session: Uuid, replayed: bool) {
-    for (name, id) in [(RUN_ID_HEADER, id.to_string()), (SESSION_ID_HEADER, session.to_string())] {
-        if let Ok(id) = HeaderValue::from_str(&id) {
-            headers.insert(name, id);
-        }
-    }
-    if replayed {
-        headers.insert(REPLAYED_HEADER, HeaderValue::from_static("true"));
-    }
 }
 
 fn on_disconnect(headers: &HeaderMap) -> Result<OnDisconnect, ApiError> {

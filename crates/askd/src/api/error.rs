@@ -1,9 +1,11 @@
 //! Errors as clients see them. One type; it is written as the request's route wants it: on the routes of the Node server
 //! `{"error":{"code","message","requestId"}}`, below `/v1` `{"type":"error","error":{"type","message"},"request_id"}`.
 
+use std::fmt;
+use std::sync::Arc;
+
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use std::sync::Arc;
 
 use crate::encode::fold::RunResult;
 use crate::runs::follow::FollowError;
@@ -54,7 +56,7 @@ impl ApiError {
     }
 
     /// The same, for one field, query parameter or header: what is wrong with it follows its name.
-    pub fn param(name: &str, what: impl std::fmt::Display) -> Self {
+    pub fn param(name: &str, what: impl fmt::Display) -> Self {
         Self::request(format!("{name} {what}")).with_param(name)
     }
 

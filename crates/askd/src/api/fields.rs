@@ -1,5 +1,7 @@
 //! Takes typed fields out of a JSON object; what is wrong names the field as the route calls it.
 
+use std::fmt;
+
 use serde_json::{Map, Value};
 
 use super::dialect::Dialect;
@@ -80,7 +82,7 @@ impl Fields {
     }
 
     /// An error about a field, by the name that the client used for it.
-    pub(super) fn wrong(&self, field: &'static str, what: impl std::fmt::Display) -> ApiError {
+    pub(super) fn wrong(&self, field: &'static str, what: impl fmt::Display) -> ApiError {
         ApiError::param(self.name(field), what)
     }
 

@@ -373,7 +373,9 @@ impl Talk<'_> {
                 )
             }
             Some(Expired::Idle) => format!("the CLI wrote nothing for {:?} (ASKD_IDLE_TIMEOUT)", bounds.idle),
-            Some(Expired::Total) => format!("the run took longer than {:?} (timeout_seconds, or else PROCESS_TIMEOUT)", bounds.total),
+            Some(Expired::Total) => {
+                format!("the run took longer than {:?} (timeout_seconds, or else PROCESS_TIMEOUT)", bounds.total)
+            }
         };
         Ending::TimedOut { deadline }
     }

@@ -32,7 +32,10 @@ pub struct Follower {
 
 #[derive(Debug)]
 enum Source {
-    Live { log: Arc<RunLog>, stored: watch::Receiver<u64> },
+    Live {
+        log: Arc<RunLog>,
+        stored: watch::Receiver<u64>,
+    },
     Stored {
         /// The run's last number, once it is known to have ended.
         last: Option<u64>,

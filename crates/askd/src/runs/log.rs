@@ -78,6 +78,8 @@ struct State {
     pending: usize,
     /// What the next commit says of the run.
     patch: RunPatch,
+    /// The CLI has said something.
+    spoken: bool,
     /// The last event was appended.
     ended: bool,
     ring: VecDeque<Arc<Chunk>>,
@@ -108,6 +110,7 @@ impl RunLog {
             full: VecDeque::new(),
             pending: 0,
             patch: RunPatch::default(),
+            spoken: false,
             ended: false,
             ring: VecDeque::new(),
             ring_bytes: 0,
@@ -152,6 +155,9 @@ impl RunLog {
         state.ended = matches!(body, EventBody::Finished(_));
         state.push(time.as_millisecond(), &body.kind(), &body.data());
         let seq = state.last_seq;
+        if matches!(body, EventBody::Agent(_)) && !std::mem::replace(&mut state.spoken, true) {
+            state.patch.first_event_at = Some(time.as_millisecond());
+        }
         patch::note(&mut state.patch, seq, time.as_millisecond(), body);
         drop(state);
         self.appended.notify_one();

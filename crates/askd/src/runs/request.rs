@@ -85,7 +85,7 @@ mod mode {
     use serde::de::Error;
     use serde::{Deserialize, Deserializer, Serializer};
 
-    #[expect(clippy::ref_option, reason = "serde passes the field by reference")]
+    #[expect(clippy::ref_option, clippy::trivially_copy_pass_by_ref, reason = "serde passes the field by reference")]
     pub(super) fn serialize<S: Serializer>(mode: &Option<PermissionMode>, to: S) -> Result<S::Ok, S::Error> {
         match mode {
             Some(mode) => to.serialize_some(mode.as_str()),

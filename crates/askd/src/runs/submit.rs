@@ -175,8 +175,7 @@ impl Runs {
     pub fn new(shared: Shared) -> Self {
         let limits = &shared.settings.limits;
         let queue = Queue::new(limits.max_concurrent, limits.queue_length);
-        let inner =
-            Inner { shared: Arc::new(shared), queue, live: LiveRuns::default(), chunks: ChunkCache::default() };
+        let inner = Inner { shared: Arc::new(shared), queue, live: LiveRuns::default(), chunks: ChunkCache::default() };
         Self { inner: Arc::new(inner) }
     }
 
@@ -285,12 +284,7 @@ impl Runs {
     }
 
     /// Stores the run and starts its tasks.
-    async fn take_in(
-        &self,
-        submission: Submission,
-        spec: RunSpec,
-        ticket: Ticket,
-    ) -> Result<Submitted, SubmitError> {
+    async fn take_in(&self, submission: Submission, spec: RunSpec, ticket: Ticket) -> Result<Submitted, SubmitError> {
         let shared = self.shared();
         let (now, id) = (shared.ambient.now(), RunId(shared.ambient.ordered_uuid()));
         let on_disconnect = submission.on_disconnect;

@@ -21,9 +21,9 @@ use super::live::COMMANDS_WAITING;
 use super::prepare::{PrepareError, Prepared, prepare};
 use super::queue::{Slot, Ticket};
 use super::redact::Redactor;
+use super::request::OnDisconnect;
 use super::schema::check_answer;
 use super::submit::{Run, Shared};
-use super::request::OnDisconnect;
 use super::{Finished, RunErrorKind};
 use crate::homes::Home;
 
@@ -37,7 +37,7 @@ impl Drop for Worker {
     /// Whatever happens to the task, followers see an end. After the end that the run already has, this does nothing.
     fn drop(&mut self) {
         let end = Finished::failed(RunErrorKind::Run, "the server made a mistake; its log has the details");
-        self.log(EventBody::Finished(end));
+        self.log(&EventBody::Finished(end));
     }
 }
 
@@ -50,7 +50,7 @@ impl Worker {
             Err(NoTurn::Ended(end)) => return self.finish(end),
             Err(NoTurn::Later) => return self.run.live.log.let_go(),
         };
-        self.log(EventBody::Turn);
+        self.log(&EventBody::Turn);
         let home = match self.shared.homes.create(|| self.shared.ambient.uuid()) {
             Ok(home) => Arc::new(home),
             Err(error) => {
@@ -129,7 +129,7 @@ impl Worker {
             failed(error.to_string())
         })?;
         for warning in warnings {
-            self.log(EventBody::Warning(warning));
+            self.log(&EventBody::Warning(warning));
         }
         // Not before it is stored that the run has begun: after a crash it must not be taken for one that still waits.
         tokio::select! {
@@ -188,11 +188,11 @@ impl Worker {
         }
         let result = if *ending == Ending::Done { progress.result() } else { progress.answer() };
         for task in progress.background().iter().filter(|task| task.outlives_the_answer()) {
-            self.log(EventBody::Warning(ended_task(task)));
+            self.log(&EventBody::Warning(ended_task(task)));
         }
         if let Some(denials) = result.map(|result| result.denials).filter(|denials| *denials > 0) {
             let calls = if denials == 1 { "tool call was" } else { "tool calls were" };
-            self.log(EventBody::Warning(format!("{denials} {calls} denied; the result lists them")));
+            self.log(&EventBody::Warning(format!("{denials} {calls} denied; the result lists them")));
         }
         let schema = self.run.spec.schema.as_ref();
         match (judge(result, ending, schema.is_some()), schema, result) {
@@ -282,14 +282,14 @@ impl Worker {
         Finished::cancelled(RunErrorKind::Cancelled, "the run was ended on request")
     }
 
-    fn log(&self, body: EventBody) {
-        self.run.live.log.append_now(self.shared.ambient.now(), &body);
+    fn log(&self, body: &EventBody) {
+        self.run.live.log.append_now(self.shared.ambient.now(), body);
     }
 
     fn finish(&self, end: Finished) {
         let error = end.error.as_ref().map(|error| error.kind.as_str());
         tracing::info!(run = %self.run.id, state = end.state.as_str(), error, "run ended");
-        self.log(EventBody::Finished(end));
+        self.log(&EventBody::Finished(end));
     }
 
     fn bounds(&self) -> Bounds {

@@ -46,12 +46,17 @@ async fn prune_store(app: &App) {
         runs_before: before(store.run_retention),
         events_before: before(store.event_retention),
         keys_before: now - submit::IDEMPOTENCY_MS,
+        sessions_before: before(app.settings().paths.session_retention),
         now,
     };
     match shared.store.prune(&retention).await {
         Ok(pruned) if pruned == Pruned::default() => {}
         Ok(Pruned { runs, events, .. }) => {
-            tracing::info!(runs, events, "removed runs older than ASKD_RUN_RETENTION, events older than ASKD_EVENT_RETENTION");
+            tracing::info!(
+                runs,
+                events,
+                "removed runs older than ASKD_RUN_RETENTION, events older than ASKD_EVENT_RETENTION"
+            );
         }
         Err(error) => tracing::warn!(%error, "cannot remove old runs"),
     }
@@ -78,7 +83,9 @@ pub(super) async fn renew_leases(app: &App) {
             Err(_) => {}
         }
         if Instant::now() >= in_time {
-            tracing::error!("the store could not be reached for as long as a lease holds: this server's runs are ended");
+            tracing::error!(
+                "the store could not be reached for as long as a lease holds: this server's runs are ended"
+            );
             app.runs().let_all_go();
             renewed = Instant::now();
         }

@@ -61,7 +61,8 @@ pub(super) fn private_folders(settings: &Settings) -> Vec<PathBuf> {
 /// Files that no run may read, besides those folders.
 pub(super) fn private_files(settings: &Settings) -> Vec<PathBuf> {
     let data = &settings.paths.data_dir;
-    let own = ["cli.json", "instance-id", "lock"].map(|name| data.join(name));
+    let database = ["askd.db", "askd.db-wal", "askd.db-shm"];
+    let own = ["cli.json", "instance-id", "lock"].into_iter().chain(database).map(|name| data.join(name));
     // Rules name paths, and a mounted secret is usually reached by links: both ends are named.
     let secret = settings.paths.private_files.iter().flat_map(|file| [file.clone(), resolved(file)]);
     let mut files: Vec<_> = own.into_iter().chain(secret).collect();

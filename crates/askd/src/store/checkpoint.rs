@@ -8,10 +8,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sea_orm::{ConnectionTrait as _, DatabaseConnection};
+use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbBackend};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::sql::{get, statement};
 use super::sqlite::{Database, size_of};
 
 /// How long the log is left alone after something was written.
@@ -19,6 +20,9 @@ const EVERY: Duration = Duration::from_secs(1);
 
 /// Growth that does not wait for the second, in bytes.
 const GROWN: usize = 16 << 20;
+
+/// Growth after which a cut that was not possible is tried again, in bytes.
+const SOON: usize = 1 << 20;
 
 /// What the log may reach, in bytes.
 const TOO_LARGE: u64 = 256 << 20;
@@ -53,13 +57,17 @@ impl Wal {
             return;
         }
         self.since_call = 0;
-        self.signals.grown.notify_one();
-        if size_of(&self.path).is_ok_and(|size| size > TOO_LARGE) {
-            // A reader may be in the way; then the next growth brings us here again.
-            let cut = writer.execute_unprepared("PRAGMA wal_checkpoint(TRUNCATE)").await;
-            if let Err(error) = cut {
-                tracing::warn!(%error, "cannot cut the log of askd.db");
-            }
+        if !size_of(&self.path).is_ok_and(|size| size > TOO_LARGE) {
+            self.signals.grown.notify_one();
+            return;
+        }
+        let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
+        let cut = writer.query_one_raw(statement(DbBackend::Sqlite, sql, [])).await;
+        match cut.and_then(|row| row.map_or(Ok(0), |row| get::<i64>(&row, "busy"))) {
+            Ok(0) => {}
+            // The duty is at it, or a reader is in the way.
+            Ok(_) => self.since_call = GROWN - SOON,
+            Err(error) => tracing::warn!(%error, "cannot cut the log of askd.db"),
         }
     }
 }

@@ -6,8 +6,9 @@
 
 use std::cell::RefCell;
 
-use zstd::bulk::{Compressor, Decompressor};
-use zstd::zstd_safe::{self, CParameter};
+use zstd::bulk::Decompressor;
+use zstd::zstd_safe::zstd_sys::ZSTD_EndDirective;
+use zstd::zstd_safe::{self, CCtx, CParameter, InBuffer, OutBuffer, ResetDirective};
 
 /// The most that the records of a chunk with more than one event may take, in bytes.
 pub const MAX_CHUNK: usize = 256 * 1024;
@@ -160,22 +161,42 @@ impl Chunk {
     /// # Panics
     /// When there is no memory for the compression.
     pub fn compress(&self) -> Vec<u8> {
-        let mut records = Vec::with_capacity(self.size());
-        for index in 0..self.len() {
-            let Some(event) = self.event(index) else { break };
-            let rest = HEAD - 4 + event.kind.len() + event.data.len();
-            records.extend_from_slice(&u32::try_from(rest).unwrap_or(u32::MAX).to_le_bytes());
-            records.extend_from_slice(&event.time_ms.to_le_bytes());
-            records.push(self.heads[index].kind);
-            records.extend_from_slice(event.kind.as_bytes());
-            records.extend_from_slice(event.data.as_bytes());
-        }
-        let mut bytes = vec![0; 1 + zstd_safe::compress_bound(records.len())];
-        bytes[0] = VERSION;
-        let written = COMPRESSOR.with_borrow_mut(|compressor| compressor.compress_to_buffer(&records, &mut bytes[1..]));
-        bytes.truncate(1 + written.expect("the buffer holds whatever zstd writes"));
+        let mut bytes = Vec::with_capacity(1 + zstd_safe::compress_bound(self.size()));
+        bytes.push(VERSION);
+        COMPRESSOR.with_borrow_mut(|compressor| {
+            let done = self.compress_with(compressor, &mut bytes);
+            done.map_err(zstd_safe::get_error_name).expect("the buffer holds whatever zstd writes");
+        });
         bytes.shrink_to_fit();
         bytes
+    }
+
+    /// Piece by piece: an event may be tens of megabytes long, and is not to be copied together first.
+    fn compress_with(&self, compressor: &mut CCtx<'static>, bytes: &mut Vec<u8>) -> zstd_safe::SafeResult {
+        compressor.reset(ResetDirective::SessionOnly)?;
+        compressor.set_pledged_src_size(Some(self.size() as u64))?;
+        let start = bytes.len();
+        let mut out = OutBuffer::around_pos(bytes, start);
+        let mut put = |piece: &[u8]| -> zstd_safe::SafeResult {
+            let mut piece = InBuffer::around(piece);
+            let mut left = 0;
+            while piece.pos() < piece.src.len() {
+                left = compressor.compress_stream2(&mut out, &mut piece, ZSTD_EndDirective::ZSTD_e_continue)?;
+            }
+            Ok(left)
+        };
+        for (head, event) in self.heads.iter().zip(self.events_after(0)) {
+            let rest = HEAD - 4 + event.kind.len() + event.data.len();
+            let mut fixed = [0; HEAD];
+            fixed[..4].copy_from_slice(&u32::try_from(rest).unwrap_or(u32::MAX).to_le_bytes());
+            fixed[4..12].copy_from_slice(&head.time_ms.to_le_bytes());
+            fixed[12] = head.kind;
+            put(&fixed)?;
+            put(event.kind.as_bytes())?;
+            put(event.data.as_bytes())?;
+        }
+        while compressor.end_stream(&mut out)? > 0 {}
+        Ok(out.pos())
     }
 
     /// Reads what [`Chunk::compress`] wrote. It holds exactly the events from `first_seq` to `last_seq`.
@@ -238,14 +259,15 @@ pub enum CorruptChunk {
 
 thread_local! {
     /// Making a context costs more than compressing a small chunk with it.
-    static COMPRESSOR: RefCell<Compressor<'static>> = RefCell::new(compressor());
+    static COMPRESSOR: RefCell<CCtx<'static>> = RefCell::new(compressor());
     static DECOMPRESSOR: RefCell<Decompressor<'static>> =
         RefCell::new(Decompressor::new().expect("there is memory for zstd"));
 }
 
-fn compressor() -> Compressor<'static> {
-    let mut compressor = Compressor::new(LEVEL).expect("there is memory for zstd");
-    compressor.set_parameter(CParameter::ChecksumFlag(true)).expect("zstd knows checksums");
+fn compressor() -> CCtx<'static> {
+    let mut compressor = CCtx::create();
+    let set = [CParameter::CompressionLevel(LEVEL), CParameter::ChecksumFlag(true)].map(|it| compressor.set_parameter(it));
+    assert!(set.iter().all(Result::is_ok), "zstd knows levels and checksums");
     compressor
 }
 

@@ -28,6 +28,8 @@ pub struct Retention {
     pub events_before: i64,
     /// Idempotency keys that were claimed before this go.
     pub keys_before: i64,
+    /// Sessions of which no run is left, and whose last one was before this, go.
+    pub sessions_before: i64,
     /// Tokens that have ended by this time go.
     pub now: i64,
 }
@@ -43,6 +45,8 @@ pub struct Pruned {
     pub chunks: u64,
     /// Idempotency keys.
     pub keys: u64,
+    /// Sessions.
+    pub sessions: u64,
     /// Tokens.
     pub tokens: u64,
 }
@@ -51,7 +55,7 @@ impl Store {
     /// Removes everything that is older than its bound, step by step, and gives free space back to the file system.
     pub async fn prune(&self, retention: &Retention) -> Result<Pruned, StoreError> {
         let mut pruned = Pruned::default();
-        for what in [Step::Keys, Step::Tokens, Step::Runs, Step::Events] {
+        for what in [Step::Keys, Step::Tokens, Step::Runs, Step::Events, Step::Sessions] {
             loop {
                 let removed = self.write(Prune { what, retention: *retention }).await?;
                 if removed == Pruned::default() {
@@ -62,6 +66,7 @@ impl Store {
                 pruned.chunks += removed.chunks;
                 pruned.keys += removed.keys;
                 pruned.tokens += removed.tokens;
+                pruned.sessions += removed.sessions;
             }
         }
         while self.write(Vacuum).await? {}
@@ -76,6 +81,7 @@ enum Step {
     Tokens,
     Runs,
     Events,
+    Sessions,
 }
 
 /// One step. Removes nothing when there is nothing left.
@@ -102,6 +108,11 @@ impl Operation for Prune {
             }
             Step::Runs => runs(tx, retention.runs_before, &mut pruned).await?,
             Step::Events => events(tx, retention.events_before, &mut pruned).await?,
+            Step::Sessions => {
+                let sql = "DELETE FROM sessions WHERE id IN (SELECT s.id FROM sessions s WHERE s.last_run_at < $1 \
+                    AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.session_id = s.id) LIMIT $2)";
+                pruned.sessions = delete(tx, sql, [retention.sessions_before.into(), number(ROWS).into()]).await?;
+            }
         }
         Ok(pruned)
     }

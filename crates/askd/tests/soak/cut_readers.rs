@@ -8,8 +8,8 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 
 use crate::campaign::{beside, random, rounds};
-use crate::cluster::Cluster;
 use crate::client::{self, Event, StreamEnd, assert_complete, client, events_after};
+use crate::cluster::Cluster;
 use crate::place::{Place, Server, fake_cli};
 
 /// Runs at the same time.
@@ -27,7 +27,8 @@ struct Tally {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_that_is_cut_at_random_misses_nothing_on_sqlite() {
-    campaign("sqlite", Place::new(&[("MAX_CONCURRENT", &AT_ONCE.to_string()), ("ASKD_CLAUDE_BIN", &fake_cli())])).await;
+    let place = Place::new(&[("MAX_CONCURRENT", &AT_ONCE.to_string()), ("ASKD_CLAUDE_BIN", &fake_cli())]);
+    println!("cut readers, sqlite: {}", campaign(place).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -36,10 +37,11 @@ async fn a_reader_that_is_cut_at_random_misses_nothing_on_postgresql() {
     let url = cluster.url(&cluster.database().await);
     let variables =
         [("MAX_CONCURRENT", &*AT_ONCE.to_string()), ("ASKD_CLAUDE_BIN", &fake_cli()), ("ASKD_DATABASE_URL", &url)];
-    campaign("postgresql", Place::new(&variables)).await;
+    println!("cut readers, postgresql: {}", campaign(Place::new(&variables)).await);
 }
 
-async fn campaign(engine: &str, place: Place) {
+/// Goes through all runs; what it has counted.
+async fn campaign(place: Place) -> String {
     // A small ring: those that come back find part of it in memory and part in the store.
     let server = Arc::new(Server::start(&place, &[("ASKD_RING_BYTES", "64KiB")]).await);
     let (start, places) = (Instant::now(), Arc::new(Semaphore::new(AT_ONCE)));
@@ -62,8 +64,8 @@ async fn campaign(engine: &str, place: Place) {
         all.inside_a_frame += one.inside_a_frame;
         all.fewest_events = all.fewest_events.min(one.events);
     }
-    println!("cut readers, {engine}: {rounds} runs, {all:?}, {} s", start.elapsed().as_secs());
     assert!(all.inside_a_frame * 4 > all.cuts, "too few cuts inside a frame: {all:?}");
+    format!("{rounds} runs, {} s, {all:?}", start.elapsed().as_secs())
 }
 
 /// What the scripted CLI says: at its own pace, as fast as it can, or in events larger than a chunk of the log.

@@ -5,11 +5,15 @@
 
 mod campaign;
 mod client;
+#[expect(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "the store's tests do more with it; a helper of tests is a test, too"
+)]
+#[path = "../store/cluster.rs"]
+mod cluster;
 mod cut_readers;
 mod kills;
 mod orphans;
 mod place;
 mod processes;
-#[expect(dead_code, clippy::unwrap_used, reason = "the store's tests do more with it; a helper of tests is a test, too")]
-#[path = "../store/cluster.rs"]
-mod cluster;

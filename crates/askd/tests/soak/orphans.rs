@@ -74,7 +74,7 @@ async fn runs(server: &Server) -> Vec<Value> {
     loop {
         let url = server.url(&format!("/v1/runs?limit=200{page}"));
         let mut answer = client::json(client.get(url), &[200]).await;
-        runs.extend(answer["data"].as_array_mut().expect("a list").drain(..));
+        runs.append(answer["data"].as_array_mut().expect("a list"));
         let Some(next) = answer["next_page"].as_str() else { return runs };
         page = format!("&page={next}");
     }
@@ -88,7 +88,8 @@ fn says_how_to_go_on(run: &Value) -> bool {
 
 /// A run that was lost before the CLI had written anything of its session.
 fn was_new(run: &Value) -> bool {
-    run["state"] == "lost" && run["error"]["hint"].as_str().is_some_and(|hint| hint.contains("submit the request again"))
+    run["state"] == "lost"
+        && run["error"]["hint"].as_str().is_some_and(|hint| hint.contains("submit the request again"))
 }
 
 /// Starts runs that call tools one after the other, and does not wait for their ends.
@@ -126,5 +127,7 @@ async fn wait_for_processes(sleep: &str, wanted: u64, server: &Server, clients: 
 
 /// Processes named `sleep` that sleep for just this long.
 fn sleepers(sleep: &str) -> Vec<u32> {
-    all().filter(|pid| matches!(&command_line(*pid)[..], [name, time, ..] if name == "sleep" && time == sleep)).collect()
+    all()
+        .filter(|pid| matches!(&command_line(*pid)[..], [name, time, ..] if name == "sleep" && time == sleep))
+        .collect()
 }

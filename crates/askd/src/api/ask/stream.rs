@@ -4,12 +4,12 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 use futures_util::stream;
 use tokio::time::{Instant, sleep_until};
 
 use super::super::error::ApiError;
+use super::super::headers;
 use crate::encode::ask_stream::{self, HEARTBEAT};
 use crate::runs::Finished;
 use crate::runs::event::STARTED;
@@ -42,16 +42,8 @@ pub(super) async fn respond(
         Some((Ok::<_, Infallible>(chunk), reader))
     });
     let mut response = Response::new(Body::from_stream(chunks));
-    stream_headers(response.headers_mut(), "text/event-stream");
+    headers::stream(response.headers_mut(), "text/event-stream");
     Ok(response)
-}
-
-/// What tells everything on the way that this answer comes piece by piece.
-pub(in crate::api) fn stream_headers(headers: &mut HeaderMap, media_type: &'static str) {
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
-    // Reverse proxies of nginx's kind hold answers back until they are complete, unless told.
-    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
 }
 
 /// One client's stream. Dropped when the client leaves.

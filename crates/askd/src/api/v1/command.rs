@@ -2,26 +2,30 @@
 
 use std::sync::Arc;
 
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::StatusCode;
 use axum::response::Response;
 use tokio::sync::oneshot;
 
 use super::super::auth::KEY_ID;
 use super::super::error::ApiError;
 use super::super::error::code::ErrorCode;
+use super::super::headers::mark_replayed;
+use super::find;
 use crate::app::App;
 use crate::runs::live::Live;
 use crate::runs::submit::Idempotency;
 use crate::runs::{RunId, RunState};
 use crate::store::command::{ClaimCommand, Claimed, Forget};
-use crate::store::runs::RunRow;
 
 /// The live side of a run, for a command that only a run in progress can take.
-pub(super) fn live(app: &App, id: RunId, row: &RunRow) -> Result<Arc<Live>, ApiError> {
+pub(super) async fn live(app: &App, id: RunId) -> Result<Arc<Live>, ApiError> {
+    // Before the look at the row: a run of this server is live until its end is stored.
+    let live = app.runs().live(id);
+    let (_, row) = find(app, &id.to_string()).await?;
     if RunState::from_word(&row.state).is_none_or(RunState::is_final) {
         return Err(ApiError::conflict("the run has ended"));
     }
-    app.runs().live(id).ok_or_else(elsewhere)
+    live.ok_or_else(elsewhere)
 }
 
 /// A run that has not ended and is not here.
@@ -38,9 +42,7 @@ pub(super) struct Answered {
 impl Answered {
     pub(super) fn into_response(self, status: StatusCode) -> Response {
         let mut response = super::json(status, self.text);
-        if self.replayed {
-            response.headers_mut().insert("idempotency-replayed", HeaderValue::from_static("true"));
-        }
+        mark_replayed(response.headers_mut(), self.replayed);
         response
     }
 }

@@ -8,12 +8,12 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use serde_json::{Map, Value};
 
-use super::super::ask::name_run;
 use super::super::auth::KEY_ID;
 use super::super::body::json_object;
 use super::super::dialect::RUNS;
 use super::super::error::ApiError;
 use super::super::fields::Fields;
+use super::super::headers::name_run;
 use super::super::idempotency::Key;
 use super::super::options::run_request;
 use super::super::query::Query;

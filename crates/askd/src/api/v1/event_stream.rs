@@ -10,8 +10,8 @@ use axum::response::Response;
 use futures_util::stream;
 use tokio::time::{Instant, sleep_until};
 
-use super::super::ask::stream_headers;
 use super::super::error::ApiError;
+use super::super::headers;
 use super::super::query::digits;
 use super::super::request_id::RequestId;
 use super::accept::media_type;
@@ -72,7 +72,7 @@ impl EventStream {
             Some((Ok::<_, Infallible>(chunk), reader))
         });
         let mut response = Response::new(Body::from_stream(chunks));
-        stream_headers(response.headers_mut(), media_type(wire));
+        headers::stream(response.headers_mut(), media_type(wire));
         response
     }
 

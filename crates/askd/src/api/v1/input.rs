@@ -35,10 +35,7 @@ pub(super) async fn interrupt(
     let answer = json!({"type": "interrupt", "run_id": id.to_string()}).to_string();
     let act = {
         let app = Arc::clone(&app);
-        async move {
-            let (id, row) = find(&app, &id.to_string()).await?;
-            Ok(live(&app, id, &row)?.command(Command::Interrupt).await?)
-        }
+        async move { Ok(live(&app, id).await?.command(Command::Interrupt).await?) }
     };
     Ok(once(&app, promise, id, answer, act).await?.into_response(StatusCode::ACCEPTED))
 }
@@ -64,10 +61,7 @@ pub(super) async fn input(
     let answer = json!({"type": "input", "id": uuid, "run_id": id.to_string(), "priority": priority.as_str()});
     let act = {
         let app = Arc::clone(&app);
-        async move {
-            let (id, row) = find(&app, &id.to_string()).await?;
-            Ok(live(&app, id, &row)?.command(|answer| Command::Input(input, answer)).await?)
-        }
+        async move { Ok(live(&app, id).await?.command(|answer| Command::Input(input, answer)).await?) }
     };
     Ok(once(&app, promise, id, answer.to_string(), act).await?.into_response(StatusCode::ACCEPTED))
 }

@@ -4,8 +4,8 @@ use claude::frame::Frame;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::super::RunState;
 use super::super::event::EventBody;
+use super::super::{RunError, RunState};
 use crate::store::append::RunPatch;
 
 /// Notes it for the commit that stores the event.
@@ -18,8 +18,6 @@ pub(super) fn note(patch: &mut RunPatch, seq: u64, time_ms: i64, body: &EventBod
         }
         EventBody::Started { cli_version } => patch.cli_version = Some(cli_version.clone()),
         EventBody::Agent(frame) => {
-            // The first one counts; the store keeps what it has.
-            patch.first_event_at.get_or_insert(time_ms);
             if frame.kind == "result" {
                 let Sums { denials, cost } = Sums::of(frame);
                 patch.result_seq = Some(seq);
@@ -30,7 +28,7 @@ pub(super) fn note(patch: &mut RunPatch, seq: u64, time_ms: i64, body: &EventBod
         EventBody::Finished(finished) => {
             patch.state = Some(finished.state.as_str());
             patch.finished_at = Some(time_ms);
-            patch.error = finished.error.as_ref().map(|error| error.to_json());
+            patch.error = finished.error.as_ref().map(RunError::to_json);
         }
     }
 }

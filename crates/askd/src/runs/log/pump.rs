@@ -32,8 +32,7 @@ pub(in crate::runs) async fn pump(log: &Arc<RunLog>, epoch: i64, store: &Store) 
         let Some(batch) = log.next_batch().await else { return Ok(Pumped::LetGo) };
         let Batch { chunks, patch, bytes, last } = batch;
         let stored = chunks.iter().map(|chunk| (chunk.first_seq(), chunk.last_seq(), chunk.compress())).collect();
-        let append =
-            Append { run_id: log.run.to_string(), epoch, chunks: stored, log_bytes: bytes as u64, patch };
+        let append = Append { run_id: log.run.to_string(), epoch, chunks: stored, log_bytes: bytes as u64, patch };
         match store.write_patiently(append).await {
             Ok(Appended::Stored) => log.show(chunks),
             Ok(Appended::Stale) => {

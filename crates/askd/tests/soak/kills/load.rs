@@ -65,7 +65,8 @@ impl Load {
         for number in 0..TALKING {
             // Lines of several kilobytes that hardly compress, so that a commit has something to write.
             let prompt = format!("!mark marks {round}-talk-{number}\n!spawn setsid\n!noise\n!drip 100000 4 6k");
-            let request = client.post(&submit).json(&json!({"prompt": prompt, "metadata": {"round": round.to_string()}}));
+            let request =
+                client.post(&submit).json(&json!({"prompt": prompt, "metadata": {"round": round.to_string()}}));
             let answer = client::json(request, &[202]).await;
             talking.push(Talking::of(server, answer["id"].as_str().expect("an id")));
         }

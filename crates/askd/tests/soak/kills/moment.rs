@@ -59,16 +59,23 @@ impl Watch {
     }
 
     /// Kills the server in the middle of a commit: it was begun, and the server cannot know that it is done. `false`
-    /// when none was met in time; then the server lives.
+    /// when it was over a moment before the kill, or none was met in time; then the server lives.
     pub(super) fn kill_inside_a_commit(&self) -> bool {
         let start = Instant::now();
         while start.elapsed() < PATIENCE {
-            let killed = match &self.how {
-                How::Threads(threads) => threads.iter().any(|thread| writes_log(self.server, thread)) && self.stop_kill(),
-                How::Backends(backends) => backends.iter().any(|backend| self.kill_while_it_commits(*backend)),
-            };
-            if killed {
-                return true;
+            match &self.how {
+                How::Threads(threads) => {
+                    if threads.iter().any(|thread| writes_log(self.server, thread)) && self.stop_kill() {
+                        return true;
+                    }
+                }
+                How::Backends(backends) => {
+                    if let Some(backend) = backends.iter().find(|backend| commits(**backend)) {
+                        signal(self.server, Signal::KILL);
+                        // It counts if the database still was at it after that.
+                        return commits(*backend);
+                    }
+                }
             }
         }
         false
@@ -85,22 +92,12 @@ impl Watch {
         signal(self.server, if inside { Signal::KILL } else { Signal::CONT });
         inside
     }
-
-    /// Kills the server if the database is about to commit for it, and says whether it still was after that.
-    fn kill_while_it_commits(&self, backend: u32) -> bool {
-        if !commits(backend) {
-            return false;
-        }
-        signal(self.server, Signal::KILL);
-        commits(backend)
-    }
 }
 
 fn sqlite_threads(server: u32) -> Vec<PathBuf> {
     let threads = fs::read_dir(format!("/proc/{server}/task")).into_iter().flatten().flatten();
-    let of_sqlite = |thread: &PathBuf| {
-        fs::read_to_string(thread.join("comm")).is_ok_and(|name| name.starts_with("sqlx-sqlite"))
-    };
+    let of_sqlite =
+        |thread: &PathBuf| fs::read_to_string(thread.join("comm")).is_ok_and(|name| name.starts_with("sqlx-sqlite"));
     threads.map(|thread| thread.path()).filter(of_sqlite).collect()
 }
 

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Engine, Folders, Program, RawClient, TestServerBuilder, V1, eventually, eventually_async, types};
+use crate::harness::{
+    Answer, Engine, Folders, Program, RawClient, TestServerBuilder, V1, eventually, eventually_async, types,
+};
 
 /// What one run may cost in memory, whoever does not read it.
 const MOST_GROWTH: u64 = 32 << 20;
@@ -171,7 +173,7 @@ async fn a_run_that_says_too_much_is_ended_and_its_log_stays_readable() {
     let run = client.ended(&client.submit(&json!({"prompt": "!flood 64m"})).await).await;
     assert_eq!(run["state"], "failed", "{run}");
     assert!(run["error"]["message"].as_str().unwrap().contains("ASKD_MAX_OUTPUT"), "{run}");
-    let events = client.events(&run["id"].as_str().unwrap()).await;
+    let events = client.events(run["id"].as_str().unwrap()).await;
     let bytes: usize = events.iter().map(|event| event["data"].to_string().len()).sum();
     assert!((3 << 20..5 << 20).contains(&bytes), "{bytes} bytes");
     assert_eq!(types(&events).last(), Some(&"run.failed"));

@@ -45,7 +45,7 @@ impl Disk {
     /// Takes what is left of it.
     fn fill(&self) {
         let mut ballast = File::options().append(true).create(true).open(self.path("ballast")).unwrap();
-        while ballast.write_all(&[0; 64 << 10]).is_ok() {}
+        while ballast.write_all(&[0; 16 << 10]).is_ok() {}
         while ballast.write_all(&[0; 4096]).is_ok() {}
     }
 
@@ -68,7 +68,10 @@ async fn a_full_disk_refuses_new_work_and_what_is_at_work_goes_on_when_there_is_
     let mut program = Program::start_by(command, &folders, &[("ASKD_STORE_TIMEOUT", "500ms")]);
     let client = V1::at(program.address().await);
     let disk = Disk::of(&folders, &program);
-    assert!(disk.path("askd.db").exists() && !folders.data().join("askd.db").exists(), "the store is on the small disk");
+    assert!(
+        disk.path("askd.db").exists() && !folders.data().join("askd.db").exists(),
+        "the store is on the small disk"
+    );
     let script = "!noise\n!touch there\n!drip 400 5 8k\n!touch said\n!await go\n!result fine";
     let run = client.submit(&json!({"prompt": script})).await;
     eventually("the run", || folders.workspace().join("there").exists().then_some(())).await;

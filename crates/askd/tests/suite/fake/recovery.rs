@@ -109,7 +109,8 @@ async fn a_run_whose_start_was_not_stored_is_not_run_twice(engine: Engine) {
     })
     .await;
     if client.run(&waiting).await["state"] == "queued" {
-        eventually_async("its beginning", async || (client.run(&waiting).await["state"] != "queued").then_some(())).await;
+        eventually_async("its beginning", async || (client.run(&waiting).await["state"] != "queued").then_some(()))
+            .await;
     }
     let marks = std::fs::read_to_string(folders.workspace().join("marks")).unwrap_or_default();
     assert!(marks.lines().count() <= 1, "the prompt was given twice: {marks}; {}", client.run(&waiting).await);

@@ -24,12 +24,12 @@ impl V1 {
 
     /// `POST` below `/v1`, not yet sent.
     pub(crate) fn post(&self, path: &str, body: &Value) -> RequestBuilder {
-        self.with_key(self.client.post(self.url(path))).json(body)
+        with_key(self.client.post(self.url(path))).json(body)
     }
 
     /// `GET`, of any path.
     pub(crate) async fn get(&self, path: &str) -> Answer {
-        let request = self.with_key(self.client.get(format!("http://{}{path}", self.address)));
+        let request = with_key(self.client.get(format!("http://{}{path}", self.address)));
         Answer::of(request.send().await.unwrap()).await
     }
 
@@ -63,7 +63,7 @@ impl V1 {
     /// The events after a number, read to the run's end. Panics unless their numbers have no gap.
     pub(crate) async fn events_after(&self, id: &str, after: u64) -> Vec<Value> {
         let url = self.url(&format!("/runs/{id}/events?after={after}"));
-        let request = self.with_key(self.client.get(url)).header("accept", "application/x-ndjson");
+        let request = with_key(self.client.get(url)).header("accept", "application/x-ndjson");
         let response = request.send().await.unwrap();
         assert_eq!(response.status(), 200);
         let text = response.text().await.unwrap();
@@ -87,10 +87,10 @@ impl V1 {
     fn url(&self, path: &str) -> String {
         format!("http://{}/v1{path}", self.address)
     }
+}
 
-    fn with_key(&self, request: RequestBuilder) -> RequestBuilder {
-        request.header("x-api-key", Settings::TEST_API_KEY)
-    }
+fn with_key(request: RequestBuilder) -> RequestBuilder {
+    request.header("x-api-key", Settings::TEST_API_KEY)
 }
 
 /// The types of events, in their order.
