@@ -11,8 +11,7 @@ pub mod types;
 /// newlines already; a lone CR would end a line of a stream.
 fn push_line(text: &str, out: &mut Vec<u8>) {
     let bytes = text.as_bytes();
-    // Two searches by words of the machine, which is faster than one by bytes: nearly every text has neither.
-    if bytes.contains(&b'\r') || bytes.contains(&b'\n') {
+    if memchr::memchr2(b'\r', b'\n', bytes).is_some() {
         out.extend(bytes.iter().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte }));
     } else {
         out.extend_from_slice(bytes);

@@ -82,6 +82,7 @@ pub async fn sweep(directory: &Path, marker_name: &str, marker_prefix: &str) -> 
         for record in &records {
             RunRecord::remove(directory, &record.id)?;
         }
+        RunRecord::remove_unfinished(directory)?;
     }
     let records = records.into_iter().map(|record| record.id).collect();
     Ok(Swept { records, killed: killed.len(), remaining })

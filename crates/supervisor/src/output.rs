@@ -56,6 +56,11 @@ impl Lines {
         }
     }
 
+    /// The next line of what has been read already, so that a reader who gets many lines at once need not wait for each.
+    pub fn next_read(&mut self) -> Option<Result<Line, LineError>> {
+        self.framer.next_line()
+    }
+
     /// Reads and forgets everything up to the end of the output. It works after a [`LineError`] too, and has to be used
     /// then: a child that nobody reads never gets to its end.
     pub async fn discard(&mut self) {

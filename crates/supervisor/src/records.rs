@@ -9,6 +9,9 @@ use crate::procfs;
 
 const SUFFIX: &str = ".run";
 
+/// The extension of a record that is being written.
+const UNFINISHED: &str = "new";
+
 /// The record of one run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunRecord {
@@ -29,7 +32,7 @@ impl RunRecord {
     /// Writes the record: complete or not at all. `id` must be a plain file name.
     pub fn write(&self, directory: &Path) -> io::Result<()> {
         let path = path(directory, &self.id)?;
-        let temporary = path.with_extension("new");
+        let temporary = path.with_extension(UNFINISHED);
         let write = || {
             let mut file = File::create(&temporary)?;
             file.write_all(self.to_text().as_bytes())?;
@@ -66,6 +69,22 @@ impl RunRecord {
             }
         }
         Ok(records)
+    }
+
+    /// Removes what a server left that died while it wrote a record. Nobody may be writing one.
+    pub(crate) fn remove_unfinished(directory: &Path) -> io::Result<()> {
+        let entries = match fs::read_dir(directory) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(annotate(&error, "cannot list the run records", directory)),
+        };
+        for entry in entries {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == UNFINISHED) {
+                fs::remove_file(&path).map_err(|error| annotate(&error, "cannot remove the run record", &path))?;
+            }
+        }
+        Ok(())
     }
 
     /// Whether it is of this boot.
@@ -133,6 +152,17 @@ mod tests {
         RunRecord::remove(directory.path(), "run-1").unwrap();
         assert_eq!(RunRecord::list(directory.path()).unwrap(), []);
         assert_eq!(RunRecord::list(&directory.path().join("none")).unwrap(), []);
+    }
+
+    #[test]
+    fn a_record_whose_writer_died_is_removed_and_no_other() {
+        let directory = tempfile::tempdir().unwrap();
+        RunRecord::new("run-1", identity()).unwrap().write(directory.path()).unwrap();
+        fs::write(directory.path().join("run-2.new"), "boot 1\nguard").unwrap();
+        RunRecord::remove_unfinished(directory.path()).unwrap();
+        let left: Vec<_> = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["run-1.run"]);
+        RunRecord::remove_unfinished(&directory.path().join("none")).unwrap();
     }
 
     #[test]

@@ -161,7 +161,7 @@ impl Conversation<'_> {
                 },
                 Some(command) = commands.recv(), if talk.takes_commands() => { talk.obey(command); None }
                 line = next_line(lines, process) => match line {
-                    Some(line) => talk.hear(line).await,
+                    Some(line) => talk.hear_all(line, lines).await,
                     None => Some(exited(process, stderr, self.redactor).await),
                 },
             };
@@ -216,6 +216,19 @@ impl Talk<'_> {
     fn say(&self, line: String) {
         // The receiver is gone only if writing failed, which ends the conversation by itself.
         drop(self.to_child.send(line));
+    }
+
+    /// Takes a line, and those that came with it: a CLI that writes fast is not looked after line by line.
+    async fn hear_all(&mut self, first: Result<Line, LineError>, lines: &mut Lines) -> Option<Ending> {
+        let mut next = Some(first);
+        while let Some(line) = next {
+            let ending = self.hear(line).await;
+            if ending.is_some() || self.conversation.cancelled.is_cancelled() {
+                return ending;
+            }
+            next = lines.next_read();
+        }
+        None
     }
 
     /// Takes a line; an ending if it brings one.
@@ -326,8 +339,10 @@ impl Talk<'_> {
     /// Appends an event, waiting for a slow reader as long as the run may last; `false` when it was given up.
     async fn append(&mut self, body: EventBody) -> bool {
         let conversation = self.conversation;
+        let now = conversation.ambient.now();
+        let Err(body) = conversation.log.try_append(now, body) else { return true };
         let appended = tokio::select! {
-            () = conversation.log.append(conversation.ambient.now(), body) => true,
+            () = conversation.log.append(now, body) => true,
             () = conversation.cancelled.cancelled() => false,
             () = sleep_until(self.last_moment) => false,
         };

@@ -119,13 +119,9 @@ impl KeptEvent {
 impl Runs {
     /// Follows the events after number `after` (0: from the first).
     pub async fn follow(&self, run: RunId, after: u64) -> Result<Follower, FollowError> {
-        if let Some(live) = self.live(run) {
-            let last = *live.log.stored().borrow();
-            return if after > last {
-                Err(FollowError::Beyond { after, last })
-            } else {
-                Ok(self.follow_log(live.log(), after))
-            };
+        let live = self.live(run);
+        if let Some(live) = live.as_ref().filter(|live| after <= *live.log.stored().borrow()) {
+            return Ok(self.follow_log(live.log(), after));
         }
         let row = self.shared().store.run(&run.to_string()).await?.ok_or(FollowError::Unknown(run))?;
         if row.events_expired {
@@ -133,6 +129,10 @@ impl Runs {
         }
         if after > row.last_seq {
             return Err(FollowError::Beyond { after, last: row.last_seq });
+        }
+        // The store has an event a moment before the log shows it, and whoever reads the row may know of it.
+        if let Some(live) = live {
+            return Ok(self.follow_log(live.log(), after));
         }
         let source = Source::Stored { last: has_ended(&row).then_some(row.last_seq) };
         Ok(Follower { runs: self.clone(), run, after, source, deltas: None, ended: false })

@@ -136,19 +136,34 @@ impl RunLog {
     /// Appends an event as soon as the store has taken enough of what came before. Safe to cancel: then nothing is
     /// appended.
     pub async fn append(&self, time: Timestamp, body: EventBody) {
+        let mut body = body;
         loop {
             // Before the look, so that room made after it is noticed.
             let drained = self.drained.notified();
-            if self.lock().has_room(self.capacity.pending) {
-                return self.append_now(time, &body);
+            match self.try_append(time, body) {
+                Ok(()) => return,
+                Err(back) => body = back,
             }
             drained.await;
         }
     }
 
+    /// Appends an event if there is room for it, else gives it back.
+    pub fn try_append(&self, time: Timestamp, body: EventBody) -> Result<(), EventBody> {
+        let state = self.lock();
+        if !state.has_room(self.capacity.pending) {
+            return Err(body);
+        }
+        self.append_to(state, time, &body);
+        Ok(())
+    }
+
     /// Appends a small event at once, whatever waits. After the end it does nothing.
     pub fn append_now(&self, time: Timestamp, body: &EventBody) {
-        let mut state = self.lock();
+        self.append_to(self.lock(), time, body);
+    }
+
+    fn append_to(&self, mut state: MutexGuard<'_, State>, time: Timestamp, body: &EventBody) {
         if state.ended || state.closed.is_some() {
             return;
         }

@@ -1,11 +1,13 @@
 //! Brings SQLite's log into its file, off the writer's path, and bounds the log's size.
 //!
 //! A commit writes to the log only. A duty copies it into the database file a second later, or when it has grown, without
-//! stopping anybody. Under a writer that never pauses this alone would never let the log start anew; when it has become
-//! too large in spite of the duty, the writer itself stops for a moment between two commits.
+//! stopping anybody. Under a writer that never pauses this alone would never let the log start anew, for there is always
+//! a little more in it. So when the duty has copied a long log, the writer copies that little rest itself, between two
+//! commits, and its next commit begins the log anew. Should the log become too large all the same, it is cut.
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbBackend};
@@ -13,7 +15,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::sql::{get, statement};
-use super::sqlite::{Database, size_of};
+use super::sqlite::{Database, PAGE, size_of};
 
 /// How long the log is left alone after something was written.
 const EVERY: Duration = Duration::from_secs(1);
@@ -21,11 +23,17 @@ const EVERY: Duration = Duration::from_secs(1);
 /// Growth that does not wait for the second, in bytes.
 const GROWN: usize = 16 << 20;
 
+/// A log that is worth beginning anew, in pages.
+const LONG: i64 = (16 << 20) / PAGE as i64;
+
 /// Growth after which a cut that was not possible is tried again, in bytes.
 const SOON: usize = 1 << 20;
 
 /// What the log may reach, in bytes.
 const TOO_LARGE: u64 = 256 << 20;
+
+/// Copies what can be copied without waiting for anybody.
+const COPY: &str = "PRAGMA wal_checkpoint(PASSIVE)";
 
 /// What writer and duty tell each other.
 #[derive(Debug, Default)]
@@ -34,6 +42,8 @@ pub(super) struct Signals {
     written: Notify,
     /// Much was written.
     grown: Notify,
+    /// A long log has been copied, but for what was written meanwhile.
+    rest: AtomicBool,
 }
 
 /// The log, as the writer sees it.
@@ -52,6 +62,11 @@ impl Wal {
     /// To be called after a commit of about so many bytes, between two batches.
     pub(super) async fn grown(&mut self, bytes: usize, writer: &DatabaseConnection) {
         self.signals.written.notify_one();
+        if self.signals.rest.swap(false, Ordering::Relaxed)
+            && let Err(error) = writer.execute_unprepared(COPY).await
+        {
+            tracing::warn!(%error, "cannot bring the log of askd.db into its file");
+        }
         self.since_call += bytes;
         if self.since_call < GROWN {
             return;
@@ -86,11 +101,18 @@ pub(super) async fn keep_short(connection: DatabaseConnection, signals: Arc<Sign
             () = signals.grown.notified() => {}
             () = tokio::time::sleep(EVERY) => {}
         }
-        let result = connection.execute_unprepared("PRAGMA wal_checkpoint(PASSIVE)").await;
-        if let (Err(error), false) = (&result, failing) {
-            tracing::warn!(%error, "cannot bring the log of askd.db into its file");
+        let copied = connection.query_one_raw(statement(DbBackend::Sqlite, COPY, [])).await;
+        match copied.and_then(|row| row.map_or(Ok(0), |row| get::<i64>(&row, "log"))) {
+            Ok(pages) => {
+                failing = false;
+                signals.rest.store(pages > LONG, Ordering::Relaxed);
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut failing, true) {
+                    tracing::warn!(%error, "cannot bring the log of askd.db into its file");
+                }
+            }
         }
-        failing = result.is_err();
     }
     let _ = connection.close().await;
 }

@@ -266,7 +266,8 @@ thread_local! {
 
 fn compressor() -> CCtx<'static> {
     let mut compressor = CCtx::create();
-    let set = [CParameter::CompressionLevel(LEVEL), CParameter::ChecksumFlag(true)].map(|it| compressor.set_parameter(it));
+    let set =
+        [CParameter::CompressionLevel(LEVEL), CParameter::ChecksumFlag(true)].map(|it| compressor.set_parameter(it));
     assert!(set.iter().all(Result::is_ok), "zstd knows levels and checksums");
     compressor
 }

@@ -28,7 +28,7 @@ const BUSY: Duration = Duration::from_secs(1);
 const IDLE: Duration = Duration::from_mins(1);
 
 /// Larger than the usual page, since most of what is stored are chunks of some ten kilobytes.
-const PAGE: u32 = 8192;
+pub(super) const PAGE: u32 = 8192;
 
 /// The file is cut to this when SQLite begins to write it anew, in bytes.
 const WAL_KEPT: u32 = 64 << 20;

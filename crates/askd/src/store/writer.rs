@@ -149,8 +149,13 @@ fn gather(first: AnyJob, waiting: &mut mpsc::Receiver<AnyJob>) -> Vec<AnyJob> {
 
 /// Commits a batch, or what of it can be committed, and answers everybody.
 async fn commit(mut batch: Vec<AnyJob>, connection: &mut Connection, monitor: &Monitor) {
+    let bytes = batch.iter().map(|job| job.weight()).sum();
     match attempt(&mut batch, connection, monitor).await {
-        Ok(()) => batch.into_iter().for_each(|job| job.answer(Ok(()))),
+        Ok(()) => {
+            batch.into_iter().for_each(|job| job.answer(Ok(())));
+            // Nobody waits for this but those who come next.
+            connection.after_commit(bytes).await;
+        }
         Err(failure) if failure.is_of_the_whole_store() => refuse(batch, &failure),
         Err(failure) if batch.len() == 1 => refuse(batch, &failure),
         Err(_) => one_by_one(batch, connection, monitor).await,
@@ -186,13 +191,9 @@ fn refuse(batch: Vec<AnyJob>, failure: &Failure) {
 /// of the commit.
 async fn attempt(batch: &mut [AnyJob], connection: &mut Connection, monitor: &Monitor) -> Result<(), Failure> {
     monitor.begin();
-    let bytes = batch.iter().map(|job| job.weight()).sum();
     let result = connection.transaction(batch).await;
     match &result {
-        Ok(()) => {
-            monitor.committed();
-            connection.after_commit(bytes).await;
-        }
+        Ok(()) => monitor.committed(),
         Err(failure) => monitor.failed(failure),
     }
     result

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
@@ -52,18 +53,21 @@ impl Place {
 pub(crate) struct Server {
     child: Child,
     pub(crate) address: SocketAddr,
-    log: PathBuf,
+    log: Log,
 }
+
+/// What a server has written so far, line by line. Not a file: its folder may be gone before its last line.
+type Log = Arc<Mutex<String>>;
 
 impl Server {
     /// Starts one, and waits until it has said its address.
     pub(crate) async fn start(place: &Place, variables: &[(&str, &str)]) -> Self {
         let mut child = spawn(place, variables);
         let stderr = child.stderr.take().expect("a piped stderr");
-        let log = place.folder("log");
+        let log = Log::default();
         let (said, address) = tokio::sync::oneshot::channel();
         std::thread::spawn({
-            let log = log.clone();
+            let log = Arc::clone(&log);
             move || keep_log(stderr, &log, said)
         });
         let address = tokio::time::timeout(LIMIT, address).await.expect("a server that listens in time");
@@ -118,14 +122,11 @@ fn spawn(place: &Place, variables: &[(&str, &str)]) -> Child {
     command.spawn().expect("the server starts")
 }
 
-/// Writes the server's log to a file and says its address as soon as a line tells it.
-fn keep_log(stderr: ChildStderr, log: &Path, said: tokio::sync::oneshot::Sender<SocketAddr>) {
-    let (mut lines, mut said) = (String::new(), Some(said));
+/// Keeps the server's log and says its address as soon as a line tells it.
+fn keep_log(stderr: ChildStderr, log: &Log, said: tokio::sync::oneshot::Sender<SocketAddr>) {
+    let mut said = Some(said);
     for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-        lines.push_str(&line);
-        lines.push('\n');
-        // The folder goes with the test, the last lines may come later.
-        drop(fs::write(log, &lines));
+        log.lock().expect("a log").extend([&*line, "\n"]);
         let entry: Value = serde_json::from_str(&line).unwrap_or_default();
         if let Some(address) = entry["address"].as_str().and_then(|address| address.parse().ok())
             && let Some(said) = said.take()
@@ -135,8 +136,8 @@ fn keep_log(stderr: ChildStderr, log: &Path, said: tokio::sync::oneshot::Sender<
     }
 }
 
-fn read(log: &Path) -> String {
-    fs::read_to_string(log).unwrap_or_default()
+fn read(log: &Log) -> String {
+    log.lock().expect("a log").clone()
 }
 
 /// The scripted CLI of `examples/fake-claude`; `cargo test` builds it.

@@ -45,8 +45,10 @@ impl Verdict {
         self.check_short_ones(server, place, client, &seen).await;
         let left = left_after(PATIENCE, || place.processes_of("")).await;
         assert_eq!(left, [0; 0], "processes are left when no run is");
-        eventually("the end of all homes", async || place.list("homes").is_empty().then_some(())).await;
-        eventually("the end of all records", async || place.list("records").is_empty().then_some(())).await;
+        for folder in ["homes", "records"] {
+            eventually(&format!("an empty folder of {folder}"), async || place.list(folder).is_empty().then_some(()))
+                .await;
+        }
     }
 
     /// What was received is there, and what there is is complete.

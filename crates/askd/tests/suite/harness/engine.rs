@@ -35,8 +35,8 @@ impl Engine {
                 let file = data.join("askd.db");
                 (format!("sqlite://{}?mode=rw", file.display()), "BEGIN IMMEDIATE")
             }
-            // Reads go on.
-            Self::Postgres { url } => (url.clone(), "BEGIN; LOCK TABLE event_chunks, runs IN EXCLUSIVE MODE"),
+            // Reads go on. One table, so that it cannot get into a deadlock with the server.
+            Self::Postgres { url } => (url.clone(), "BEGIN; LOCK TABLE runs IN EXCLUSIVE MODE"),
         };
         let mut options = ConnectOptions::new(url);
         options.max_connections(1).min_connections(1);
