@@ -1,9 +1,9 @@
 //! askd: an HTTP server that runs the Claude Code CLI.
 //!
 //! ```text
-//! request > api::ask > runs::submit > runs::queue (its turn) > runs::worker
-//!    worker: runs::prepare > supervisor::spawn > runs::conversation > Event > runs::log
-//!    reader: runs::log (follow) > encode::{sse, fold} > client
+//! request > api > runs::submit > store (queued) > runs::queue (its turn) > runs::worker
+//!    worker: runs::prepare > supervisor::spawn > runs::conversation > Event > runs::log > store
+//!    reader: runs::follow (ring, or store) > encode > client
 //! ```
 //!
 //! Modules stand in levels; a module uses only those below it (`tests/tidy.rs` holds them to it):

@@ -1,7 +1,7 @@
 //! From settings to a running server, and to its end.
 
 use std::fs::{self, DirBuilder, File};
-use std::io;
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use supervisor::leftovers;
 use tokio::net::TcpListener;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -27,6 +28,7 @@ use crate::project_config::ProjectConfigPolicy;
 use crate::runs::recover::Recovered;
 use crate::runs::submit::Shared;
 use crate::sessions::Sessions;
+use crate::small_file;
 use crate::settings::{ProjectConfig, Settings};
 use crate::store::{OpenError, Store, StoreError};
 use crate::workspaces::Workspaces;
@@ -67,8 +69,16 @@ pub enum StartError {
         source: io::Error,
     },
     /// Another server works there.
-    #[error("another askd works in ASKD_DATA_DIR `{0}`; give this one a folder of its own")]
-    Locked(PathBuf),
+    #[error(
+        "another askd (process {holder}) works in ASKD_DATA_DIR `{folder}`; use or stop that one, or give this one a \
+         folder of its own"
+    )]
+    Locked {
+        /// The folder.
+        folder: PathBuf,
+        /// The other's process id, as far as it is known.
+        holder: String,
+    },
     /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] OpenError),
@@ -237,22 +247,30 @@ impl Server {
         let bounds = Bounds { server: settings.server.clone(), longest_run };
         let serving =
             crate::http_server::serve(self.listener, crate::api::router(Arc::clone(&self.app)), &bounds, &closing);
-        let ending = async {
+        self.app.runs().open();
+        let living = async {
             tokio::select! {
                 () = lifecycle.draining().cancelled() => {}
                 () = duties::prune(&self.app) => {}
                 () = duties::reap_orphans() => {}
-                () = duties::renew_leases(&self.app) => {}
+                () = duties::settle_strays(&self.app) => {}
             }
-            // What still runs keeps its lease.
+            duties::drain(&self.app).await;
+        };
+        let ending = async {
+            // To the very end: what still runs keeps its lease.
             tokio::select! {
-                () = duties::drain(&self.app) => {}
+                () = living => {}
                 () = duties::renew_leases(&self.app) => {}
             }
+            lifecycle.stop();
             closing.cancel();
         };
         tokio::join!(serving, ending);
-        self.app.runs().shared().store.close().await;
+        // A database that does not answer is not waited for: all that is wanted of it is stored, or was given up.
+        if timeout(settings.store.timeout, self.app.runs().shared().store.close()).await.is_err() {
+            tracing::warn!("the store does not answer; it is left as it is");
+        }
     }
 
     /// [`Self::run`], with the process's signals.
@@ -265,13 +283,25 @@ impl Server {
     }
 }
 
+/// A process id is shorter.
+const MAX_PID: u64 = 20;
+
 /// Held for the server's life. Two servers in one folder would take each other's runs for leftovers and kill them.
 fn lock(data: &Path) -> Result<File, StartError> {
     let unusable = |source| StartError::Folder { what: "ASKD_DATA_DIR", path: data.to_owned(), source };
-    let file = File::options().create(true).truncate(false).write(true).open(data.join("lock")).map_err(unusable)?;
+    let path = data.join("lock");
+    let mut file = File::options().create(true).truncate(false).write(true).open(&path).map_err(unusable)?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => Err(StartError::Locked(data.to_owned())),
+        Ok(()) => {
+            // For people: who is it?
+            let noted = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
+            noted.map(|()| file).map_err(unusable)
+        }
+        Err(fs::TryLockError::WouldBlock) => {
+            let holder = small_file::read_text(&path, MAX_PID).unwrap_or_default();
+            let holder = if holder.is_empty() { "unknown".to_owned() } else { holder };
+            Err(StartError::Locked { folder: data.to_owned(), holder })
+        }
         Err(fs::TryLockError::Error(error)) => Err(unusable(error)),
     }
 }

@@ -54,6 +54,11 @@ impl Progress {
         self.has_input = true;
     }
 
+    /// How many inputs the CLI has not settled yet.
+    pub fn open_inputs(&self) -> usize {
+        self.unsettled.len()
+    }
+
     /// Takes the next message into account; `true` when the run has ended with it.
     pub fn observe(&mut self, frame: &Frame) -> bool {
         match (frame.kind.as_str(), frame.subtype.as_deref()) {

@@ -7,8 +7,11 @@ use tokio::process::ChildStdout;
 
 use crate::lines::{Line, LineError, LineFramer};
 
-/// How much is read at once: what a pipe holds.
+/// How much is read at once.
 const CHUNK: usize = 64 * 1024;
+
+/// How much the pipe may hold.
+const PIPE: usize = 4 * CHUNK;
 
 /// The lines of a child's standard output.
 ///
@@ -30,6 +33,8 @@ impl fmt::Debug for Lines {
 
 impl Lines {
     pub(crate) fn new(stdout: ChildStdout, limit: usize) -> Self {
+        // Without it a child that writes fast waits for us every 64 KiB; not everybody may have it.
+        let _ = rustix::pipe::fcntl_setpipe_size(&stdout, PIPE);
         Self { stdout, framer: LineFramer::new(limit), chunk: vec![0; CHUNK], ended: false }
     }
 

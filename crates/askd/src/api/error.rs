@@ -29,8 +29,6 @@ pub struct ApiError {
     message: String,
     /// The field, query parameter or header at fault.
     param: Option<String>,
-    /// What to do about it, if the message does not say.
-    hint: Option<&'static str>,
     work: Work,
 }
 
@@ -47,7 +45,7 @@ impl ApiError {
     /// An error with the code's usual status.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         let status = code.describe().1;
-        Self { code, status, message: message.into(), param: None, hint: None, work: Work::NotBegun }
+        Self { code, status, message: message.into(), param: None, work: Work::NotBegun }
     }
 
     /// A request that cannot be understood.
@@ -105,12 +103,6 @@ impl ApiError {
         Self { param: Some(name.chars().take(100).collect()), ..self }
     }
 
-    /// With a word on what to do.
-    #[must_use]
-    pub fn with_hint(self, hint: &'static str) -> Self {
-        Self { hint: Some(hint), ..self }
-    }
-
     /// The status below `/v1`: there 429 is for limits of a key, and a full queue is 529.
     pub(super) fn v1_status(&self) -> StatusCode {
         match self.code {
@@ -154,7 +146,8 @@ impl From<FollowError> for ApiError {
             FollowError::Unknown(_) => Self::new(ErrorCode::NotFound, message),
             FollowError::Expired => Self::new(ErrorCode::NotFound, message).with_status(StatusCode::GONE),
             FollowError::Beyond { .. } => Self::request(message).with_param("after"),
-            FollowError::Interrupted => Self::new(ErrorCode::ShuttingDown, message),
+            FollowError::Interrupted(_) => Self::new(ErrorCode::ShuttingDown, message),
+            FollowError::LetGo(_) => Self::new(ErrorCode::StoreUnavailable, message),
             FollowError::Store(error) => error.into(),
         }
     }
@@ -163,7 +156,7 @@ impl From<FollowError> for ApiError {
 impl From<CommandError> for ApiError {
     fn from(error: CommandError) -> Self {
         match error {
-            CommandError::NotStarted | CommandError::Ended => Self::conflict(error.to_string()),
+            CommandError::NotStarted | CommandError::Ended | CommandError::TooMany => Self::conflict(error.to_string()),
             CommandError::Busy => Self::new(ErrorCode::ServerBusy, error.to_string()),
         }
     }

@@ -1,5 +1,7 @@
 //! Events as `/v1` sends them: an envelope around the data, which is copied byte for byte.
 
+use std::io::Write as _;
+
 use super::push_line;
 use super::time::rfc3339;
 use crate::runs::RunId;
@@ -43,7 +45,7 @@ impl Encoder {
     pub fn event(&self, event: &EventRef<'_>, out: &mut Vec<u8>) {
         out.reserve(event.data.len() + 256);
         if self.wire == Wire::Sse {
-            out.extend_from_slice(format!("id: {}\nevent: ", event.seq).as_bytes());
+            let _ = write!(out, "id: {}\nevent: ", event.seq);
             // A type is the CLI's word.
             push_line(event.kind, out);
             out.extend_from_slice(b"\ndata: ");
@@ -96,10 +98,10 @@ impl Encoder {
 
 /// An event as a JSON value in one line.
 pub fn envelope(run: &str, event: &EventRef<'_>, out: &mut Vec<u8>) {
-    out.extend_from_slice(format!(r#"{{"seq":{},"run_id":"{run}","type":"#, event.seq).as_bytes());
-    // A string always serialises.
+    // Writing to a Vec cannot fail, and a string always serialises.
+    let _ = write!(out, r#"{{"seq":{},"run_id":"{run}","type":"#, event.seq);
     drop(serde_json::to_writer(&mut *out, event.kind));
-    out.extend_from_slice(format!(r#","time":"{}","data":"#, rfc3339(event.time_ms)).as_bytes());
+    let _ = write!(out, r#","time":"{}","data":"#, rfc3339(event.time_ms));
     push_line(event.data, out);
     out.push(b'}');
 }

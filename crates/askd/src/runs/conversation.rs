@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::event::EventBody;
-use super::live::{Command, Input};
+use super::live::{Command, CommandError, Input};
 use super::log::RunLog;
 use super::redact::Redactor;
 use super::{Finished, RunErrorKind, RunSpec};
@@ -53,6 +53,9 @@ const MAX_LINE_WARNINGS: u32 = 20;
 
 /// Further messages and interrupts of one run; a client that needs more takes up the session in a new run.
 const MAX_COMMANDS: u32 = 1_000;
+
+/// Messages that the CLI has not worked on yet.
+const MAX_OPEN_INPUTS: usize = 32;
 
 /// How much of such a line is told, in characters.
 const MAX_LINE_WARNING: usize = 500;
@@ -159,7 +162,7 @@ impl Conversation<'_> {
                     Err(StdinError::Closed) => None,
                     Err(error) => Some(Ending::Broken { what: error.to_string() }),
                 },
-                Some(command) = commands.recv(), if talk.takes_commands() => { talk.obey(command); None }
+                Some(command) = commands.recv(), if talk.initialized => { talk.obey(command); None }
                 line = next_line(lines, process) => match line {
                     Some(line) => talk.hear_all(line, lines).await,
                     None => Some(exited(process, stderr, self.redactor).await),
@@ -279,7 +282,7 @@ impl Talk<'_> {
             self.conversation.log.pass_delta(frame.as_str());
         }
         if frame.is_event() && !self.append(EventBody::Agent(frame)).await {
-            // A deadline or a cancel came while a slow reader held the log; the loop's next look says which.
+            // A deadline or a cancel came while the log waited for the store; the loop's next look says which.
             return None;
         }
         ended.then_some(Ending::Done)
@@ -311,32 +314,33 @@ impl Talk<'_> {
         self.say(user_message(&spec.prompt, uuid, spec.expand, None));
     }
 
-    /// One that is not taken stays in its channel, which closes with the run.
-    fn takes_commands(&self) -> bool {
-        self.initialized && self.commands < MAX_COMMANDS
-    }
-
     /// Does what somebody asks for. Accepting a message and deciding the end happen in this one task, so a message that
     /// was accepted will be worked on.
     fn obey(&mut self, command: Command) {
-        self.commands += 1;
-        let taken = match command {
+        let full = self.commands >= MAX_COMMANDS;
+        let (taken, answer) = match command {
+            Command::Interrupt(taken) | Command::Input(_, taken) if full => (taken, Err(CommandError::TooMany)),
             Command::Interrupt(taken) => {
+                self.commands += 1;
                 self.say(interrupt(self.commands));
-                taken
+                (taken, Ok(()))
+            }
+            Command::Input(_, taken) if self.progress.open_inputs() >= MAX_OPEN_INPUTS => {
+                (taken, Err(CommandError::Busy))
             }
             Command::Input(Input { uuid, message, priority }, taken) => {
+                self.commands += 1;
                 self.progress.accept_input(uuid);
                 self.answered_at = None;
                 self.say(user_message(&message, uuid, self.conversation.spec.expand, Some(priority.as_str())));
-                taken
+                (taken, Ok(()))
             }
         };
         // Whoever asked may have left meanwhile.
-        let _ = taken.send(());
+        let _ = taken.send(answer);
     }
 
-    /// Appends an event, waiting for a slow reader as long as the run may last; `false` when it was given up.
+    /// Appends an event, waiting for the store as long as the run may last; `false` when it was given up.
     async fn append(&mut self, body: EventBody) -> bool {
         let conversation = self.conversation;
         let now = conversation.ambient.now();

@@ -25,6 +25,8 @@ pub struct Follower {
     runs: Runs,
     run: RunId,
     after: u64,
+    /// The first number of the chunk that comes next, where it is known.
+    chunk: Option<u64>,
     source: Source,
     deltas: Option<Deltas>,
     ended: bool,
@@ -76,9 +78,12 @@ pub enum FollowError {
         /// The last one.
         last: u64,
     },
-    /// The server stops; the run does not end with it.
-    #[error("the server is shutting down; take the stream up again with Last-Event-ID")]
-    Interrupted,
+    /// The server stops; the run does not end with that.
+    #[error("the server is shutting down; the run is kept, follow it at /v1/runs/{0}/events after the restart")]
+    Interrupted(RunId),
+    /// The server could not reach its store for so long that it had to let the run go.
+    #[error("the server had to let the run go, for it could not reach its store; /v1/runs/{0} tells what becomes of it")]
+    LetGo(RunId),
     /// The store does not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -94,6 +99,11 @@ impl Batch {
     /// The events.
     pub fn events(&self) -> impl Iterator<Item = EventRef<'_>> {
         self.chunk.events_after(self.after).take_while(|event| event.seq <= self.last)
+    }
+
+    /// About how many bytes they have.
+    pub fn size(&self) -> usize {
+        self.chunk.size_of_part(self.after, self.last)
     }
 
     /// The event of this number, held for as long as the caller wants.
@@ -135,12 +145,17 @@ impl Runs {
             return Ok(self.follow_log(live.log(), after));
         }
         let source = Source::Stored { last: has_ended(&row).then_some(row.last_seq) };
-        Ok(Follower { runs: self.clone(), run, after, source, deltas: None, ended: false })
+        Ok(self.follower(run, after, source))
     }
 
     pub(super) fn follow_log(&self, log: &Arc<RunLog>, after: u64) -> Follower {
         let source = Source::Live { log: Arc::clone(log), stored: log.stored() };
-        Follower { runs: self.clone(), run: log.run(), after, source, deltas: None, ended: false }
+        self.follower(log.run(), after, source)
+    }
+
+    fn follower(&self, run: RunId, after: u64, source: Source) -> Follower {
+        let chunk = (after == 0).then_some(1);
+        Follower { runs: self.clone(), run, after, chunk, source, deltas: None, ended: false }
     }
 }
 
@@ -172,9 +187,13 @@ impl Follower {
                 Found::End => return Ok(None),
                 Found::Again => continue,
             };
-            let batch = self.part_of(chunk, most);
-            self.after = batch.last;
-            self.ended = batch.events().last().is_some_and(|event| event::end_of(event.kind).is_some());
+            let last = chunk.end_of_part(self.after, most);
+            let batch = Batch { after: self.after, last, chunk };
+            self.after = last;
+            let at_its_end = last == batch.chunk.last_seq();
+            self.chunk = Some(if at_its_end { last + 1 } else { batch.chunk.first_seq() });
+            let event = batch.chunk.event_with(last);
+            self.ended = event.is_some_and(|event| event::end_of(event.kind).is_some());
             return Ok(Some(Next::Events(batch)));
         }
     }
@@ -194,18 +213,16 @@ impl Follower {
         let (log, stored) = match &mut self.source {
             Source::Live { log, stored } => (log, stored),
             Source::Stored { last: Some(last) } if self.after >= *last => return Ok(Found::End),
-            Source::Stored { last: Some(_) } => {
-                return self.runs.chunk_with(self.run, self.after + 1).await.map(Found::Chunk);
-            }
+            Source::Stored { last: Some(_) } => return self.stored_chunk().await,
             Source::Stored { last: None } => return self.look_at_store().await,
         };
         // Before the look, so that what is stored after it is noticed by `changed`.
         stored.mark_unchanged();
         match log.look(self.after) {
             Look::Here(chunk) => Ok(Found::Chunk(chunk)),
-            Look::Behind => self.runs.chunk_with(self.run, self.after + 1).await.map(Found::Chunk),
+            Look::Behind => self.stored_chunk().await,
             Look::Closed(Closed::Complete) => Ok(Found::End),
-            Look::Closed(Closed::LetGo) => Err(FollowError::Interrupted),
+            Look::Closed(Closed::LetGo) => Err(self.let_go()),
             Look::Nothing => {
                 tokio::select! {
                     biased;
@@ -215,6 +232,11 @@ impl Follower {
                 }
             }
         }
+    }
+
+    fn let_go(&self) -> FollowError {
+        let draining = self.runs.shared().lifecycle.draining().is_cancelled();
+        if draining { FollowError::Interrupted(self.run) } else { FollowError::LetGo(self.run) }
     }
 
     /// A run that another server has, or that has just come from one to the other.
@@ -229,11 +251,11 @@ impl Follower {
             return Ok(Found::Again);
         }
         if row.last_seq > self.after {
-            return runs.chunk_with(self.run, self.after + 1).await.map(Found::Chunk);
+            return self.stored_chunk().await;
         }
         tokio::select! {
             () = sleep(POLL) => {}
-            () = runs.shared().lifecycle.stopping().cancelled() => return Err(FollowError::Interrupted),
+            () = runs.shared().lifecycle.stopping().cancelled() => return Err(FollowError::Interrupted(self.run)),
         }
         if let Some(live) = runs.live(self.run) {
             self.source = Source::Live { stored: live.log.stored(), log: Arc::clone(live.log()) };
@@ -241,16 +263,8 @@ impl Follower {
         Ok(Found::Again)
     }
 
-    fn part_of(&self, chunk: Arc<Chunk>, most: usize) -> Batch {
-        let (mut last, mut bytes) = (self.after, 0);
-        for event in chunk.events_after(self.after) {
-            if bytes > 0 && bytes + event.data.len() > most {
-                break;
-            }
-            bytes += event.data.len();
-            last = event.seq;
-        }
-        Batch { chunk, after: self.after, last }
+    async fn stored_chunk(&self) -> Result<Found, FollowError> {
+        self.runs.chunk_with(self.run, self.after + 1, self.chunk).await.map(Found::Chunk)
     }
 }
 

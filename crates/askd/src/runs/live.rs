@@ -26,15 +26,23 @@ pub struct Live {
 
 /// Ends a run. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Cancel(pub(super) CancellationToken);
+pub struct Cancel {
+    asked: CancellationToken,
+    at_once: CancellationToken,
+    /// Set when the reason is that a client left.
+    left: CancellationToken,
+}
+
+/// Whether a command was taken.
+pub type Taken = oneshot::Sender<Result<(), CommandError>>;
 
 /// What the run's task is asked to do. It answers, or drops the sender when the run has ended.
 #[derive(Debug)]
 pub enum Command {
     /// End the current turn.
-    Interrupt(oneshot::Sender<()>),
+    Interrupt(Taken),
     /// Work on a further message.
-    Input(Input, oneshot::Sender<()>),
+    Input(Input, Taken),
 }
 
 /// A further message of the user.
@@ -88,23 +96,54 @@ pub enum CommandError {
     /// Nothing more happens in it.
     #[error("the run has ended")]
     Ended,
-    /// Too many commands wait for the run's task.
-    #[error("too many commands wait for this run; try again")]
+    /// Too many commands wait for the run's task, or messages for the CLI.
+    #[error("too many messages and commands wait for this run; try again later")]
     Busy,
+    /// More than one run takes.
+    #[error("this run has had as many messages and commands as a run takes; go on in a new run with its session_id")]
+    TooMany,
 }
 
 impl Cancel {
+    /// Cancelled with `asked`; killed by [`Self::kill`] only.
+    pub(super) fn new(asked: CancellationToken) -> Self {
+        Self { asked, at_once: CancellationToken::new(), left: CancellationToken::new() }
+    }
+
     /// Asks for the end of the run.
     pub fn cancel(&self) {
-        self.0.cancel();
+        self.asked.cancel();
+    }
+
+    /// Ends it because its client has left.
+    fn client_left(&self) {
+        if !self.asked.is_cancelled() {
+            self.left.cancel();
+        }
+        self.asked.cancel();
+    }
+
+    /// Whether that was the reason.
+    pub(super) fn by_leaving(&self) -> bool {
+        self.left.is_cancelled()
+    }
+
+    /// Ends it without asking.
+    pub(super) fn kill(&self) {
+        self.at_once.cancel();
+        self.asked.cancel();
     }
 
     pub(super) fn token(&self) -> &CancellationToken {
-        &self.0
+        &self.asked
     }
 
     pub(super) async fn cancelled(&self) {
-        self.0.cancelled().await;
+        self.asked.cancelled().await;
+    }
+
+    pub(super) async fn killed(&self) {
+        self.at_once.cancelled().await;
     }
 }
 
@@ -124,7 +163,7 @@ impl Live {
     }
 
     /// Hands a command to the run's task, and waits until it is taken.
-    pub async fn command(&self, command: impl FnOnce(oneshot::Sender<()>) -> Command) -> Result<(), CommandError> {
+    pub async fn command(&self, command: impl FnOnce(Taken) -> Command) -> Result<(), CommandError> {
         if self.log.has_ended() {
             return Err(CommandError::Ended);
         }
@@ -134,7 +173,7 @@ impl Live {
             mpsc::error::TrySendError::Full(_) => CommandError::Busy,
             mpsc::error::TrySendError::Closed(_) => CommandError::Ended,
         })?;
-        answered.await.map_err(|_| CommandError::Ended)
+        answered.await.unwrap_or(Err(CommandError::Ended))
     }
 
     /// Holds the run for a client whose leaving is to end it.
@@ -170,33 +209,70 @@ impl Drop for Holder {
         *count = count.saturating_sub(1);
         if *count == 0 {
             drop(holders);
-            self.0.cancel();
+            self.0.cancel.client_left();
         }
     }
 }
 
-/// All live runs of this server.
+/// All runs that this server has in its hands.
 #[derive(Debug, Default)]
-pub(super) struct LiveRuns(Mutex<HashMap<RunId, Arc<Live>>>);
+pub(super) struct LiveRuns(Mutex<HashMap<RunId, Place>>);
+
+/// How far a run is in them.
+#[derive(Debug)]
+enum Place {
+    /// Its row may be in the store, its tasks are not there yet.
+    Entering,
+    Live(Arc<Live>),
+}
 
 impl LiveRuns {
     pub(super) fn get(&self, run: RunId) -> Option<Arc<Live>> {
-        self.lock().get(&run).cloned()
+        match self.lock().get(&run) {
+            Some(Place::Live(live)) => Some(Arc::clone(live)),
+            Some(Place::Entering) | None => None,
+        }
+    }
+
+    /// Whether somebody here takes care of the run.
+    pub(super) fn has(&self, run: RunId) -> bool {
+        self.lock().contains_key(&run)
+    }
+
+    /// Announces a run, before its row is written or taken over: nobody else is to take it for one that was left.
+    pub(super) fn enter(&self, run: RunId) {
+        self.lock().entry(run).or_insert(Place::Entering);
+    }
+
+    /// Takes the announcement back, if the run has not come to life.
+    pub(super) fn leave(&self, run: RunId) {
+        let mut runs = self.lock();
+        if matches!(runs.get(&run), Some(Place::Entering)) {
+            runs.remove(&run);
+        }
     }
 
     pub(super) fn insert(&self, run: RunId, live: Arc<Live>) {
-        self.lock().insert(run, live);
+        self.lock().insert(run, Place::Live(live));
     }
 
-    pub(super) fn remove(&self, run: RunId) {
-        self.lock().remove(&run);
+    /// Removes this one; the run may have come to life again meanwhile.
+    pub(super) fn remove(&self, run: RunId, live: &Arc<Live>) {
+        let mut runs = self.lock();
+        if matches!(runs.get(&run), Some(Place::Live(there)) if Arc::ptr_eq(there, live)) {
+            runs.remove(&run);
+        }
     }
 
     pub(super) fn all(&self) -> Vec<Arc<Live>> {
-        self.lock().values().cloned().collect()
+        let live = |place: &Place| match place {
+            Place::Live(live) => Some(Arc::clone(live)),
+            Place::Entering => None,
+        };
+        self.lock().values().filter_map(live).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<RunId, Arc<Live>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<RunId, Place>> {
         // No code that can panic runs under the lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

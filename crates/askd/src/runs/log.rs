@@ -44,6 +44,8 @@ pub struct RunLog {
     stored: watch::Sender<u64>,
     /// The pump waits for this; a stored permit makes a wake-up before the wait count.
     appended: Notify,
+    /// The pump waits for this while it stores: a chunk is full.
+    filled: Notify,
     /// The run's task waits for this when too much is pending.
     drained: Notify,
     deltas: broadcast::Sender<Delta>,
@@ -74,7 +76,7 @@ struct State {
     open: ChunkBuilder,
     /// Full chunks.
     full: VecDeque<Chunk>,
-    /// Bytes of both, and of what is being stored.
+    /// Bytes of both, and of what is being compressed or stored.
     pending: usize,
     /// What the next commit says of the run.
     patch: RunPatch,
@@ -123,6 +125,7 @@ impl RunLog {
             state: Mutex::new(state),
             stored: watch::Sender::new(last_seq),
             appended: Notify::new(),
+            filled: Notify::new(),
             drained: Notify::new(),
             deltas: broadcast::Sender::new(DELTAS_KEPT),
         })
@@ -169,13 +172,16 @@ impl RunLog {
         }
         state.ended = matches!(body, EventBody::Finished(_));
         state.push(time.as_millisecond(), &body.kind(), &body.data());
-        let seq = state.last_seq;
+        let (seq, filled) = (state.last_seq, !state.full.is_empty());
         if matches!(body, EventBody::Agent(_)) && !std::mem::replace(&mut state.spoken, true) {
             state.patch.first_event_at = Some(time.as_millisecond());
         }
         patch::note(&mut state.patch, seq, time.as_millisecond(), body);
         drop(state);
         self.appended.notify_one();
+        if filled {
+            self.filled.notify_one();
+        }
     }
 
     /// Passes a partial message to those who follow live.
@@ -195,9 +201,25 @@ impl RunLog {
         reached && self.lock().stored >= last
     }
 
+    /// Waits until nothing more comes: the last event is stored, or the log was let go. Safe to cancel.
+    pub async fn closed(&self) {
+        // An error would mean that the log is gone.
+        drop(self.stored.subscribe().wait_for(|_| self.lock().closed.is_some()).await);
+    }
+
     /// Whether the last event was appended.
     pub fn has_ended(&self) -> bool {
         self.lock().ended
+    }
+
+    /// Waits until the log is let go. Safe to cancel.
+    pub(super) async fn was_let_go(&self) {
+        let mut stored = self.stored.subscribe();
+        let let_go = stored.wait_for(|_| self.lock().closed == Some(Closed::LetGo)).await.is_ok();
+        if !let_go {
+            // The log is gone, and with it whoever could let go.
+            std::future::pending::<()>().await;
+        }
     }
 
     /// Ends the log without an end of the run. What is pending is dropped.
@@ -229,6 +251,9 @@ impl RunLog {
     fn close(&self, how: Closed) {
         let mut state = self.lock();
         state.closed.get_or_insert(how);
+        if how == Closed::Complete {
+            state.empty_ring();
+        }
         let stored = state.stored;
         drop(state);
         self.stored.send_replace(stored);
@@ -251,6 +276,8 @@ impl State {
     fn push(&mut self, time: i64, kind: &str, data: &str) {
         if !self.open.fits(kind, data.len()) {
             self.seal();
+            // Where one chunk was filled, the next one will be.
+            self.open.expect_full();
         }
         let before = self.open.size();
         self.open.push(time, kind, data);
@@ -264,6 +291,14 @@ impl State {
         if !sealed.is_empty() {
             self.full.push_back(sealed.finish());
         }
+    }
+
+    /// Nothing comes any more: who is behind reads from the store, and what is live need not stay for it. Those at the
+    /// tail still wait for the newest chunk.
+    fn empty_ring(&mut self) {
+        let newest = self.ring.pop_back();
+        self.ring = newest.into_iter().collect();
+        self.ring_bytes = self.ring.iter().map(|chunk| chunk.size()).sum();
     }
 
     fn keep(&mut self, chunk: Chunk, capacity: usize) {

@@ -22,6 +22,7 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Line {
+    held_back: bool,
     running: usize,
     busy_sessions: HashSet<Uuid>,
     waiting: VecDeque<Waiter>,
@@ -84,6 +85,17 @@ impl Queue {
         Ticket { shared: Arc::clone(&self.shared), number, granted }
     }
 
+    /// Gives no slots until [`Self::open`]: who enters meanwhile waits.
+    pub fn hold_back(&self) {
+        self.shared.lock().held_back = true;
+    }
+
+    /// Gives slots from now on.
+    pub fn open(&self) {
+        self.shared.lock().held_back = false;
+        self.shared.dispatch();
+    }
+
     /// Whether a run of this session holds a slot or waits for one.
     pub fn knows(&self, session: Uuid) -> bool {
         let line = self.shared.lock();
@@ -108,7 +120,7 @@ impl Shared {
     fn dispatch(self: &Arc<Self>) {
         let mut undelivered = Vec::new();
         let mut line = self.lock();
-        while line.running < self.max_running {
+        while !line.held_back && line.running < self.max_running {
             let next = line.waiting.iter().position(|waiter| !line.busy_sessions.contains(&waiter.session));
             let Some(waiter) = next.and_then(|index| line.waiting.remove(index)) else { break };
             line.running += 1;
@@ -202,6 +214,18 @@ mod tests {
         assert_eq!(queue.enter(session(1)).unwrap_err(), QueueFull { waiting: 0 });
         drop(slot);
         assert!(queue.enter(session(1)).is_ok());
+    }
+
+    #[test]
+    fn a_queue_that_is_held_back_gives_its_slots_later_and_in_order() {
+        let queue = Queue::new(1, 10);
+        queue.hold_back();
+        let mut first = queue.enter_again(session(0));
+        let mut second = queue.enter_again(session(1));
+        assert!(granted(&mut first).is_none());
+        queue.open();
+        assert!(granted(&mut second).is_none());
+        assert!(granted(&mut first).is_some());
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! What becomes of the runs of a server that is no more. Before the first request is taken, every one of them is settled:
-//! ended as lost, or queued again in its place. Nothing is run twice.
+//! Runs that nobody works on, although they have not ended: those of a server that is no more, found at the start, and
+//! those that a working server has had to let go. Every one is settled: ended as lost, or queued again in its place.
+//! Nothing is run twice.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
@@ -7,6 +8,7 @@ use jiff::Timestamp;
 use super::event::EventBody;
 use super::log::{Capacity, RunLog, pump};
 use super::request::{OnDisconnect, RunRequest};
+use super::resolve::Why;
 use super::submit::Runs;
 use super::{Finished, RunError, RunErrorKind, RunId, RunState};
 use crate::store::StoreError;
@@ -16,7 +18,7 @@ use crate::store::runs::RunRow;
 /// Settled at the same time: they share commits.
 const AT_ONCE: usize = 64;
 
-/// What a start has found.
+/// What was found and settled.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Recovered {
     /// Runs that were lost.
@@ -27,35 +29,52 @@ pub struct Recovered {
     pub ended: usize,
 }
 
+/// Why nobody works on a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    /// This server was started anew.
+    Restart,
+    /// This server could not reach its store for too long.
+    LetGo,
+    /// Another server has not been heard of for as long as its lease held.
+    OtherServer,
+}
+
 impl Runs {
     /// Settles what an earlier server left. To be called when none of its processes is alive and its transcripts are
-    /// back.
+    /// back. What waits again begins when the queue is [opened](Self::open).
     pub async fn recover(&self) -> Result<Recovered, StoreError> {
         let (store, owner) = (&self.shared().store, &self.shared().owner);
         let mut recovered = Recovered::default();
         loop {
-            let begun = store.runs_to_settle(owner).await?;
-            if begun.is_empty() {
+            // A page at a time. One that brings nothing holds only what cannot be settled, which the log tells.
+            let lost = self.settle_as_lost(store.runs_to_settle(owner).await?, Cause::Restart).await?;
+            if lost == 0 {
                 break;
             }
-            recovered.lost += self.settle_as_lost(begun).await?;
+            recovered.lost += lost;
         }
-        self.take_queued(store.queued_to_adopt(owner).await?, &mut recovered).await?;
+        self.take_queued(store.queued_to_adopt(owner).await?, Cause::Restart, &mut recovered).await?;
         Ok(recovered)
     }
 
-    /// The same for the runs of other servers that have not been heard of for as long as their lease held.
-    pub async fn take_over(&self) -> Result<Recovered, StoreError> {
-        let found = self.shared().store.runs_of_lost_servers(&self.shared().owner).await?;
-        let (queued, begun) = found.into_iter().partition(|row| row.state == RunState::Queued.as_str());
-        let mut recovered = Recovered { lost: self.settle_as_lost(begun).await?, ..Recovered::default() };
-        self.take_queued(queued, &mut recovered).await?;
+    /// The same for runs of this server that it has let go, and for those of other servers that are gone.
+    pub async fn settle_strays(&self) -> Result<Recovered, StoreError> {
+        let (store, owner) = (&self.shared().store, &self.shared().owner);
+        let mut recovered = Recovered::default();
+        let mut own = store.unfinished_of(owner).await?;
+        own.retain(|row| RunId::parse(&row.id).is_some_and(|id| !self.live_runs().has(id)));
+        for (rows, cause) in [(own, Cause::LetGo), (store.runs_of_lost_servers(owner).await?, Cause::OtherServer)] {
+            let (queued, begun) = rows.into_iter().partition(|row| row.state == RunState::Queued.as_str());
+            recovered.lost += self.settle_as_lost(begun, cause).await?;
+            self.take_queued(queued, cause, &mut recovered).await?;
+        }
         Ok(recovered)
     }
 
-    async fn settle_as_lost(&self, rows: Vec<RunRow>) -> Result<usize, StoreError> {
+    async fn settle_as_lost(&self, rows: Vec<RunRow>, cause: Cause) -> Result<usize, StoreError> {
         let settled = stream::iter(rows).map(|row| async move {
-            let end = self.lost(&row);
+            let end = self.lost(&row, cause).await;
             self.settle(row, end).await
         });
         let settled: Vec<bool> = settled.buffer_unordered(AT_ONCE).try_collect().await?;
@@ -63,74 +82,128 @@ impl Runs {
     }
 
     /// One after the other: their order is their place.
-    async fn take_queued(&self, rows: Vec<RunRow>, recovered: &mut Recovered) -> Result<(), StoreError> {
+    async fn take_queued(&self, rows: Vec<RunRow>, cause: Cause, recovered: &mut Recovered) -> Result<(), StoreError> {
         for row in rows {
-            if self.queue_again(row).await? {
-                recovered.queued += 1;
-            } else {
-                recovered.ended += 1;
+            match self.queue_again(row, cause).await? {
+                Taken::Queued => recovered.queued += 1,
+                Taken::Ended => recovered.ended += 1,
+                Taken::NotNow => {}
             }
         }
         Ok(())
     }
 
-    fn lost(&self, row: &RunRow) -> Finished {
+    async fn lost(&self, row: &RunRow, cause: Cause) -> Finished {
         let session = &row.session_id;
-        let resumable = session.parse().is_ok_and(|session| self.shared().sessions.exists(session));
-        let hint = if resumable {
+        let resumable = match session.parse() {
+            Ok(session) => self.known_session(session).await.is_ok(),
+            Err(_) => false,
+        };
+        let go_on = if resumable {
             format!(
                 "its session was kept up to the last line that the CLI had written: submit a run with \
-                 \"session_id\": \"{session}\" to go on from there; what it did to files was not undone"
+                 \"session_id\": \"{session}\" to go on from there"
             )
+        } else if cause == Cause::OtherServer {
+            format!("its session {session}, as far as it came, is in the data folder of the server that had it")
         } else {
-            "its session had not begun to be kept: submit the request again; what it did to files was not undone".into()
+            "its session had not begun to be kept: submit the request again".into()
         };
-        let message = "the server that held this run died; the events up to then are kept, and it is not run again";
-        let error = RunError { hint: Some(hint), ..RunError::new(RunErrorKind::Lost, message) };
+        let what = match cause {
+            Cause::Restart | Cause::OtherServer => "the server that held this run died",
+            Cause::LetGo => "the server could not reach its store and had to let this run go",
+        };
+        let message = format!("{what}; the events up to then are kept, and it is not run again");
+        let hint = Some(format!("{go_on}; what it did to files was not undone"));
+        let error = RunError { hint, ..RunError::new(RunErrorKind::Lost, message) };
         Finished { state: RunState::Lost, error: Some(error) }
     }
 
-    /// Whether the run waits again; otherwise it was ended.
-    async fn queue_again(&self, row: RunRow) -> Result<bool, StoreError> {
+    async fn queue_again(&self, row: RunRow, cause: Cause) -> Result<Taken, StoreError> {
         if row.on_disconnect == OnDisconnect::Cancel.as_str() {
-            let message = "the server was restarted while the run waited, and its client is gone";
-            self.settle(row, Finished::cancelled(RunErrorKind::Cancelled, message)).await?;
-            return Ok(false);
+            let what = match cause {
+                Cause::Restart => "the server was restarted",
+                Cause::LetGo => "the server could not reach its store",
+                Cause::OtherServer => "the server that held this run died",
+            };
+            let message = format!("{what} while the run waited, and its client is gone");
+            return self.end(row, Finished::cancelled(RunErrorKind::Cancelled, message)).await;
         }
         let (id, session) = (RunId::parse(&row.id), row.session_id.parse());
         let (Some(id), Ok(session), Ok(request)) = (id, session, serde_json::from_str::<RunRequest>(&row.request))
         else {
             let message = "the run was queued by another version of the server, whose notes this one cannot read";
-            self.settle(row, Finished::failed(RunErrorKind::Invalid, message)).await?;
-            return Ok(false);
+            return self.end(row, Finished::failed(RunErrorKind::Invalid, message)).await;
         };
         let spec = match self.resolve(&request, session).await {
             Ok(spec) => spec,
+            Err(refusal) if may_pass(refusal.why, cause) && !self.has_waited_too_long(&row) => {
+                tracing::warn!(run = %id, %refusal, "a waiting run cannot be taken up now");
+                return Ok(Taken::NotNow);
+            }
             Err(refusal) => {
-                let message = format!("after the restart the run could no longer be started: {refusal}");
-                self.settle(row, Finished::failed(RunErrorKind::Invalid, message)).await?;
-                return Ok(false);
+                let when = if cause == Cause::Restart { "after the restart" } else { "when it was taken up again" };
+                let message = format!("{when} the run could no longer be started: {refusal}");
+                return self.end(row, Finished::failed(RunErrorKind::Invalid, message)).await;
             }
         };
-        let Some(epoch) = self.adopt(&row).await? else { return Ok(false) };
+        self.live_runs().enter(id);
+        let adopted = self.adopt(&row).await;
+        let Ok(Some(epoch)) = adopted else {
+            self.live_runs().leave(id);
+            return adopted.map(|_| Taken::NotNow);
+        };
         let since = Timestamp::from_millisecond(row.created_at).unwrap_or_else(|_| self.shared().ambient.now());
         let ticket = self.queue().enter_again(spec.session.id());
         self.begin(id, row.last_seq, epoch, spec, OnDisconnect::Continue, since, ticket);
-        Ok(true)
+        Ok(Taken::Queued)
     }
 
-    /// Ends a run that nobody works on; `false` if another server was faster.
+    fn has_waited_too_long(&self, row: &RunRow) -> bool {
+        let waited = self.shared().ambient.now().as_millisecond().saturating_sub(row.created_at);
+        u128::try_from(waited).unwrap_or(0) > self.shared().settings.limits.run_queue_timeout.as_millis()
+    }
+
+    async fn end(&self, row: RunRow, end: Finished) -> Result<Taken, StoreError> {
+        Ok(if self.settle(row, end).await? { Taken::Ended } else { Taken::NotNow })
+    }
+
+    /// Ends a run that nobody works on; `false` if it changed meanwhile.
     async fn settle(&self, row: RunRow, end: Finished) -> Result<bool, StoreError> {
-        let (Some(id), Some(epoch)) = (RunId::parse(&row.id), self.adopt(&row).await?) else { return Ok(false) };
-        tracing::warn!(run = %id, state = end.state.as_str(), "settled a run of an earlier server");
+        let Some(id) = RunId::parse(&row.id) else {
+            tracing::error!(run = row.id, "a run in the store has an id that is none of askd's");
+            return Ok(false);
+        };
+        let Some(epoch) = self.adopt(&row).await? else { return Ok(false) };
+        tracing::warn!(run = %id, state = end.state.as_str(), "settled a run that nobody worked on");
         let log = RunLog::new(id, row.last_seq, Capacity { pending: 0, ring: 0 });
         log.append_now(self.shared().ambient.now(), &EventBody::Finished(end));
         pump::pump(&log, epoch, &self.shared().store).await.map(|pumped| pumped == pump::Pumped::Complete)
     }
 
     async fn adopt(&self, row: &RunRow) -> Result<Option<i64>, StoreError> {
-        let owner = self.shared().owner.clone();
-        let adopt = Adopt { run_id: row.id.clone(), old_epoch: row.epoch, owner, lease_ms: self.lease_ms() };
+        let adopt = Adopt {
+            run_id: row.id.clone(),
+            old_epoch: row.epoch,
+            last_seq: row.last_seq,
+            owner: self.shared().owner.clone(),
+            lease_ms: self.lease_ms(),
+        };
         Ok(self.shared().store.write_patiently(adopt).await?.then_some(row.epoch + 1))
     }
+}
+
+/// Whether it may go better later, or on the server that the run came from.
+fn may_pass(why: Why, cause: Cause) -> bool {
+    matches!(why, Why::Busy | Why::Server) || cause == Cause::OtherServer
+}
+
+/// What became of a run that waited.
+enum Taken {
+    /// It waits again.
+    Queued,
+    /// It was ended.
+    Ended,
+    /// It stays as it is.
+    NotNow,
 }

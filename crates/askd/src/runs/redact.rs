@@ -1,5 +1,8 @@
 //! Replaces the values of known credentials in what the CLI says.
 
+use std::fmt;
+
+use memchr::memmem::Finder;
 use secrecy::{ExposeSecret, SecretString};
 
 /// What stands in place of a credential.
@@ -9,9 +12,15 @@ const MARK: &str = "[redacted]";
 const SHORTEST: usize = 8;
 
 /// The values to replace.
-#[derive(Debug, Default, Clone)]
+#[derive(Default, Clone)]
 pub struct Redactor {
-    values: Vec<SecretString>,
+    values: Vec<Finder<'static>>,
+}
+
+impl fmt::Debug for Redactor {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Redactor").field("values", &self.values.len()).finish()
+    }
 }
 
 impl Redactor {
@@ -31,14 +40,16 @@ impl Redactor {
         spellings.dedup();
         // A value that contains another one goes first.
         spellings.sort_by_key(|spelling| std::cmp::Reverse(spelling.len()));
-        Self { values: spellings.into_iter().map(SecretString::from).collect() }
+        Self { values: spellings.iter().map(|spelling| Finder::new(spelling).into_owned()).collect() }
     }
 
     /// The line, changed only if it holds a credential.
     pub fn redact(&self, line: String) -> String {
         self.values.iter().fold(line, |line, value| {
-            let value = value.expose_secret();
-            if line.contains(value) { line.replace(value, MARK) } else { line }
+            match (value.find(line.as_bytes()), str::from_utf8(value.needle())) {
+                (Some(_), Ok(value)) => line.replace(value, MARK),
+                _ => line,
+            }
         })
     }
 }

@@ -99,7 +99,7 @@ impl Runs {
         })
     }
 
-    async fn known_session(&self, session: Uuid) -> Result<Uuid, Refusal> {
+    pub(super) async fn known_session(&self, session: Uuid) -> Result<Uuid, Refusal> {
         let known = self.has_session_in_use(session)
             || look("resume", "ASKD_DATA_DIR or CONFIG_DIR", self.shared(), move |shared| {
                 shared.sessions.exists(session)
@@ -118,7 +118,7 @@ fn timeout(request: &RunRequest, shared: &Shared) -> Result<Duration, Refusal> {
     let Some(seconds) = request.timeout_seconds else { return Ok(deadlines.process_timeout) };
     let timeout = Duration::from_secs(seconds);
     if timeout > deadlines.max_run_time {
-        let message = format!("at most {} are allowed (ASKD_MAX_RUN_TIME)", deadlines.max_run_time.as_secs());
+        let message = format!("must be at most {} (ASKD_MAX_RUN_TIME)", deadlines.max_run_time.as_secs());
         return Err(refuse("timeout_seconds", Why::Value, message));
     }
     Ok(timeout)

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use secrecy::SecretString;
 use tokio::sync::oneshot;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::chunk_cache::ChunkCache;
@@ -31,6 +32,7 @@ use crate::project_config::ProjectConfigPolicy;
 use crate::sessions::Sessions;
 use crate::settings::Settings;
 use crate::store::chunk::ChunkBuilder;
+use crate::store::runs::RunRow;
 use crate::store::submit as stored;
 use crate::store::{Store, StoreError};
 use crate::workspaces::Workspaces;
@@ -163,7 +165,7 @@ pub enum SubmitError {
     #[error("this Idempotency-Key was used for a request with another body; use a new key for a new request")]
     KeyReused,
     /// The store does not take it.
-    #[error("the run cannot be stored now: {0}; nothing was started, try again later")]
+    #[error("the run was not taken in: {0}; try again later (an Idempotency-Key makes that safe)")]
     Store(#[from] StoreError),
     /// A mistake of ours.
     #[error("the server made a mistake; its log has the details")]
@@ -175,6 +177,8 @@ impl Runs {
     pub fn new(shared: Shared) -> Self {
         let limits = &shared.settings.limits;
         let queue = Queue::new(limits.max_concurrent, limits.queue_length);
+        // What is taken up again at the start begins when the server does.
+        queue.hold_back();
         let inner = Inner { shared: Arc::new(shared), queue, live: LiveRuns::default(), chunks: ChunkCache::default() };
         Self { inner: Arc::new(inner) }
     }
@@ -182,6 +186,11 @@ impl Runs {
     /// What every run needs.
     pub fn shared(&self) -> &Arc<Shared> {
         &self.inner.shared
+    }
+
+    /// Lets runs begin.
+    pub fn open(&self) {
+        self.queue().open();
     }
 
     /// How full the queue is.
@@ -212,8 +221,12 @@ impl Runs {
     pub fn let_all_go(&self) {
         for live in self.inner.live.all() {
             live.log.let_go();
-            live.cancel();
+            live.cancel.kill();
         }
+    }
+
+    pub(super) fn live_runs(&self) -> &LiveRuns {
+        &self.inner.live
     }
 
     pub(super) fn chunks(&self) -> &ChunkCache {
@@ -257,7 +270,7 @@ impl Runs {
         let claim = self.claim(idempotency, &submission.key_id);
         match self.shared().store.idempotent_run(&claim).await? {
             None => Ok(None),
-            Some(stored::Submitted::Same { run_id }) => self.same(&run_id, submission.on_disconnect).await.map(Some),
+            Some(stored::Submitted::Same { run_id }) => self.same(&run_id).await.map(Some),
             Some(_) => Err(SubmitError::KeyReused),
         }
     }
@@ -274,13 +287,29 @@ impl Runs {
         }
     }
 
-    async fn same(&self, run_id: &str, on_disconnect: OnDisconnect) -> Result<Submitted, SubmitError> {
+    async fn same(&self, run_id: &str) -> Result<Submitted, SubmitError> {
         let id = RunId::parse(run_id).ok_or(SubmitError::Mistake)?;
-        let row = self.shared().store.run(run_id).await?.ok_or(SubmitError::Mistake)?;
+        let (row, live) = self.confirmed(id).await?.ok_or(SubmitError::Store(StoreError::Late))?;
         let session = row.session_id.parse().map_err(|_| SubmitError::Mistake)?;
-        let live = self.live(id);
-        let holder = live.as_ref().filter(|_| on_disconnect == OnDisconnect::Cancel).map(Live::hold);
+        // As the first request said: it was for that one to say.
+        let holds = row.on_disconnect == OnDisconnect::Cancel.as_str();
+        let holder = live.as_ref().filter(|_| holds).map(Live::hold);
         Ok(Submitted { id, session, replayed: true, live, holder })
+    }
+
+    /// A run that an earlier request has stored. One that waits here and has no tasks is just coming to life, or it is
+    /// about to be withdrawn: that must not be confirmed. `None` if it stays so, or is gone.
+    async fn confirmed(&self, id: RunId) -> Result<Option<(RunRow, Option<Arc<Live>>)>, StoreError> {
+        for _ in 0..LOOKS {
+            let live = self.live(id);
+            let Some(row) = self.shared().store.run(&id.to_string()).await? else { return Ok(None) };
+            let waits = row.state == RunState::Queued.as_str() && row.owner == self.shared().owner;
+            if live.is_some() || !waits {
+                return Ok(Some((row, live)));
+            }
+            sleep(LOOK_AGAIN).await;
+        }
+        Ok(None)
     }
 
     /// Stores the run and starts its tasks.
@@ -289,10 +318,16 @@ impl Runs {
         let (now, id) = (shared.ambient.now(), RunId(shared.ambient.ordered_uuid()));
         let on_disconnect = submission.on_disconnect;
         let new = self.row(&submission, &spec, id, now).ok_or(SubmitError::Mistake)?;
+        self.live_runs().enter(id);
         match shared.store.write(new).await {
             Ok(stored::Submitted::New) => {}
-            Ok(stored::Submitted::Same { run_id }) => return self.same(&run_id, on_disconnect).await,
-            Ok(stored::Submitted::Mismatch) => return Err(SubmitError::KeyReused),
+            Ok(other) => {
+                self.live_runs().leave(id);
+                return match other {
+                    stored::Submitted::Same { run_id } => self.same(&run_id).await,
+                    _ => Err(SubmitError::KeyReused),
+                };
+            }
             Err(error) => {
                 self.withdraw(id);
                 return Err(error.into());
@@ -334,15 +369,15 @@ impl Runs {
         let (runs, run_id) = (self.clone(), id.to_string());
         self.shared().lifecycle.spawn(async move {
             let shared = runs.shared();
-            tokio::select! {
-                withdrawn = shared.store.write_patiently(stored::Withdraw { run_id }) => {
-                    if let Err(error) = withdrawn {
-                        tracing::error!(run = %id, %error, "cannot withdraw a run that was not taken in");
-                    }
-                }
-                // At the next start it is found queued; nobody was told that it is not.
-                () = shared.lifecycle.stopping().cancelled() => {}
+            let withdrawn = tokio::select! {
+                withdrawn = shared.store.write_patiently(stored::Withdraw { run_id }) => withdrawn,
+                () = runs.given_up() => Err(StoreError::Late),
+            };
+            if let Err(error) = withdrawn {
+                // Its client was told to come again.
+                tracing::error!(run = %id, %error, "cannot withdraw a run that was not taken in; it may be run later");
             }
+            runs.live_runs().leave(id);
         });
     }
 
@@ -363,7 +398,7 @@ impl Runs {
         let capacity = Capacity { pending: output.pending_bytes, ring: output.ring_bytes };
         let log = RunLog::new(id, last_seq, capacity);
         // A child of the server's token: stopping the server cancels every run.
-        let cancel = Cancel(shared.lifecycle.stopping().child_token());
+        let cancel = Cancel::new(shared.lifecycle.stopping().child_token());
         let live = Live::new(Arc::clone(&log), cancel);
         self.inner.live.insert(id, Arc::clone(&live));
         shared.lifecycle.spawn(self.clone().keep_log(Arc::clone(&live), epoch));
@@ -385,25 +420,55 @@ impl Runs {
         Instant::now() + patience.saturating_sub(waited)
     }
 
+    /// When a stopping server no longer waits for its store: what is not stored by then may never be.
+    async fn given_up(&self) {
+        let (lifecycle, settings) = (&self.shared().lifecycle, &self.shared().settings);
+        let stopping = &settings.stopping;
+        lifecycle.stopping().cancelled().await;
+        let all_rungs = stopping.soft + stopping.eof + stopping.term + stopping.kill;
+        tokio::select! {
+            () = sleep(all_rungs) => {}
+            () = async { lifecycle.killing().cancelled().await; sleep(stopping.kill).await } => {}
+        }
+        sleep(settings.store.timeout).await;
+    }
+
     /// Brings the run's events into the store until the last one is there.
     async fn keep_log(self, live: Arc<Live>, epoch: i64) {
         let (shared, id) = (self.shared(), live.log.run());
+        // Also if this task should die: without its log the run must not go on.
+        let _end = EndOfLog { runs: self.clone(), live: Arc::clone(&live) };
         let pumped = tokio::select! {
             pumped = pump::pump(&live.log, epoch, &shared.store) => pumped,
-            // A store that has failed until now may never come back; the next start settles the run.
-            () = shared.lifecycle.killing().cancelled() => Ok(pump::Pumped::LetGo),
+            // What is on its way to the store is not waited for: the run may be another server's.
+            () = live.log.was_let_go() => Ok(pump::Pumped::LetGo),
+            () = self.given_up() => Ok(pump::Pumped::LetGo),
         };
         match pumped {
             Ok(pump::Pumped::Complete | pump::Pumped::LetGo) => {}
             Ok(pump::Pumped::Stale) => tracing::error!(run = %id, "another server has this run; it is ended here"),
             Err(error) => tracing::error!(run = %id, %error, "the run's events cannot be stored; it is ended"),
         }
-        live.log.let_go();
-        // Without its log it must not go on.
-        live.cancel();
-        self.inner.live.remove(id);
     }
 }
+
+/// Ends what belongs to a log. After the run's last event that changes nothing.
+struct EndOfLog {
+    runs: Runs,
+    live: Arc<Live>,
+}
+
+impl Drop for EndOfLog {
+    fn drop(&mut self) {
+        self.live.log.let_go();
+        self.live.cancel();
+        self.runs.live_runs().remove(self.live.log.run(), &self.live);
+    }
+}
+
+/// How often a run that is just coming to life is looked at, and with what pauses.
+const LOOKS: u32 = 20;
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// The epoch of a run in the hands of the server that took it in.
 const FIRST_EPOCH: i64 = 1;

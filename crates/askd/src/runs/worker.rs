@@ -24,7 +24,7 @@ use super::redact::Redactor;
 use super::request::OnDisconnect;
 use super::schema::check_answer;
 use super::submit::{Run, Shared};
-use super::{Finished, RunErrorKind};
+use super::{Finished, RunErrorKind, RunState};
 use crate::homes::Home;
 
 /// A run in the hands of its one task. The task ends when nothing of the run is left.
@@ -226,7 +226,12 @@ impl Worker {
         let mut stopping = std::pin::pin!(process.stop(from, soft, stdin, drain));
         let stopped = tokio::select! {
             stopped = &mut stopping => stopped,
-            () = self.shared.lifecycle.killing().cancelled() => {
+            () = async {
+                tokio::select! {
+                    () = self.shared.lifecycle.killing().cancelled() => {}
+                    () = self.run.live.cancel.killed() => {}
+                }
+            } => {
                 escalator.escalate(Rung::Kill);
                 stopping.await
             }
@@ -279,7 +284,12 @@ impl Worker {
         if self.shared.lifecycle.stopping().is_cancelled() {
             return shutting_down();
         }
-        Finished::cancelled(RunErrorKind::Cancelled, "the run was ended on request")
+        let message = if self.run.live.cancel.by_leaving() {
+            "the run was ended because its client left (on_disconnect)"
+        } else {
+            "the run was ended on request"
+        };
+        Finished::cancelled(RunErrorKind::Cancelled, message)
     }
 
     fn log(&self, body: &EventBody) {
@@ -288,7 +298,13 @@ impl Worker {
 
     fn finish(&self, end: Finished) {
         let error = end.error.as_ref().map(|error| error.kind.as_str());
-        tracing::info!(run = %self.run.id, state = end.state.as_str(), error, "run ended");
+        let message = end.error.as_ref().map(|error| error.message.as_str());
+        let (run, state) = (self.run.id, end.state.as_str());
+        if end.state == RunState::Failed {
+            tracing::warn!(%run, state, error, message, "run ended");
+        } else {
+            tracing::info!(%run, state, error, message, "run ended");
+        }
         self.log(&EventBody::Finished(end));
     }
 

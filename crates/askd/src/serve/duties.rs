@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::app::App;
 use crate::runs::recover::Recovered;
@@ -62,8 +62,8 @@ async fn prune_store(app: &App) {
     }
 }
 
-/// Tells the other servers of a shared store, for ever, that this one is alive, and takes over the runs of those that say
-/// nothing. If it cannot, its runs end in time: after the lease another server may count them as lost.
+/// Tells the other servers of a shared store, for ever, that this one is alive. If it cannot, its runs end in time: after
+/// the lease another server may count them as lost.
 pub(super) async fn renew_leases(app: &App) {
     let shared = app.runs().shared();
     let lease = app.settings().store.lease;
@@ -71,35 +71,47 @@ pub(super) async fn renew_leases(app: &App) {
         return std::future::pending().await;
     }
     let lease_ms = u64::try_from(lease.as_millis()).unwrap_or(u64::MAX);
+    let holds = lease.saturating_sub(lease / LEASE_MARGIN);
     let mut renewed = Instant::now();
     loop {
         // Measured from before the question: the store counts from some moment after it.
         let asked = Instant::now();
         let renew = Renew { owner: shared.owner.clone(), lease_ms };
-        let in_time = renewed + lease - lease / LEASE_MARGIN;
+        let in_time = renewed + holds;
         match timeout_at(in_time, shared.store.write(renew)).await {
             Ok(Ok(_)) => renewed = asked,
             Ok(Err(error)) => tracing::warn!(%error, "cannot renew the leases of this server's runs"),
             Err(_) => {}
         }
         if Instant::now() >= in_time {
-            tracing::error!(
-                "the store could not be reached for as long as a lease holds: this server's runs are ended"
-            );
+            tracing::error!("the store could not be reached for nearly as long as a lease holds: runs are ended");
             app.runs().let_all_go();
             renewed = Instant::now();
         }
-        match app.runs().take_over().await {
-            Ok(taken) if taken == Recovered::default() => {}
-            Ok(Recovered { lost, queued, ended }) => {
-                tracing::warn!(lost, queued, ended, "settled the runs of a server that is gone");
-            }
-            Err(error) => tracing::warn!(%error, "cannot look for the runs of servers that are gone"),
-        }
-        tokio::time::sleep(lease / RENEWALS).await;
+        // Not beyond the moment at which runs are to be ended.
+        let next = Instant::now() + lease / RENEWALS;
+        sleep_until(next.min(renewed + holds)).await;
     }
 }
 
+/// Settles runs that nobody works on, for ever: own ones that had to be let go, and those of servers that are gone.
+pub(super) async fn settle_strays(app: &App) {
+    let pause = STRAYS_EVERY.min(app.settings().store.lease / RENEWALS);
+    loop {
+        tokio::time::sleep(pause).await;
+        match app.runs().settle_strays().await {
+            Ok(settled) if settled == Recovered::default() => {}
+            Ok(Recovered { lost, queued, ended }) => {
+                tracing::warn!(lost, queued, ended, "settled runs that nobody worked on");
+            }
+            // The store's own log says more, and once.
+            Err(error) => tracing::debug!(%error, "cannot look for runs that nobody works on"),
+        }
+    }
+}
+
+/// How often runs that nobody works on are looked for.
+const STRAYS_EVERY: Duration = Duration::from_secs(10);
 /// How many renewals fit into a lease.
 const RENEWALS: u32 = 4;
 /// The part of a lease that is kept for ending runs.

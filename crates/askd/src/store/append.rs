@@ -2,6 +2,7 @@
 
 use sea_orm::{ConnectionTrait as _, DatabaseTransaction, DbErr, Statement, Value};
 
+use super::command::free_key_if_not_begun;
 use super::sql::{get, number, statement};
 use super::writer::Operation;
 
@@ -111,6 +112,9 @@ impl Operation for Append {
         if self.patch.session_cost.is_some() || self.patch.finished_at.is_some() {
             let values = [self.run_id.as_str().into(), self.patch.session_cost.into(), self.patch.finished_at.into()];
             tx.execute_raw(statement(tx.get_database_backend(), SESSION, values)).await?;
+        }
+        if self.patch.finished_at.is_some() {
+            free_key_if_not_begun(tx, &self.run_id).await?;
         }
         Ok(Appended::Stored)
     }

@@ -20,11 +20,36 @@ const VERSION: u8 = 1;
 /// it is small.
 const MAX_RECORD: usize = (1 << 30) + (1 << 20);
 
+/// The magic number of zstd's frames, and that a size of eight bytes follows.
+const PLAIN_FRAME: [u8; 5] = [0x28, 0xb5, 0x2f, 0xfd, 0xe0];
+
+/// The most that a block of such a frame may hold, in bytes.
+const MAX_BLOCK: usize = 128 << 10;
+
 /// What a record takes besides type and data: its length, the time, the length of the type.
 const HEAD: usize = 4 + 8 + 1;
 
-/// The fastest level that still makes repetitive text small: the caller waits for it.
-const LEVEL: i32 = -1;
+/// How much is done to make a chunk small: the caller waits for it. It is zstd in every case, and read alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effort {
+    /// Ordinary text shrinks to a third.
+    Most,
+    /// Ordinary text shrinks to less than a half, repetitive text as much as with [`Effort::Most`].
+    Less,
+    /// A tenth of the time: ordinary text stays as large as it is.
+    Least,
+}
+
+impl Effort {
+    /// zstd's level.
+    fn level(self) -> i32 {
+        match self {
+            Self::Most => 1,
+            Self::Less => -1,
+            Self::Least => -500,
+        }
+    }
+}
 
 /// One event of a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +117,11 @@ impl ChunkBuilder {
         self.text.len() + HEAD * self.heads.len()
     }
 
+    /// Takes memory for a full chunk at once.
+    pub fn expect_full(&mut self) {
+        self.text.reserve(MAX_CHUNK);
+    }
+
     /// No further event is added.
     pub fn finish(mut self) -> Chunk {
         // A chunk may stay in memory for long.
@@ -143,6 +173,11 @@ impl Chunk {
         Some(EventRef { seq: self.first_seq + index as u64, time_ms: head.time_ms, kind, data })
     }
 
+    /// The event with this number.
+    pub fn event_with(&self, seq: u64) -> Option<EventRef<'_>> {
+        self.event(self.index_of(seq)?)
+    }
+
     /// The place of the event with this number.
     pub fn index_of(&self, seq: u64) -> Option<usize> {
         let index = usize::try_from(seq.checked_sub(self.first_seq)?).ok()?;
@@ -156,27 +191,60 @@ impl Chunk {
         (start..self.len()).filter_map(|index| self.event(index))
     }
 
-    /// The bytes to be stored.
-    ///
-    /// # Panics
-    /// When there is no memory for the compression.
+    /// About how many bytes the events after `after` up to `last` have, types included.
+    pub fn size_of_part(&self, after: u64, last: u64) -> usize {
+        let end = |seq| self.index_of(seq).map_or(0, |index| self.heads[index].end as usize);
+        end(last).saturating_sub(end(after))
+    }
+
+    /// The number of the last event of the part that begins after `seq` and has about `most` bytes, or one event.
+    pub fn end_of_part(&self, seq: u64, most: usize) -> u64 {
+        let start = usize::try_from((seq + 1).saturating_sub(self.first_seq)).unwrap_or(usize::MAX).min(self.len());
+        let before = start.checked_sub(1).map_or(0, |last| self.heads[last].end as usize);
+        let count = self.heads[start..].partition_point(|head| head.end as usize - before <= most);
+        (self.first_seq + (start + count.max(1)) as u64 - 1).min(self.last_seq())
+    }
+
+    /// The bytes to be stored, made small with [`Effort::Less`].
     pub fn compress(&self) -> Vec<u8> {
+        self.compress_with(Effort::Less)
+    }
+
+    /// The bytes to be stored. What zstd cannot compress, for want of memory, is stored as it is.
+    pub fn compress_with(&self, effort: Effort) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(1 + zstd_safe::compress_bound(self.size()));
         bytes.push(VERSION);
-        COMPRESSOR.with_borrow_mut(|compressor| {
-            let done = self.compress_with(compressor, &mut bytes);
-            done.map_err(zstd_safe::get_error_name).expect("the buffer holds whatever zstd writes");
-        });
+        let done = COMPRESSOR
+            .with_borrow_mut(|compressor| self.write_compressed(compressor.as_mut()?, effort, &mut bytes).ok());
+        if done.is_none() {
+            bytes.truncate(1);
+            self.write_plain(&mut bytes);
+        }
         bytes.shrink_to_fit();
         bytes
     }
 
     /// Piece by piece: an event may be tens of megabytes long, and is not to be copied together first.
-    fn compress_with(&self, compressor: &mut CCtx<'static>, bytes: &mut Vec<u8>) -> zstd_safe::SafeResult {
+    fn write_compressed(
+        &self,
+        compressor: &mut CCtx<'static>,
+        effort: Effort,
+        bytes: &mut Vec<u8>,
+    ) -> zstd_safe::SafeResult {
         compressor.reset(ResetDirective::SessionOnly)?;
+        compressor.set_parameter(CParameter::CompressionLevel(effort.level()))?;
         compressor.set_pledged_src_size(Some(self.size() as u64))?;
         let start = bytes.len();
         let mut out = OutBuffer::around_pos(bytes, start);
+        if self.size() <= MAX_CHUNK {
+            // In one piece zstd needs no copy of its own, and no call for each event.
+            return RECORDS.with_borrow_mut(|records| {
+                records.clear();
+                self.write_records(records);
+                let mut input = InBuffer::around(records);
+                compressor.compress_stream2(&mut out, &mut input, ZSTD_EndDirective::ZSTD_e_end)
+            });
+        }
         let mut put = |piece: &[u8]| -> zstd_safe::SafeResult {
             let mut piece = InBuffer::around(piece);
             let mut left = 0;
@@ -185,18 +253,35 @@ impl Chunk {
             }
             Ok(left)
         };
-        for (head, event) in self.heads.iter().zip(self.events_after(0)) {
-            let rest = HEAD - 4 + event.kind.len() + event.data.len();
-            let mut fixed = [0; HEAD];
-            fixed[..4].copy_from_slice(&u32::try_from(rest).unwrap_or(u32::MAX).to_le_bytes());
-            fixed[4..12].copy_from_slice(&head.time_ms.to_le_bytes());
-            fixed[12] = head.kind;
-            put(&fixed)?;
+        for event in self.events_after(0) {
+            put(&record_head(&event))?;
             put(event.kind.as_bytes())?;
             put(event.data.as_bytes())?;
         }
         while compressor.end_stream(&mut out)? > 0 {}
         Ok(out.pos())
+    }
+
+    fn write_records(&self, out: &mut Vec<u8>) {
+        for event in self.events_after(0) {
+            out.extend_from_slice(&record_head(&event));
+            out.extend_from_slice(event.kind.as_bytes());
+            out.extend_from_slice(event.data.as_bytes());
+        }
+    }
+
+    /// A frame of zstd in which nothing is compressed, without zstd.
+    fn write_plain(&self, bytes: &mut Vec<u8>) {
+        let mut records = Vec::with_capacity(self.size());
+        self.write_records(&mut records);
+        bytes.extend_from_slice(&PLAIN_FRAME);
+        bytes.extend_from_slice(&(records.len() as u64).to_le_bytes());
+        let mut blocks = records.chunks(MAX_BLOCK).peekable();
+        while let Some(block) = blocks.next() {
+            let head = u32::try_from(block.len()).unwrap_or_default() << 3 | u32::from(blocks.peek().is_none());
+            bytes.extend_from_slice(&head.to_le_bytes()[..3]);
+            bytes.extend_from_slice(block);
+        }
     }
 
     /// Reads what [`Chunk::compress`] wrote. It holds exactly the events from `first_seq` to `last_seq`.
@@ -218,6 +303,16 @@ impl Chunk {
         let records = records.map_err(|_| CorruptChunk::Malformed("it cannot be decompressed"))?;
         parse(first_seq, count, &records)
     }
+}
+
+/// What stands before an event's type and data.
+fn record_head(event: &EventRef<'_>) -> [u8; HEAD] {
+    let rest = HEAD - 4 + event.kind.len() + event.data.len();
+    let mut head = [0; HEAD];
+    head[..4].copy_from_slice(&u32::try_from(rest).unwrap_or(u32::MAX).to_le_bytes());
+    head[4..12].copy_from_slice(&event.time_ms.to_le_bytes());
+    head[12] = u8::try_from(event.kind.len()).unwrap_or(u8::MAX);
+    head
 }
 
 /// Takes the records apart.
@@ -259,17 +354,17 @@ pub enum CorruptChunk {
 
 thread_local! {
     /// Making a context costs more than compressing a small chunk with it.
-    static COMPRESSOR: RefCell<CCtx<'static>> = RefCell::new(compressor());
+    static COMPRESSOR: RefCell<Option<CCtx<'static>>> = RefCell::new(compressor());
+    /// The records of a chunk on their way into zstd; never more than [`MAX_CHUNK`].
+    static RECORDS: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     static DECOMPRESSOR: RefCell<Decompressor<'static>> =
         RefCell::new(Decompressor::new().expect("there is memory for zstd"));
 }
 
-fn compressor() -> CCtx<'static> {
-    let mut compressor = CCtx::create();
-    let set =
-        [CParameter::CompressionLevel(LEVEL), CParameter::ChecksumFlag(true)].map(|it| compressor.set_parameter(it));
-    assert!(set.iter().all(Result::is_ok), "zstd knows levels and checksums");
-    compressor
+fn compressor() -> Option<CCtx<'static>> {
+    let mut compressor = CCtx::try_create()?;
+    compressor.set_parameter(CParameter::ChecksumFlag(true)).ok()?;
+    Some(compressor)
 }
 
 #[cfg(test)]

@@ -33,16 +33,9 @@ pub enum Claimed {
     Mismatch,
 }
 
-/// Gives a claimed key back, after the command could not be carried out.
+/// Gives a claimed key back, after the command could not be carried out. Another's claim stays.
 #[derive(Clone, Debug)]
-pub struct Forget {
-    /// Whose key it is.
-    pub key_id: String,
-    /// Where it counts.
-    pub route: String,
-    /// What the caller sent.
-    pub key: String,
-}
+pub struct Forget(pub ClaimCommand);
 
 impl Operation for ClaimCommand {
     type Output = Claimed;
@@ -66,8 +59,12 @@ impl Operation for Forget {
     type Output = ();
 
     async fn apply(&mut self, tx: &DatabaseTransaction) -> Result<(), DbErr> {
-        let sql = "DELETE FROM idempotency WHERE key_id = $1 AND route = $2 AND idem_key = $3";
-        let values = [self.key_id.as_str().into(), self.route.as_str().into(), self.key.as_str().into()];
+        let ClaimCommand { claim, run_id, answer, created_at } = &self.0;
+        let sql = "DELETE FROM idempotency WHERE key_id = $1 AND route = $2 AND idem_key = $3 \
+            AND body_hash = $4 AND run_id = $5 AND answer = $6 AND created_at = $7";
+        let texts = [&claim.key_id, &claim.route, &claim.key, &claim.body_hash, run_id, answer];
+        let [key_id, route, key, body_hash, run_id, answer] = texts.map(|text| Value::from(text.as_str()));
+        let values = [key_id, route, key, body_hash, run_id, answer, (*created_at).into()];
         tx.execute_raw(statement(tx.get_database_backend(), sql, values)).await.map(|_| ())
     }
 }
@@ -79,13 +76,20 @@ pub(super) enum Claim {
     Mismatch,
 }
 
-const EXPIRED: &str = "DELETE FROM idempotency WHERE key_id = $1 AND route = $2 AND idem_key = $3 AND created_at < $4";
+/// How often a key is asked for that others take and give back in between.
+const ATTEMPTS: usize = 5;
+
+/// What was claimed too long ago, or for a run that is no longer kept, means nothing any more.
+const EXPIRED: &str = "DELETE FROM idempotency WHERE key_id = $1 AND route = $2 AND idem_key = $3 \
+    AND (created_at < $4 OR NOT EXISTS (SELECT 1 FROM runs r WHERE r.id = idempotency.run_id))";
 
 const CLAIM: &str = "INSERT INTO idempotency (key_id, route, idem_key, body_hash, run_id, answer, created_at) \
     VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (key_id, route, idem_key) DO NOTHING";
 
-const LOOK: &str = "SELECT body_hash, run_id, answer, created_at FROM idempotency \
-    WHERE key_id = $1 AND route = $2 AND idem_key = $3";
+const LOOK: &str = "SELECT i.body_hash, i.run_id, i.answer, i.created_at FROM idempotency i \
+    JOIN runs r ON r.id = i.run_id WHERE i.key_id = $1 AND i.route = $2 AND i.idem_key = $3";
+
+const FREE: &str = "DELETE FROM idempotency WHERE run_id = $1 AND answer IS NULL";
 
 /// Takes the key, unless somebody has it.
 pub(super) async fn claim(
@@ -97,19 +101,35 @@ pub(super) async fn claim(
 ) -> Result<Claim, DbErr> {
     let engine = tx.get_database_backend();
     let key = || -> [Value; 3] { [claim.key_id.as_str(), claim.route.as_str(), claim.key.as_str()].map(Value::from) };
-    let [key_id, route, idem_key] = key();
-    tx.execute_raw(statement(engine, EXPIRED, [key_id, route, idem_key, claim.expires_before.into()])).await?;
-    let [key_id, route, idem_key] = key();
-    let rest = [claim.body_hash.as_str().into(), run_id.into(), answer.into(), created_at.into()];
-    let [body_hash, run, answer, created_at] = rest;
-    let values = [key_id, route, idem_key, body_hash, run, answer, created_at];
-    if tx.execute_raw(statement(engine, CLAIM, values)).await?.rows_affected() == 1 {
-        return Ok(Claim::New);
+    for _ in 0..ATTEMPTS {
+        let [key_id, route, idem_key] = key();
+        tx.execute_raw(statement(engine, EXPIRED, [key_id, route, idem_key, claim.expires_before.into()])).await?;
+        let [key_id, route, idem_key] = key();
+        let rest = [claim.body_hash.as_str().into(), run_id.into(), answer.into(), created_at.into()];
+        let [body_hash, run, answer, created_at] = rest;
+        let values = [key_id, route, idem_key, body_hash, run, answer, created_at];
+        if tx.execute_raw(statement(engine, CLAIM, values)).await?.rows_affected() == 1 {
+            return Ok(Claim::New);
+        }
+        if let Some(row) = tx.query_one_raw(meaning(engine, claim)).await? {
+            return read_claim(&row, claim).map(|(found, _)| found);
+        }
+        // Between the two statements another server has given it back, or removed its run.
     }
-    let row = tx.query_one_raw(meaning(engine, claim)).await?;
-    // Between the two statements another server may have given it back; the caller tries again.
-    let row = row.ok_or_else(|| DbErr::Custom("an idempotency key vanished".to_owned()))?;
-    read_claim(&row, claim).map(|(found, _)| found)
+    Err(DbErr::Custom("an idempotency key changes hands all the time".to_owned()))
+}
+
+/// Frees the key that has made a run, so that a repetition makes another one.
+pub(super) async fn free_key(tx: &DatabaseTransaction, run_id: &str) -> Result<(), DbErr> {
+    tx.execute_raw(statement(tx.get_database_backend(), FREE, [run_id.into()])).await.map(|_| ())
+}
+
+/// The same for a run that has just ended, if its CLI never began: then the request was refused, and nothing was done
+/// for it. Not for one whose server died: what its CLI did, nobody knows.
+pub(super) async fn free_key_if_not_begun(tx: &DatabaseTransaction, run_id: &str) -> Result<(), DbErr> {
+    let sql =
+        format!("{FREE} AND EXISTS (SELECT 1 FROM runs WHERE id = $1 AND cli_version IS NULL AND state <> 'lost')");
+    tx.execute_raw(statement(tx.get_database_backend(), &sql, [run_id.into()])).await.map(|_| ())
 }
 
 /// Asks what a key means.

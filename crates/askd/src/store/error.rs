@@ -153,11 +153,13 @@ fn of_database(error: &(dyn sea_orm::sqlx::error::DatabaseError + 'static)) -> F
         return Failure { kind: of_sqlite(&code), message: format!("{} (code {code})", error.message()) };
     }
     let kind = of_postgres(&code);
-    // A mistake's message may hold values; what concerns the whole database does not.
+    // A mistake's message may hold values. What concerns the whole database holds none, and what is said of rights and
+    // names has the names of tables.
+    let of_names = matches!(code.get(..2), Some("42" | "3F"));
     let message = match (kind, error.constraint()) {
         (FailureKind::Mistake, Some(constraint)) => format!("code {code}, constraint {constraint}"),
-        (FailureKind::Mistake, None) => format!("code {code}"),
-        _ => format!("{} (code {code})", error.message()),
+        (FailureKind::Mistake, None) if !of_names => format!("code {code}"),
+        _ => format!("{} (code {code}){}", error.message(), advice(&code)),
     };
     Failure { kind, message }
 }
@@ -189,6 +191,20 @@ fn of_postgres(code: &str) -> FailureKind {
             Some("08" | "28" | "53" | "57" | "58" | "XX") => FailureKind::Unavailable,
             _ => FailureKind::Mistake,
         },
+    }
+}
+
+/// What to do about a database that is there and does not let us work.
+fn advice(code: &str) -> &'static str {
+    match code {
+        // A right is missing, or every schema that the role could use.
+        "42501" | "3F000" => {
+            "; hint: askd's role makes its own tables, so give it a database of its own (CREATE DATABASE askd OWNER \
+             ROLE), or GRANT USAGE, CREATE ON SCHEMA public TO ROLE"
+        }
+        // Its tables or their columns are another program's.
+        "42P01" | "42P07" | "42703" => "; hint: the tables are not those of an askd; give it a database of its own",
+        _ => "",
     }
 }
 

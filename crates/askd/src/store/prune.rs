@@ -154,7 +154,8 @@ async fn runs(tx: &DatabaseTransaction, before: i64, pruned: &mut Pruned) -> Res
             delete(tx, "UPDATE runs SET events_expired = 2 WHERE id = $1", [run.into()]).await?;
             break;
         }
-        // Metadata, request and tokens go with it.
+        // Metadata, request and tokens go with it; a key must not name a run that is not there.
+        pruned.keys += delete(tx, "DELETE FROM idempotency WHERE run_id = $1", [run.as_str().into()]).await?;
         pruned.runs += delete(tx, "DELETE FROM runs WHERE id = $1", [run.into()]).await?;
     }
     Ok(())

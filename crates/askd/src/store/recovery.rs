@@ -8,7 +8,7 @@ use sea_orm::{ConnectionTrait as _, DatabaseTransaction, DbBackend, DbErr};
 use super::Store;
 use super::error::StoreError;
 use super::runs::{RunRow, SELECT};
-use super::sql::{PG_NOW, get, read_all, statement};
+use super::sql::{PG_NOW, get, number, read_all, statement};
 use super::submit::lease_sql;
 use super::writer::Operation;
 
@@ -35,6 +35,12 @@ impl Store {
             return Ok(Vec::new());
         }
         self.unfinished(&format!("r.owner <> $1 AND r.lease_until < {PG_NOW}"), owner, Some(PAGE)).await
+    }
+
+    /// Runs that this owner holds and that have not ended, the oldest first, at most a page. A server at work compares
+    /// them with those that it drives: what only the store knows is to be settled.
+    pub async fn unfinished_of(&self, owner: &str) -> Result<Vec<RunRow>, StoreError> {
+        self.unfinished("r.owner = $1", owner, Some(PAGE)).await
     }
 
     async fn unfinished(&self, condition: &str, owner: &str, page: Option<u32>) -> Result<Vec<RunRow>, StoreError> {
@@ -65,6 +71,9 @@ pub struct Adopt {
     pub run_id: String,
     /// The epoch that was read. The new one is the next number.
     pub old_epoch: i64,
+    /// The last number that was read. When its former holder has stored more since then, nothing is taken: the new
+    /// holder would go on from the wrong number. Read it again.
+    pub last_seq: u64,
     /// Who takes it.
     pub owner: String,
     /// How long the new owner keeps it without a word, in milliseconds; counts with PostgreSQL only.
@@ -80,19 +89,22 @@ impl Operation for Adopt {
         let lease = lease_sql(engine, self.lease_ms);
         let sql = format!(
             "UPDATE runs SET epoch = epoch + 1, owner = $1, lease_until = {lease} \
-             WHERE id = $2 AND epoch = $3 AND finished_at IS NULL AND {}",
+             WHERE id = $2 AND epoch = $3 AND last_seq = $4 AND finished_at IS NULL AND {}",
             takeable(engine, "", "$1")
         );
-        let values = [self.owner.as_str().into(), self.run_id.as_str().into(), self.old_epoch.into()];
+        let last_seq = number(self.last_seq);
+        let (owner, run) = (self.owner.as_str(), self.run_id.as_str());
+        let values = [owner.into(), run.into(), self.old_epoch.into(), last_seq.into()];
         if tx.execute_raw(statement(engine, &sql, values)).await?.rows_affected() == 1 {
             return Ok(true);
         }
         // It may be ours already, when the answer to an earlier commit was lost.
-        let sql = "SELECT epoch, owner, finished_at FROM runs WHERE id = $1";
-        let row = tx.query_one_raw(statement(engine, sql, [self.run_id.as_str().into()])).await?;
+        let sql = "SELECT epoch, owner, last_seq, finished_at FROM runs WHERE id = $1";
+        let row = tx.query_one_raw(statement(engine, sql, [run.into()])).await?;
         let Some(row) = row else { return Ok(false) };
         Ok(get::<i64>(&row, "epoch")? == self.old_epoch + 1
             && get::<String>(&row, "owner")? == self.owner
+            && get::<i64>(&row, "last_seq")? == last_seq
             && get::<Option<i64>>(&row, "finished_at")?.is_none())
     }
 }

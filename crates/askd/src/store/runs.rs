@@ -6,7 +6,11 @@ use sea_orm::{DbErr, QueryResult, Statement, Value};
 
 use super::Store;
 use super::error::StoreError;
-use super::sql::{get, get_number, number, read_all, read_first, statement};
+use super::sql::{get, get_number, read_all, read_first, statement};
+
+mod list;
+
+pub use list::Filter;
 
 /// A run as it is stored. Times are milliseconds since 1970.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,30 +59,6 @@ pub struct RunRow {
     pub events_expired: bool,
 }
 
-/// Which runs to list, the newest first. Everything that is given must hold; [`Default`] lists nothing, for its limit is
-/// 0.
-#[derive(Clone, Debug, Default)]
-pub struct Filter {
-    /// In one of these states; empty: in any.
-    pub states: Vec<String>,
-    /// Of this session.
-    pub session: Option<String>,
-    /// Of this key.
-    pub key: Option<String>,
-    /// In this workspace.
-    pub workspace: Option<String>,
-    /// Submitted later than this.
-    pub created_after: Option<i64>,
-    /// Submitted earlier than this.
-    pub created_before: Option<i64>,
-    /// With each of these names and values.
-    pub metadata: Vec<(String, String)>,
-    /// Behind this run, the last of the page before: its `created_at` and its id.
-    pub before: Option<(i64, String)>,
-    /// How many.
-    pub limit: u64,
-}
-
 /// Every column of [`RunRow`], to be followed by conditions.
 pub(super) const SELECT: &str = "SELECT r.id, r.key_id, r.session_id, r.workspace, r.state, r.epoch, r.owner, \
     r.lease_until, r.on_disconnect, q.request, r.last_seq, r.log_bytes, r.created_at, r.started_at, r.first_event_at, \
@@ -93,24 +73,19 @@ impl Store {
         read_first(&rows, RunRow::read)
     }
 
-    /// A page of runs, the newest first.
-    pub async fn runs(&self, filter: &Filter) -> Result<Vec<RunRow>, StoreError> {
-        let conditions = filter.conditions();
-        let sql = format!("{SELECT} {} ORDER BY r.created_at DESC, r.id DESC LIMIT {}", conditions.sql(), filter.limit);
-        let rows = self.rows(Statement::from_sql_and_values(self.backend(), sql, conditions.values)).await?;
-        read_all(&rows, RunRow::read)
-    }
-
     /// The metadata of runs by the run's id, each run's sorted by name. A run without any is absent.
     pub async fn metadata(&self, runs: &[String]) -> Result<HashMap<String, Vec<(String, String)>>, StoreError> {
         let mut found: HashMap<_, Vec<_>> = HashMap::new();
         if runs.is_empty() {
             return Ok(found);
         }
-        let mut conditions = Conditions::default();
-        conditions.is_one_of("run_id", runs);
-        let sql = format!("SELECT run_id, name, value FROM run_metadata {} ORDER BY run_id, name", conditions.sql());
-        let rows = self.rows(Statement::from_sql_and_values(self.backend(), sql, conditions.values)).await?;
+        let places: Vec<_> = (1..=runs.len()).map(|place| format!("${place}")).collect();
+        let sql = format!(
+            "SELECT run_id, name, value FROM run_metadata WHERE run_id IN ({}) ORDER BY run_id, name",
+            places.join(", ")
+        );
+        let values = runs.iter().map(|run| Value::from(run.as_str()));
+        let rows = self.rows(Statement::from_sql_and_values(self.backend(), sql, values)).await?;
         let read = |row: &QueryResult| Ok((get(row, "run_id")?, get(row, "name")?, get(row, "value")?));
         for (run, name, value) in read_all(&rows, read)? {
             found.entry(run).or_default().push((name, value));
@@ -144,63 +119,5 @@ impl RunRow {
             error: get(row, "error")?,
             events_expired: get::<i64>(row, "events_expired")? != 0,
         })
-    }
-}
-
-impl Filter {
-    fn conditions(&self) -> Conditions {
-        let mut conditions = Conditions::default();
-        if !self.states.is_empty() {
-            conditions.is_one_of("r.state", &self.states);
-        }
-        for (column, value) in [("session_id", &self.session), ("key_id", &self.key), ("workspace", &self.workspace)] {
-            if let Some(value) = value {
-                conditions.add(&format!("r.{column} = {{}}"), [value.as_str().into()]);
-            }
-        }
-        if let Some(time) = self.created_after {
-            conditions.add("r.created_at > {}", [time.into()]);
-        }
-        if let Some(time) = self.created_before {
-            conditions.add("r.created_at < {}", [time.into()]);
-        }
-        for (name, value) in &self.metadata {
-            let sql = "EXISTS (SELECT 1 FROM run_metadata m WHERE m.run_id = r.id AND m.name = {} AND m.value = {})";
-            conditions.add(sql, [name.as_str().into(), value.as_str().into()]);
-        }
-        if let Some((time, id)) = &self.before {
-            conditions.add("(r.created_at, r.id) < ({}, {})", [(*time).into(), id.as_str().into()]);
-        }
-        conditions
-    }
-}
-
-/// Conditions that must all hold, with their values.
-#[derive(Default)]
-pub(super) struct Conditions {
-    sql: Vec<String>,
-    values: Vec<Value>,
-}
-
-impl Conditions {
-    /// Each `{}` stands for the next value.
-    fn add<const N: usize>(&mut self, sql: &str, values: [Value; N]) {
-        let mut sql = sql.to_owned();
-        for value in values {
-            self.values.push(value);
-            sql = sql.replacen("{}", &format!("${}", self.values.len()), 1);
-        }
-        self.sql.push(sql);
-    }
-
-    fn is_one_of(&mut self, column: &str, values: &[String]) {
-        let first = number(self.values.len() as u64) + 1;
-        let places: Vec<_> = (first..).take(values.len()).map(|place| format!("${place}")).collect();
-        self.values.extend(values.iter().map(|value| Value::from(value.as_str())));
-        self.sql.push(format!("{column} IN ({})", places.join(", ")));
-    }
-
-    fn sql(&self) -> String {
-        if self.sql.is_empty() { String::new() } else { format!("WHERE {}", self.sql.join(" AND ")) }
     }
 }

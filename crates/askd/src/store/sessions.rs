@@ -32,11 +32,6 @@ impl Store {
         let rows = self.rows(statement(self.backend(), sql, [id.into()])).await?;
         read_first(&rows, read)
     }
-
-    /// Whose session it is.
-    pub async fn session_owner(&self, id: &str) -> Result<Option<String>, StoreError> {
-        Ok(self.session(id).await?.map(|session| session.key_id))
-    }
 }
 
 fn read(row: &QueryResult) -> Result<SessionRow, DbErr> {

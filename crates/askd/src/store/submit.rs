@@ -3,7 +3,7 @@
 use sea_orm::{ConnectionTrait as _, DatabaseTransaction, DbBackend, DbErr, Value};
 
 use super::Store;
-use super::command::{Claim, claim, meaning, read_claim};
+use super::command::{Claim, claim, free_key, meaning, read_claim};
 use super::error::StoreError;
 use super::sql::{PG_NOW, get, number, read_first, statement};
 use super::writer::Operation;
@@ -186,13 +186,11 @@ impl Operation for Withdraw {
 
     async fn apply(&mut self, tx: &DatabaseTransaction) -> Result<bool, DbErr> {
         let engine = tx.get_database_backend();
-        let run = || [Value::from(self.run_id.as_str())];
         // Its one chunk, its metadata and its request go with it.
         let sql = "DELETE FROM runs WHERE id = $1 AND last_seq = 1 AND started_at IS NULL AND finished_at IS NULL";
-        let gone = tx.execute_raw(statement(engine, sql, run())).await?.rows_affected() == 1;
+        let gone = tx.execute_raw(statement(engine, sql, [self.run_id.as_str().into()])).await?.rows_affected() == 1;
         if gone {
-            tx.execute_raw(statement(engine, "DELETE FROM idempotency WHERE run_id = $1 AND answer IS NULL", run()))
-                .await?;
+            free_key(tx, &self.run_id).await?;
         }
         Ok(gone)
     }

@@ -152,7 +152,9 @@ async fn commit(mut batch: Vec<AnyJob>, connection: &mut Connection, monitor: &M
     let bytes = batch.iter().map(|job| job.weight()).sum();
     match attempt(&mut batch, connection, monitor).await {
         Ok(()) => {
-            batch.into_iter().for_each(|job| job.answer(Ok(())));
+            for job in batch {
+                job.answer(Ok(()));
+            }
             // Nobody waits for this but those who come next.
             connection.after_commit(bytes).await;
         }

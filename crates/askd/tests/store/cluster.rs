@@ -9,13 +9,14 @@ use rustix::process::{Pid, Signal, kill_process};
 use sea_orm::{ConnectionTrait as _, Database, DatabaseConnection};
 use tempfile::TempDir;
 
-/// Starts the server, waits for the end of its standard input, ends the server and removes the folder. The input is a
-/// pipe that only the test process holds.
+/// Starts the server, waits for the end of its standard input, ends the server, also one that a test has stopped, and
+/// removes the folder. The input is a pipe that only the test process holds.
 const KEEPER: &str = r#"
 folder=$1 && shift
 "$@" &
 read -r _
 kill -QUIT $!
+kill -CONT $!
 wait $!
 rm -rf "$folder"
 "#;
@@ -91,7 +92,12 @@ impl Cluster {
 
     /// Where a database of it is.
     pub(crate) fn url(&self, database: &str) -> String {
-        format!("postgres://postgres@localhost/{database}?host={}", self.folder.to_str().unwrap())
+        self.url_of("postgres", database)
+    }
+
+    /// The same for another role.
+    pub(crate) fn url_of(&self, role: &str, database: &str) -> String {
+        format!("postgres://{role}@localhost/{database}?host={}", self.folder.to_str().unwrap())
     }
 
     /// A new, empty database.

@@ -8,7 +8,7 @@ use askd::settings::groups;
 use askd::store::Store;
 use askd::store::append::{Append, Appended, RunPatch};
 use askd::store::chunk::{Chunk, ChunkBuilder};
-use askd::store::submit::{NewRun, Submit, Submitted};
+use askd::store::submit::{IdempotencyClaim, NewRun, Submit, Submitted};
 use sea_orm::{Database, DatabaseConnection};
 use tempfile::TempDir;
 
@@ -89,6 +89,18 @@ pub(crate) async fn submitted(store: &Store, id: &str) {
     assert_eq!(store.write(submit(id, 1_000)).await, Ok(Submitted::New));
 }
 
+/// A run that was submitted with the key `once`, which counts for ten seconds.
+pub(crate) fn claimed(run: &str, at: i64, body: &str) -> Submit {
+    let claim = IdempotencyClaim {
+        key_id: "key_1".into(),
+        route: "POST /v1/runs".into(),
+        key: "once".into(),
+        body_hash: body.into(),
+        expires_before: at - 10_000,
+    };
+    Submit { idempotency: Some(claim), ..submit(run, at) }
+}
+
 /// Some events.
 pub(crate) fn chunk(first: u64, last: u64) -> Chunk {
     let mut chunk = ChunkBuilder::new(first);
@@ -112,7 +124,8 @@ pub(crate) fn append(run: &str, first: u64, last: u64) -> Append {
 
 /// The run's last event.
 pub(crate) fn finish(run: &str, seq: u64, at: i64) -> Append {
-    let patch = RunPatch { state: Some("completed"), finished_at: Some(at), ..RunPatch::default() };
+    let cli_version = Some("2.1.300".to_owned());
+    let patch = RunPatch { state: Some("completed"), finished_at: Some(at), cli_version, ..RunPatch::default() };
     Append { patch, ..append(run, seq, seq) }
 }
 

@@ -1,29 +1,26 @@
 //! The life of runs in the store, told from submission to removal.
 
 use askd::store::append::{Append, Appended, RunPatch};
-use askd::store::command::{ClaimCommand, Claimed, Forget};
 use askd::store::lease::Renew;
 use askd::store::prune::{Pruned, Retention};
 use askd::store::recovery::Adopt;
-use askd::store::runs::Filter;
+use askd::store::runs::{Filter, RunRow};
 use askd::store::sessions::SessionRow;
-use askd::store::submit::{IdempotencyClaim, Submit, Submitted, Withdraw};
+use askd::store::submit::Submitted;
 use askd::store::tokens;
 use futures_util::future::join_all;
 use sea_orm::ConnectionTrait as _;
 
 use crate::both_engines;
-use crate::place::{Place, append, events, finish, last_seq, stored, submit, submitted};
+use crate::place::{Place, append, claimed, events, finish, last_seq, stored, submit, submitted};
 
 both_engines! {
     a_run_is_submitted_grows_ends_and_can_be_read,
     what_a_run_reports_changes_its_row_and_its_session,
     nothing_comes_after_the_end_and_nothing_is_appended_twice,
     a_stale_epoch_rejects_its_own_events_and_no_others,
-    a_key_makes_a_second_submission_harmless,
-    a_command_is_carried_out_once,
-    a_run_that_nobody_was_told_of_is_withdrawn,
     a_server_finds_its_unfinished_runs_and_takes_them_over,
+    a_run_that_grew_since_it_was_read_is_not_taken_over,
     lists_are_filtered_and_come_in_pages,
     a_token_shows_its_run_until_it_ends,
     what_is_old_goes_and_what_is_not_stays,
@@ -69,8 +66,7 @@ async fn what_a_run_reports_changes_its_row_and_its_session(place: Place) {
     let session = store.session("session of run_1").await.unwrap().unwrap();
     let begun = SessionRow { cost_baseline_usd: 0.0, created_at: 1_000, last_run_at: 1_000, ..session.clone() };
     assert_eq!(session, begun);
-    assert_eq!(store.session_owner("session of run_1").await, Ok(Some("key_1".to_owned())));
-    assert_eq!(store.session_owner("another").await, Ok(None));
+    assert_eq!((session.key_id.as_str(), store.session("another").await), ("key_1", Ok(None)));
 
     let started = RunPatch {
         state: Some("running"),
@@ -127,7 +123,7 @@ async fn a_stale_epoch_rejects_its_own_events_and_no_others(place: Place) {
     for run in &runs {
         submitted(&store, run).await;
     }
-    let adopt = Adopt { run_id: "run_7".into(), old_epoch: 1, owner: "server_1".into(), lease_ms: 1_000 };
+    let adopt = Adopt { run_id: "run_7".into(), old_epoch: 1, last_seq: 1, owner: "server_1".into(), lease_ms: 1_000 };
     assert_eq!(store.write(adopt).await, Ok(true));
     // Together, so that they share commits.
     let results = join_all(runs.iter().map(|run| store.write(append(run, 2, 3)))).await;
@@ -137,81 +133,6 @@ async fn a_stale_epoch_rejects_its_own_events_and_no_others(place: Place) {
     }
     assert_eq!((last_seq(&store, "run_7").await, last_seq(&store, "run_8").await), (1, 3));
     stored(&store, Append { epoch: 2, ..append("run_7", 2, 3) }).await;
-    store.close().await;
-}
-
-fn claimed(run: &str, at: i64, body: &str) -> Submit {
-    let claim = IdempotencyClaim {
-        key_id: "key_1".into(),
-        route: "POST /v1/runs".into(),
-        key: "once".into(),
-        body_hash: body.into(),
-        expires_before: at - 10_000,
-    };
-    Submit { idempotency: Some(claim), ..submit(run, at) }
-}
-
-async fn a_key_makes_a_second_submission_harmless(place: Place) {
-    let store = place.open().await;
-    let first = claimed("run_1", 50_000, "a");
-    let claim = first.idempotency.clone().unwrap();
-    assert_eq!(store.idempotent_run(&claim).await, Ok(None));
-    assert_eq!(store.write(first).await, Ok(Submitted::New));
-    let same = Submitted::Same { run_id: "run_1".to_owned() };
-    assert_eq!(store.idempotent_run(&claim).await, Ok(Some(same.clone())));
-    assert_eq!(store.write(claimed("run_2", 51_000, "a")).await, Ok(same));
-    assert_eq!(store.write(claimed("run_3", 52_000, "b")).await, Ok(Submitted::Mismatch));
-    let other = IdempotencyClaim { body_hash: "b".into(), ..claim.clone() };
-    assert_eq!(store.idempotent_run(&other).await, Ok(Some(Submitted::Mismatch)));
-    assert_eq!(store.run("run_2").await, Ok(None));
-    // Asked again after an answer that was lost, the same submission is new.
-    assert_eq!(store.write(claimed("run_1", 50_000, "a")).await, Ok(Submitted::New));
-    // At last the key is forgotten, whatever it meant.
-    let late = claimed("run_4", 60_001, "c");
-    assert_eq!(store.idempotent_run(late.idempotency.as_ref().unwrap()).await, Ok(None));
-    assert_eq!(store.write(late).await, Ok(Submitted::New));
-
-    let many = (0..30).map(|number| {
-        let mut submit = claimed(&format!("many_{number}"), 70_000, "d");
-        submit.idempotency.as_mut().unwrap().key = "another".into();
-        store.write(submit)
-    });
-    let new = join_all(many).await.into_iter().filter(|result| *result == Ok(Submitted::New)).count();
-    assert_eq!(new, 1, "of many at the same moment one is new");
-    store.close().await;
-}
-
-async fn a_command_is_carried_out_once(place: Place) {
-    let store = place.open().await;
-    submitted(&store, "run_1").await;
-    let claim = claimed("", 50_000, "a").idempotency.unwrap();
-    let command = |created_at, answer: &str, claim: &IdempotencyClaim| ClaimCommand {
-        claim: IdempotencyClaim { route: "POST /v1/runs/ID/cancel".into(), ..claim.clone() },
-        run_id: "run_1".into(),
-        answer: answer.into(),
-        created_at,
-    };
-    assert_eq!(store.write(command(50_000, "{\"n\":1}", &claim)).await, Ok(Claimed::New));
-    let same = Claimed::Same { answer: "{\"n\":1}".into() };
-    assert_eq!(store.write(command(50_100, "{\"n\":2}", &claim)).await, Ok(same));
-    let other = IdempotencyClaim { body_hash: "b".into(), ..claim.clone() };
-    assert_eq!(store.write(command(50_200, "{}", &other)).await, Ok(Claimed::Mismatch));
-    let forget = Forget { key_id: "key_1".into(), route: "POST /v1/runs/ID/cancel".into(), key: "once".into() };
-    assert_eq!(store.write(forget).await, Ok(()));
-    assert_eq!(store.write(command(50_300, "{}", &other)).await, Ok(Claimed::New));
-    store.close().await;
-}
-
-async fn a_run_that_nobody_was_told_of_is_withdrawn(place: Place) {
-    let store = place.open().await;
-    assert_eq!(store.write(claimed("run_1", 50_000, "a")).await, Ok(Submitted::New));
-    assert_eq!(store.write(Withdraw { run_id: "run_1".into() }).await, Ok(true));
-    assert_eq!(store.write(Withdraw { run_id: "run_1".into() }).await, Ok(false));
-    assert_eq!(store.run("run_1").await, Ok(None));
-    assert_eq!(store.chunk_with("run_1", 1).await, Ok(None));
-    assert_eq!(store.write(claimed("run_2", 50_000, "a")).await, Ok(Submitted::New), "its key is free again");
-    stored(&store, append("run_2", 2, 2)).await;
-    assert_eq!(store.write(Withdraw { run_id: "run_2".into() }).await, Ok(false), "it has begun");
     store.close().await;
 }
 
@@ -235,7 +156,7 @@ async fn a_server_finds_its_unfinished_runs_and_takes_them_over(place: Place) {
         stored(&store, Append { patch, ..append(id, 2, 2) }).await;
     }
     stored(&store, finish("ended", 2, 5_500)).await;
-    let ids = |rows: Vec<askd::store::runs::RunRow>| rows.into_iter().map(|row| row.id).collect::<Vec<_>>();
+    let ids = |rows: Vec<RunRow>| rows.into_iter().map(|row| row.id).collect::<Vec<_>>();
 
     let to_settle = ids(store.runs_to_settle("server_1").await.unwrap());
     let all = ["works", "asks", "lost", "held"];
@@ -245,13 +166,22 @@ async fn a_server_finds_its_unfinished_runs_and_takes_them_over(place: Place) {
     let lost = ids(store.runs_of_lost_servers("server_1").await.unwrap());
     assert_eq!(lost, if place.is_postgres() { &["lost"][..] } else { &[] });
 
-    let adopt =
-        |id: &str, old_epoch| Adopt { run_id: id.into(), old_epoch, owner: "server_1".into(), lease_ms: 60_000 };
+    let adopt = |id: &str, old_epoch| Adopt {
+        run_id: id.into(),
+        old_epoch,
+        last_seq: 2,
+        owner: "server_1".into(),
+        lease_ms: 60_000,
+    };
     assert_eq!(store.write(adopt("lost", 1)).await, Ok(true));
     assert_eq!(store.write(adopt("lost", 1)).await, Ok(true), "again, after an answer that was lost");
     assert_eq!(store.write(adopt("lost", 5)).await, Ok(false));
     assert_eq!(store.write(adopt("ended", 1)).await, Ok(false));
     assert_eq!(store.write(adopt("held", 1)).await, Ok(!place.is_postgres()));
+    let mine = ids(store.unfinished_of("server_1").await.unwrap());
+    let all = ["waits_1", "waits_2", "works", "asks", "lost", "held"];
+    assert_eq!(mine, if place.is_postgres() { &all[..5] } else { &all[..] });
+    assert_eq!(ids(store.unfinished_of("server_9").await.unwrap()), [""; 0]);
     assert_eq!(store.write(append("lost", 3, 3)).await, Ok(Appended::Stale), "its former holder writes no more");
     stored(&store, Append { epoch: 2, ..finish("lost", 3, 9_000) }).await;
     let row = store.run("lost").await.unwrap().unwrap();
@@ -259,6 +189,28 @@ async fn a_server_finds_its_unfinished_runs_and_takes_them_over(place: Place) {
 
     let renewed = store.write(Renew { owner: "server_1".into(), lease_ms: 90_000 }).await.unwrap();
     assert_eq!(renewed, if place.is_postgres() { 4 } else { 0 });
+    store.close().await;
+}
+
+async fn a_run_that_grew_since_it_was_read_is_not_taken_over(place: Place) {
+    let store = place.open().await;
+    submitted(&store, "run_1").await;
+    let adopt = |row: &RunRow| Adopt {
+        run_id: row.id.clone(),
+        old_epoch: row.epoch,
+        last_seq: row.last_seq,
+        owner: "server_1".into(),
+        lease_ms: 60_000,
+    };
+    let read = store.run("run_1").await.unwrap().unwrap();
+    stored(&store, append("run_1", 2, 5)).await;
+    assert_eq!(store.write(adopt(&read)).await, Ok(false));
+    let row = store.run("run_1").await.unwrap().unwrap();
+    assert_eq!((row.epoch, row.last_seq), (1, 5), "its holder goes on");
+    assert_eq!(store.write(adopt(&row)).await, Ok(true));
+    stored(&store, Append { epoch: 2, ..append("run_1", 6, 6) }).await;
+    assert_eq!(store.write(adopt(&row)).await, Ok(false), "the new holder went on meanwhile");
+    assert_eq!(events(&store, "run_1").await.len(), 6);
     store.close().await;
 }
 
@@ -281,8 +233,9 @@ async fn lists_are_filtered_and_come_in_pages(place: Place) {
     let every = |step: usize| Filter { limit: step as u64, ..Filter::default() };
     let newest_first: Vec<_> = (0..25).rev().collect();
     assert_eq!(list(every(100)).await, newest_first);
-    for page in [1, 2, 7, 25] {
-        let (mut filter, mut seen) = (every(page), Vec::new());
+    let both_states = || vec!["completed".to_owned(), "queued".to_owned()];
+    for (page, states) in [(1, Vec::new()), (2, both_states()), (7, Vec::new()), (7, both_states()), (25, Vec::new())] {
+        let (mut filter, mut seen) = (Filter { states, ..every(page) }, Vec::new());
         loop {
             let rows = store.runs(&filter).await.unwrap();
             let Some(end) = rows.last() else { break };

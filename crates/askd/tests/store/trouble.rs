@@ -89,6 +89,36 @@ async fn a_postgres_that_crashes_and_comes_back_has_lost_nothing() {
     drop(cluster);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_role_without_the_rights_is_told_which_to_grant() {
+    let cluster = tokio::task::spawn_blocking(Cluster::shared).await.unwrap();
+    let (database, role) = (cluster.database().await, format!("role_{}", uuid::Uuid::new_v4().simple()));
+    let owner = Place::at(cluster.url(&database));
+    let connection = owner.connect().await;
+    let grant = async |sql: &str| connection.execute_unprepared(&sql.replace("{role}", &role)).await.unwrap();
+    grant("CREATE ROLE {role} LOGIN").await;
+    let place = Place::at(cluster.url_of(&role, &database));
+    for (rights, why) in [
+        ("REVOKE ALL ON SCHEMA public FROM PUBLIC", "no schema has been selected"),
+        ("GRANT USAGE ON SCHEMA public TO {role}", "permission denied for schema public (code 42501)"),
+    ] {
+        grant(rights).await;
+        let text = Store::open(&place.settings, place.folder.path()).await.unwrap_err().to_string();
+        assert!(text.contains(why) && text.contains("GRANT USAGE, CREATE ON SCHEMA public TO ROLE"), "{text}");
+    }
+    grant("GRANT USAGE, CREATE ON SCHEMA public TO {role}").await;
+    let store = place.open().await;
+    submitted(&store, "run_1").await;
+    store.close().await;
+    grant("DROP OWNED BY {role}").await;
+    grant("DROP ROLE {role}").await;
+
+    grant("CREATE TABLE runs (it TEXT)").await;
+    let text = Store::open(&owner.settings, owner.folder.path()).await.unwrap_err().to_string();
+    assert!(text.contains("\"runs\" already exists") && text.contains("a database of its own"), "{text}");
+    connection.close().await.unwrap();
+}
+
 #[tokio::test]
 async fn a_store_that_cannot_be_opened_says_why_without_its_password() {
     let open = async |url: &str| {

@@ -3,6 +3,7 @@
 mod client;
 mod engine;
 mod folders;
+mod frozen;
 mod program;
 mod raw;
 mod server;
@@ -10,8 +11,9 @@ mod v1;
 mod wait;
 
 pub(crate) use client::{Answer, Block, Stream};
-pub(crate) use engine::{Engine, integrity};
+pub(crate) use engine::{Engine, Outside, integrity};
 pub(crate) use folders::Folders;
+pub(crate) use frozen::Frozen;
 pub(crate) use program::{Program, living_pids};
 pub(crate) use raw::RawClient;
 pub(crate) use server::{TestServer, TestServerBuilder, fake_cli, launcher, marked_processes, real_cli};

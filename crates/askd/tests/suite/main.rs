@@ -5,7 +5,6 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests are tests, too")]
 
-#[expect(dead_code, reason = "the store's tests do more with it")]
 #[path = "../store/cluster.rs"]
 mod cluster;
 mod fake;

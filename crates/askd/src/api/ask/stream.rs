@@ -75,6 +75,7 @@ impl Reader {
 fn take(next: Result<Option<Batch>, FollowError>, chunk: &mut Vec<u8>) -> bool {
     match next {
         Ok(Some(batch)) => {
+            chunk.reserve(batch.size() + batch.size() / 16);
             for event in batch.events() {
                 ask_stream::encode(&event, chunk);
             }

@@ -87,11 +87,9 @@ impl ApiError {
             message: &'a str,
             #[serde(skip_serializing_if = "Option::is_none")]
             param: Option<&'a str>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            hint: Option<&'a str>,
         }
         let kind = ErrorType::of(self.v1_status()).as_str();
-        let error = Error { r#type: kind, message: &self.message, param: self.param.as_deref(), hint: self.hint };
+        let error = Error { r#type: kind, message: &self.message, param: self.param.as_deref() };
         // Only strings are serialised here, which cannot fail.
         serde_json::to_vec(&Envelope { r#type: "error", error, request_id }).unwrap_or_default()
     }
@@ -110,8 +108,8 @@ mod tests {
     fn a_v1_error_names_its_type_and_what_is_at_fault() {
         insta::assert_snapshot!(v1(&ApiError::param("max_turns", "must be a whole number")),
             @r#"{"type":"error","error":{"type":"invalid_request_error","message":"max_turns must be a whole number","param":"max_turns"},"request_id":"id-1"}"#);
-        insta::assert_snapshot!(v1(&ApiError::new(ErrorCode::ServerBusy, "full").with_hint("wait")),
-            @r#"{"type":"error","error":{"type":"overloaded_error","message":"full","hint":"wait"},"request_id":"id-1"}"#);
+        insta::assert_snapshot!(v1(&ApiError::new(ErrorCode::ServerBusy, "full")),
+            @r#"{"type":"error","error":{"type":"overloaded_error","message":"full"},"request_id":"id-1"}"#);
     }
 
     #[test]

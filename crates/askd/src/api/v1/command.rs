@@ -1,10 +1,12 @@
 //! What is common to the POSTs that ask something of a run and make none.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use axum::http::StatusCode;
 use axum::response::Response;
 use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout};
 
 use super::super::auth::KEY_ID;
 use super::super::error::ApiError;
@@ -15,6 +17,7 @@ use crate::app::App;
 use crate::runs::live::Live;
 use crate::runs::submit::Idempotency;
 use crate::runs::{RunId, RunState};
+use crate::store::StoreError;
 use crate::store::command::{ClaimCommand, Claimed, Forget};
 
 /// The live side of a run, for a command that only a run in progress can take.
@@ -59,45 +62,66 @@ pub(super) async fn once(
     let (sender, done) = oneshot::channel();
     let app_there = Arc::clone(app);
     app.lifecycle().spawn(async move {
-        let answered = match promise {
-            Some(promise) => claim_and_act(&app_there, promise, run, answer, act).await,
-            None => act.await.map(|()| Answered { text: answer, replayed: false }),
+        let app = app_there;
+        let Some(promise) = promise else {
+            // Nobody may wait for it any more.
+            drop(sender.send(act.await.map(|()| Answered { text: answer, replayed: false })));
+            return;
         };
-        // Nobody may wait for it any more.
+        let claim = claim(&app, &promise, run, answer);
+        let answered = claim_and_act(&app, claim.clone(), act).await;
+        if answered.is_ok() {
+            drop(sender.send(answered));
+            return;
+        }
+        // What was refused may be asked again with the same key, usually as soon as the client hears of it. A store that
+        // stalls keeps nobody waiting.
+        let mut forgetting = pin!(forget(&app, claim));
+        let forgotten = timeout(app.settings().store.timeout, &mut forgetting).await;
         drop(sender.send(answered));
+        if forgotten.is_err() {
+            forgetting.await;
+        }
     });
     let mistake = || ApiError::new(ErrorCode::InternalError, "the server made a mistake; its log has the details");
     done.await.unwrap_or_else(|_| Err(mistake()))
 }
 
+fn claim(app: &App, promise: &Idempotency, run: RunId, answer: String) -> ClaimCommand {
+    let created_at = app.runs().shared().ambient.now().as_millisecond();
+    ClaimCommand { claim: app.runs().claim(promise, KEY_ID), run_id: run.to_string(), answer, created_at }
+}
+
 async fn claim_and_act(
     app: &App,
-    promise: Idempotency,
-    run: RunId,
-    answer: String,
+    claim: ClaimCommand,
     act: impl Future<Output = Result<(), ApiError>> + Send,
 ) -> Result<Answered, ApiError> {
-    let shared = app.runs().shared();
-    let claim = app.runs().claim(&promise, KEY_ID);
-    let created_at = shared.ambient.now().as_millisecond();
-    let claim = ClaimCommand { claim, run_id: run.to_string(), answer: answer.clone(), created_at };
-    match shared.store.write(claim).await? {
-        Claimed::New => {}
-        Claimed::Same { answer } => return Ok(Answered { text: answer, replayed: true }),
+    let text = claim.answer.clone();
+    match app.runs().shared().store.write(claim).await? {
+        Claimed::New => act.await.map(|()| Answered { text, replayed: false }),
+        Claimed::Same { answer } => Ok(Answered { text: answer, replayed: true }),
         Claimed::Mismatch => {
             let message = "this Idempotency-Key was used for another request; use a new key for a new request";
             let error = ApiError::request(message).with_status(StatusCode::UNPROCESSABLE_ENTITY);
-            return Err(error.with_param("Idempotency-Key"));
+            Err(error.with_param("Idempotency-Key"))
         }
     }
-    let acted = act.await;
-    if acted.is_err() {
-        // What was refused may be asked again with the same key.
-        let Idempotency { route, key, .. } = promise;
-        let forget = Forget { key_id: KEY_ID.to_owned(), route: route.to_owned(), key };
-        if let Err(error) = shared.store.write(forget).await {
-            tracing::warn!(%run, %error, "an idempotency key of a refused request is kept");
-        }
+}
+
+/// Gives the key back, if it was claimed: a claim whose answer came too late may be there as well. However long the store
+/// takes, but for a server that stops.
+async fn forget(app: &App, claim: ClaimCommand) {
+    let run = claim.run_id.clone();
+    let stopped = async {
+        app.lifecycle().stopping().cancelled().await;
+        sleep(app.settings().store.timeout).await;
+    };
+    let forgotten = tokio::select! {
+        forgotten = app.runs().shared().store.write_patiently(Forget(claim)) => forgotten,
+        () = stopped => Err(StoreError::Late),
+    };
+    if let Err(error) = forgotten {
+        tracing::warn!(run, %error, "an idempotency key of a refused request is kept");
     }
-    acted.map(|()| Answered { text: answer, replayed: false })
 }

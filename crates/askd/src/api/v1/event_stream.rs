@@ -99,7 +99,7 @@ impl EventStream {
             }
             Ok(Some(Next::Delta(delta))) => self.encoder.delta(&delta.data, chunk),
             Ok(None) => self.over = true,
-            Err(error @ FollowError::Interrupted) => {
+            Err(error @ (FollowError::Interrupted(_) | FollowError::LetGo(_))) => {
                 // No error of the run: a client that reads on finds it again.
                 self.encoder.comment(&error.to_string(), chunk);
                 self.over = true;

@@ -35,31 +35,29 @@ impl Wait {
         }
     }
 
-    /// Waits for the end of a run; whether it came in time.
-    pub(super) async fn until_end(self, app: &App, submitted: &Submitted) -> Result<bool, ApiError> {
+    /// Waits for the end of a run, or until the time is over, or the run is no longer in the hands of this server.
+    pub(super) async fn until_end(self, app: &App, submitted: &Submitted) -> Result<(), ApiError> {
         match timeout(self.0, end(app, submitted)).await {
-            Ok(Ok(())) => Ok(true),
             // The run goes on, here or after the restart: it is shown as it is.
-            Err(_) | Ok(Err(FollowError::Interrupted)) => Ok(false),
+            Err(_) | Ok(Ok(()) | Err(FollowError::Interrupted(_) | FollowError::LetGo(_))) => Ok(()),
             Ok(Err(error)) => Err(error.into()),
         }
     }
 }
 
+/// No event is read for it, as far as that can be.
 async fn end(app: &App, submitted: &Submitted) -> Result<(), FollowError> {
-    let after = if submitted.replayed {
-        let row = app.runs().shared().store.run(&submitted.id.to_string()).await?;
-        // What was before is not read again. The last event is: it may be the end.
-        row.map_or(0, |row| if row.events_expired { row.last_seq } else { row.last_seq.saturating_sub(1) })
-    } else {
-        0
-    };
-    let mut events = match app.runs().follow_submitted(submitted, after).await {
+    if let Some(live) = &submitted.live {
+        live.log().closed().await;
+        return Ok(());
+    }
+    let row = app.runs().shared().store.run(&submitted.id.to_string()).await?;
+    let last = row.map_or(0, |row| row.last_seq);
+    let mut events = match app.runs().follow(submitted.id, last).await {
         // Events go only after the end.
         Err(FollowError::Expired) => return Ok(()),
         events => events?,
     };
-    // Looked at and not copied: as many as there are.
     while events.next_events(usize::MAX).await?.is_some() {}
     Ok(())
 }

@@ -1,17 +1,28 @@
 //! Brings a log's pending events into the store, one commit after the other, and shows them to followers.
+//!
+//! While a commit is under way, the chunks that fill meanwhile are compressed, so that processors and disk work at the same
+//! time. What fills no chunk yet is taken at the last moment: an event that comes during one commit is in the next.
 
 use std::sync::Arc;
 
 use super::{Closed, RunLog, State};
 use crate::store::append::{Append, Appended, RunPatch};
-use crate::store::chunk::Chunk;
+use crate::store::chunk::{Chunk, Effort};
 use crate::store::{Store, StoreError};
 
-/// What goes into one commit: all that is pending, which [`super::Capacity`] bounds.
+/// Up to so much that waits besides, in bytes, there is time to make a chunk small.
+const SMALL: usize = 128 << 10;
+
+/// With more than this, in bytes, the run writes faster than it can be compressed and stored.
+const MUCH: usize = 512 << 10;
+
+/// What goes into one commit.
+#[derive(Default)]
 pub(super) struct Batch {
     pub(super) chunks: Vec<Chunk>,
+    /// The stored form of as many of them, from the first.
+    packed: Vec<Vec<u8>>,
     pub(super) patch: RunPatch,
-    bytes: usize,
     pub(super) last: bool,
 }
 
@@ -28,12 +39,27 @@ pub(in crate::runs) enum Pumped {
 
 /// Runs until the log is complete or let go. Patient: a store that fails is tried again until it works.
 pub(in crate::runs) async fn pump(log: &Arc<RunLog>, epoch: i64, store: &Store) -> Result<Pumped, StoreError> {
+    // Whoever writes over a network, and through another process, pays more for a byte than for its compression.
+    let hasty = if store.is_shared() { Effort::Less } else { Effort::Least };
+    let mut ready = Batch::default();
     loop {
-        let Some(batch) = log.next_batch().await else { return Ok(Pumped::LetGo) };
-        let Batch { chunks, patch, bytes, last } = batch;
-        let stored = chunks.iter().map(|chunk| (chunk.first_seq(), chunk.last_seq(), chunk.compress())).collect();
-        let append = Append { run_id: log.run.to_string(), epoch, chunks: stored, log_bytes: bytes as u64, patch };
-        match store.write_patiently(append).await {
+        let Some(mut batch) = log.next_batch(ready).await else { return Ok(Pumped::LetGo) };
+        batch.pack(log.pending(), hasty);
+        let Batch { chunks, packed, patch, last } = batch;
+        ready = Batch::default();
+        let log_bytes = chunks.iter().map(Chunk::size).sum::<usize>() as u64;
+        let stored = chunks.iter().zip(packed).map(|(chunk, bytes)| (chunk.first_seq(), chunk.last_seq(), bytes));
+        let append = Append { run_id: log.run.to_string(), epoch, chunks: stored.collect(), log_bytes, patch };
+        // Boxed, for whoever awaits this in a future of their own.
+        let mut commit = Box::pin(store.write_patiently(append));
+        let stored = loop {
+            tokio::select! {
+                biased;
+                stored = &mut commit => break stored,
+                chunk = log.next_full() => ready.add(chunk, log.pending(), hasty),
+            }
+        };
+        match stored {
             Ok(Appended::Stored) => log.show(chunks),
             Ok(Appended::Stale) => {
                 log.let_go();
@@ -51,21 +77,65 @@ pub(in crate::runs) async fn pump(log: &Arc<RunLog>, epoch: i64, store: &Store) 
     }
 }
 
+/// How much is done to make a chunk small while so many other bytes of its run wait.
+fn effort(others: usize, hasty: Effort) -> Effort {
+    if others <= SMALL {
+        Effort::Most
+    } else if others <= MUCH {
+        Effort::Less
+    } else {
+        hasty
+    }
+}
+
+impl Batch {
+    /// Adds a chunk and makes it ready, for a run of which so many bytes wait.
+    pub(super) fn add(&mut self, chunk: Chunk, pending: usize, hasty: Effort) {
+        self.chunks.push(chunk);
+        self.pack(pending, hasty);
+    }
+
+    /// Makes ready what is not.
+    fn pack(&mut self, pending: usize, hasty: Effort) {
+        for chunk in &self.chunks[self.packed.len()..] {
+            let effort = effort(pending.saturating_sub(chunk.size()), hasty);
+            self.packed.push(chunk.compress_with(effort));
+        }
+    }
+}
+
 impl RunLog {
-    /// Waits for events; `None` when the log was let go.
-    pub(super) async fn next_batch(&self) -> Option<Batch> {
+    /// Waits for events, and adds them to what is ready; `None` when the log was let go.
+    pub(super) async fn next_batch(&self, ready: Batch) -> Option<Batch> {
+        let mut batch = ready;
         loop {
             {
                 let mut state = self.lock();
                 if state.closed.is_some() {
                     return None;
                 }
-                if let Some(batch) = state.take_batch() {
-                    return Some(batch);
-                }
+                state.fill(&mut batch);
+            }
+            if !batch.chunks.is_empty() {
+                return Some(batch);
             }
             self.appended.notified().await;
         }
+    }
+
+    /// Waits for a full chunk. Safe to cancel.
+    pub(super) async fn next_full(&self) -> Chunk {
+        loop {
+            if let Some(chunk) = self.lock().full.pop_front() {
+                return chunk;
+            }
+            self.filled.notified().await;
+        }
+    }
+
+    /// Bytes that wait to be stored, or are being stored.
+    pub(super) fn pending(&self) -> usize {
+        self.lock().pending
     }
 
     /// Lets followers see what is stored.
@@ -82,13 +152,35 @@ impl RunLog {
 }
 
 impl State {
-    fn take_batch(&mut self) -> Option<Batch> {
-        self.seal();
-        if self.full.is_empty() {
-            return None;
+    /// Adds all that is pending, unless the batch has something already and much more is still to be compressed: then the
+    /// store is to have work meanwhile. What changes in the run's row goes with the events that say so.
+    fn fill(&mut self, batch: &mut Batch) {
+        if !batch.chunks.is_empty() && self.full.len() > 1 {
+            return;
         }
-        let chunks: Vec<_> = self.full.drain(..).collect();
-        let bytes = chunks.iter().map(Chunk::size).sum();
-        Some(Batch { chunks, patch: std::mem::take(&mut self.patch), bytes, last: self.ended })
+        self.seal();
+        batch.chunks.extend(self.full.drain(..));
+        if !batch.chunks.is_empty() {
+            batch.patch = std::mem::take(&mut self.patch);
+            batch.last = self.ended;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_the_store_cannot_keep_up_with_is_compressed_less() {
+        let table = [
+            (0, Effort::Most, Effort::Most),
+            (SMALL + 1, Effort::Less, Effort::Less),
+            (MUCH + 1, Effort::Least, Effort::Less),
+        ];
+        for (others, on_sqlite, on_postgres) in table {
+            assert_eq!(effort(others, Effort::Least), on_sqlite, "{others}");
+            assert_eq!(effort(others, Effort::Less), on_postgres, "{others}");
+        }
     }
 }

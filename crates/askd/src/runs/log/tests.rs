@@ -7,7 +7,9 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::super::Finished;
+use super::pump::Batch;
 use super::*;
+use crate::store::chunk::{Effort, MAX_CHUNK};
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
@@ -22,7 +24,7 @@ fn message(length: usize) -> EventBody {
 
 /// Plays the pump with a store that takes everything.
 fn store_all(log: &RunLog) {
-    if let Some(Some(batch)) = log.next_batch().now_or_never() {
+    if let Some(Some(batch)) = log.next_batch(Batch::default()).now_or_never() {
         let last = batch.last;
         log.show(batch.chunks);
         if last {
@@ -100,7 +102,7 @@ fn a_log_that_was_let_go_takes_nothing_and_waits_for_nothing() {
     log.append_now(NOW, &message(600));
     log.let_go();
     assert!(log.append(NOW, message(600)).now_or_never().is_some(), "the run's task is not held up");
-    assert!(log.next_batch().now_or_never().flatten().is_none());
+    assert!(log.next_batch(Batch::default()).now_or_never().flatten().is_none());
     assert!(matches!(log.look(0), Look::Closed(Closed::LetGo)));
 }
 
@@ -110,12 +112,65 @@ fn a_commit_tells_of_the_run_what_its_events_say() {
     log.append_now(NOW, &EventBody::Turn);
     let result = r#"{"type":"result","subtype":"success","total_cost_usd":0.25,"permission_denials":[{}]}"#;
     log.append_now(NOW, &EventBody::Agent(Frame::parse(result.into()).unwrap()));
-    let patch = log.next_batch().now_or_never().flatten().unwrap().patch;
+    let patch = log.next_batch(Batch::default()).now_or_never().flatten().unwrap().patch;
     assert_eq!((patch.state, patch.started_at, patch.result_seq), (Some("running"), Some(0), Some(2)));
     assert_eq!((patch.denials, patch.session_cost), (Some(1), Some(0.25)));
     log.append_now(NOW, &EventBody::Finished(Finished::completed()));
-    let patch = log.next_batch().now_or_never().flatten().unwrap().patch;
+    let patch = log.next_batch(Batch::default()).now_or_never().flatten().unwrap().patch;
     assert_eq!((patch.state, patch.finished_at, patch.result_seq), (Some("completed"), Some(0), None));
+}
+
+#[test]
+fn full_chunks_are_made_ready_during_a_commit_and_what_fills_none_goes_with_them() {
+    let log = log(1 << 30, 1 << 20);
+    for _ in 0..5 {
+        log.append_now(NOW, &message(MAX_CHUNK / 2));
+    }
+    // One event a chunk, and the newest is still open.
+    let mut ready = Batch::default();
+    for _ in 0..4 {
+        ready.add(log.next_full().now_or_never().expect("a chunk is full"), log.pending(), Effort::Least);
+    }
+    assert!(log.next_full().now_or_never().is_none());
+    let pending = log.pending();
+    assert!(pending > 5 * MAX_CHUNK / 2, "what is made ready still counts: {pending}");
+    let batch = log.next_batch(ready).now_or_never().flatten().unwrap();
+    let numbers: Vec<_> = batch.chunks.iter().map(|chunk| (chunk.first_seq(), chunk.last_seq())).collect();
+    assert_eq!(numbers, [(1, 1), (2, 2), (3, 3), (4, 4), (5, 5)]);
+    log.show(batch.chunks);
+    assert_eq!(log.pending(), 0);
+}
+
+#[test]
+fn the_store_is_not_kept_waiting_for_much_that_is_still_to_be_made_ready() {
+    let log = log(1 << 30, 1 << 20);
+    for _ in 0..4 {
+        log.append_now(NOW, &message(MAX_CHUNK / 2));
+    }
+    log.append_now(NOW, &EventBody::Finished(Finished::completed()));
+    let mut ready = Batch::default();
+    ready.add(log.next_full().now_or_never().unwrap(), log.pending(), Effort::Least);
+    let first = log.next_batch(ready).now_or_never().flatten().unwrap();
+    assert_eq!((first.chunks.len(), first.last), (1, false));
+    assert!(first.patch.is_empty(), "what an event changes is not stored before the event");
+    log.show(first.chunks);
+    let rest = log.next_batch(Batch::default()).now_or_never().flatten().unwrap();
+    assert_eq!((rest.chunks[0].first_seq(), rest.last, rest.patch.state), (2, true, Some("completed")));
+}
+
+#[test]
+fn a_log_that_is_complete_keeps_the_newest_chunk_only() {
+    let log = log(1 << 20, 1 << 20);
+    for _ in 0..3 {
+        log.append_now(NOW, &message(600));
+        store_all(&log);
+    }
+    assert_eq!(seen(&log, 0), [1]);
+    log.append_now(NOW, &EventBody::Finished(Finished::completed()));
+    store_all(&log);
+    assert!(matches!(log.look(0), Look::Behind));
+    assert_eq!(seen(&log, 3), [4]);
+    assert!(matches!(log.look(4), Look::Closed(Closed::Complete)));
 }
 
 #[test]

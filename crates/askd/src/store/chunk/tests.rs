@@ -52,6 +52,28 @@ fn one_large_event_makes_a_chunk_of_its_own() {
 }
 
 #[test]
+fn whatever_the_effort_it_is_read_alike() {
+    for size in [1, MAX_BLOCK, 2 * MAX_BLOCK + 1] {
+        let chunk = filled(1, &[(7, "agent.user".into(), "long ".repeat(size / 5)), (8, "x".into(), "{}".into())]);
+        let mut plain = vec![VERSION];
+        chunk.write_plain(&mut plain);
+        let forms = [Effort::Most, Effort::Less, Effort::Least].map(|effort| chunk.compress_with(effort));
+        for stored in forms.iter().chain([&plain]) {
+            let read = parse(1, 2, &zstd::bulk::decompress(&stored[1..], 1 << 20).unwrap());
+            assert_eq!(read.as_ref(), Ok(&chunk));
+        }
+    }
+}
+
+#[test]
+fn a_part_has_about_so_many_bytes_or_one_event() {
+    let chunk = filled(5, &["a", "b", "c"].map(|kind| (0, kind.to_owned(), "x".repeat(99))));
+    let parts = [(0, 250), (4, 250), (5, 100), (5, 1), (6, 0), (7, 1000)];
+    assert_eq!(parts.map(|(after, most)| chunk.end_of_part(after, most)), [6, 6, 6, 6, 7, 7]);
+    assert_eq!((chunk.size_of_part(0, 7), chunk.size_of_part(5, 6)), (300, 100));
+}
+
+#[test]
 fn a_later_version_is_refused_by_name() {
     let mut stored = two_events().compress();
     stored[0] = 2;

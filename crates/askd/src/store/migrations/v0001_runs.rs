@@ -30,8 +30,9 @@ CREATE TABLE runs (
 );
 CREATE INDEX runs_by_time ON runs (created_at, id);
 CREATE INDEX runs_by_state ON runs (state, created_at, id);
-CREATE INDEX runs_by_session ON runs (session_id, created_at);
-CREATE INDEX runs_by_key ON runs (key_id, created_at);
+CREATE INDEX runs_by_session ON runs (session_id, created_at, id);
+CREATE INDEX runs_by_key ON runs (key_id, created_at, id);
+CREATE INDEX runs_by_workspace ON runs (workspace, created_at, id) WHERE workspace IS NOT NULL;
 CREATE INDEX runs_unfinished ON runs (created_at, id) WHERE finished_at IS NULL;
 CREATE INDEX runs_finished ON runs (finished_at) WHERE finished_at IS NOT NULL;
 CREATE INDEX runs_with_events ON runs (finished_at) WHERE events_expired <> 1;
@@ -47,7 +48,7 @@ CREATE TABLE run_metadata (
     value TEXT NOT NULL,
     PRIMARY KEY (run_id, name)
 );
-CREATE INDEX run_metadata_by_value ON run_metadata (name, value);
+CREATE INDEX run_metadata_by_value ON run_metadata (name, value, run_id);
 
 CREATE TABLE event_chunks (
     run_id TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
@@ -78,6 +79,7 @@ CREATE TABLE idempotency (
     PRIMARY KEY (key_id, route, idem_key)
 );
 CREATE INDEX idempotency_by_time ON idempotency (created_at);
+CREATE INDEX idempotency_by_run ON idempotency (run_id);
 
 CREATE TABLE stream_tokens (
     token_hash TEXT PRIMARY KEY,

@@ -1,8 +1,10 @@
 //! What can be asked of a run that waits or works: cancel, interrupt, input.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, TestServer, TestServerBuilder};
+use crate::harness::{Answer, Engine, TestServer, TestServerBuilder, eventually_async};
 
 async fn server() -> TestServer {
     TestServerBuilder::fake().set(|settings| settings.limits.max_concurrent = 1).start().await
@@ -64,6 +66,28 @@ async fn an_interrupt_ends_the_turn_and_with_it_the_run() {
     let session = ended["session_id"].as_str().unwrap();
     let next = server.run(json!({"prompt": "!recall", "session_id": session})).await;
     assert_eq!(next["state"], "completed", "its session can be continued: {next}");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_the_store_kept_waiting_for_too_long_is_not_claimed_to_be_done() {
+    let patience = Duration::from_millis(300);
+    let server = TestServerBuilder::fake().set(|settings| settings.store.timeout = patience).start().await;
+    let run = at_work(&server, "!hang").await;
+    let interrupt = async || {
+        let request = server.posting(&format!("/v1/runs/{run}/interrupt")).header("idempotency-key", "k");
+        Answer::of(request.send().await.unwrap()).await
+    };
+    let stall = Engine::Sqlite.stall(&server.folders.data()).await;
+    assert_eq!(interrupt().await.status, 503);
+    // What came too late for its client is done now.
+    stall.end().await;
+    eventually_async("an interrupt that is no repetition", async || {
+        let answer = interrupt().await;
+        (answer.status == 202 && answer.header("idempotency-replayed").is_none()).then_some(())
+    })
+    .await;
+    assert_eq!(server.ended(&run).await["state"], "cancelled");
     server.stop().await;
 }
 

@@ -1,5 +1,7 @@
 //! `Idempotency-Key`: a request that is sent twice makes one run, on `/ask` and on `/v1/runs`.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::harness::{Answer, Stream, TestServer, TestServerBuilder, beside};
@@ -144,6 +146,45 @@ async fn a_refusal_does_not_use_the_key_up() {
     assert_eq!(send(&server, "/v1/runs?wait=60", "k", &json!({"prompt": "x"})).await.status, 200);
     server.at_rest().await;
     assert_eq!(send(&server, "/ask", "k", &json!({"prompt": "x"})).await.status, 200);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_got_no_turn_does_not_use_the_key_up() {
+    let builder = TestServerBuilder::fake().set(|settings| {
+        settings.limits.max_concurrent = 1;
+        settings.limits.queue_timeout = Duration::from_millis(200);
+    });
+    let server = builder.start().await;
+    let running = server.submit(json!({"prompt": "!touch there\n!await go"})).await;
+    server.reached("there").await;
+    let body = json!({"prompt": "x"});
+    let waited = send(&server, "/ask", "k", &body).await;
+    assert_eq!((waited.status, waited.code()), (429, "SERVER_BUSY"), "{waited:?}");
+    let waited_again = send(&server, "/ask", "k", &body).await;
+    assert_eq!((waited_again.status, waited_again.header("idempotency-replayed")), (429, None), "{waited_again:?}");
+    server.release("go");
+    server.ended(&running).await;
+    server.at_rest().await;
+    let ran = send(&server, "/ask", "k", &body).await;
+    assert_eq!((ran.status, ran.header("idempotency-replayed")), (200, None), "{ran:?}");
+    let same = send(&server, "/ask", "k", &body).await;
+    assert_eq!((same.run_id(), same.header("idempotency-replayed")), (ran.run_id(), Some("true")));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_agent_the_cli_does_not_know_does_not_use_the_key_up() {
+    let agent = "---\nname: reviewer\ndescription: d\n---\nBe brief.";
+    let server = TestServerBuilder::fake_that("no-agents").file("config/agents/reviewer.md", agent).start().await;
+    let body = json!({"prompt": "x", "agent": "reviewer"});
+    let first = send(&server, "/ask", "k", &body).await;
+    let second = send(&server, "/ask", "k", &body).await;
+    for answer in [&first, &second] {
+        assert_eq!((answer.status, answer.code()), (400, "AGENT_NOT_FOUND"), "{answer:?}");
+        assert_eq!(answer.header("idempotency-replayed"), None, "{answer:?}");
+    }
+    assert_ne!(first.run_id(), second.run_id(), "it was tried again");
     server.stop().await;
 }
 

@@ -7,9 +7,9 @@ use askd::store::chunk::ChunkBuilder;
 use askd::store::prune::Retention;
 use askd::store::submit::{NewRun, Submit};
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::harness::{Answer, Folders, Program, TestServerBuilder, V1};
+use crate::harness::{Answer, Folders, Program, TestServer, TestServerBuilder, V1};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_ends_after_five_minutes() {
@@ -73,9 +73,8 @@ async fn events_that_are_no_longer_kept_are_gone_and_the_run_stays() {
     server.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_run_in_other_hands_can_be_followed_and_takes_no_commands() {
-    let server = TestServerBuilder::fake().start().await;
+/// A run that another server works on; its id.
+async fn of_another_server(server: &TestServer) -> &'static str {
     let id = "run_01a20500-0000-7000-8000-000000000001";
     let mut first = ChunkBuilder::new(1);
     first.push(1_795_000_000_000, "run.queued", "{}");
@@ -92,6 +91,13 @@ async fn a_run_in_other_hands_can_be_followed_and_takes_no_commands() {
     };
     let submit = Submit { run, metadata: Vec::new(), first_chunk: first.finish().compress(), idempotency: None };
     server.app.runs().shared().store.write(submit).await.unwrap();
+    id
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_in_other_hands_can_be_followed_and_takes_no_commands() {
+    let server = TestServerBuilder::fake().start().await;
+    let id = of_another_server(&server).await;
     for what in ["cancel", "interrupt", "input"] {
         let answer = server.post(&format!("/v1/runs/{id}/{what}"), &json!({"message": "x"})).await;
         assert_eq!((answer.status, answer.kind()), (409, "conflict_error"), "{what} {answer:?}");
@@ -102,8 +108,30 @@ async fn a_run_in_other_hands_can_be_followed_and_takes_no_commands() {
     server.app.lifecycle().stop();
     let rest = stream.rest().await;
     assert!(
-        rest.last().unwrap().comment.as_deref().unwrap().contains("shutting down"),
+        rest.last().unwrap().comment.as_deref().unwrap().contains("it is kept, follow it at"),
         "no end, and no error: {rest:?}"
     );
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_fails_in_the_middle_of_a_stream_is_told_and_the_stream_ends() {
+    let server = TestServerBuilder::fake().start().await;
+    let id = of_another_server(&server).await;
+    let mut sse = server.follow(id, "").await;
+    sse.until_event("run.queued").await;
+    let request = server.getting(&format!("/v1/runs/{id}/events")).header("accept", "application/x-ndjson");
+    let ndjson = request.send().await.unwrap();
+    server.app.runs().shared().store.close().await;
+    let rest = sse.rest().await;
+    let last = rest.last().unwrap();
+    assert_eq!((last.event.as_deref(), &last.id), (Some("error"), &None), "{rest:?}");
+    let error: Value = serde_json::from_str(last.data.as_deref().unwrap()).unwrap();
+    let lines = ndjson.text().await.unwrap();
+    let line: Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
+    for error in [&error, &line] {
+        assert_eq!((&error["type"], &error["error"]["type"]), (&json!("error"), &json!("overloaded_error")), "{error}");
+        assert!(error["request_id"].is_string(), "{error}");
+    }
     server.stop().await;
 }

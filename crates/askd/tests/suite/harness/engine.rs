@@ -46,6 +46,32 @@ impl Engine {
     }
 }
 
+/// A connection to a PostgreSQL store that is not askd's.
+pub(crate) struct Outside(DatabaseConnection);
+
+impl Outside {
+    pub(crate) async fn of(url: &str) -> Self {
+        let mut options = ConnectOptions::new(url);
+        options.max_connections(1).min_connections(1);
+        Self(Database::connect(options).await.unwrap())
+    }
+
+    /// Executes statements; `BEGIN` begins a transaction, for this is one connection.
+    pub(crate) async fn execute(&self, sql: &str) {
+        self.0.execute_unprepared(sql).await.unwrap();
+    }
+
+    /// The one number that a query gives, of type BIGINT.
+    pub(crate) async fn number(&self, sql: &str) -> i64 {
+        let query = Statement::from_string(self.0.get_database_backend(), sql);
+        self.0.query_one_raw(query).await.unwrap().unwrap().try_get_by_index(0).unwrap()
+    }
+
+    pub(crate) async fn close(self) {
+        self.0.close().await.unwrap();
+    }
+}
+
 /// A lock on the store.
 pub(crate) struct Stall(DatabaseConnection);
 

@@ -6,7 +6,7 @@ use askd::settings::Settings;
 use reqwest::RequestBuilder;
 use serde_json::Value;
 
-use super::client::Answer;
+use super::client::{Answer, Stream};
 use super::raw::RawClient;
 use super::wait::eventually_async;
 
@@ -72,6 +72,23 @@ impl V1 {
             assert_eq!(event["seq"], number);
         }
         events
+    }
+
+    /// Follows a run's events after a number.
+    pub(crate) async fn follow(&self, id: &str, after: u64) -> Stream {
+        let request = with_key(self.client.get(self.url(&format!("/runs/{id}/events?after={after}"))));
+        let response = request.header("accept", "text/event-stream").send().await.unwrap();
+        assert_eq!(response.status(), 200);
+        Stream::of(response)
+    }
+
+    /// Waits until a run is in this state, also when the store does not answer meanwhile; the run.
+    pub(crate) async fn reaches(&self, id: &str, state: &str) -> Value {
+        eventually_async(&format!("{id} is {state}"), async || {
+            let answer = self.get(&format!("/v1/runs/{id}")).await;
+            (answer.status == 200 && answer.body["state"] == state).then_some(answer.body)
+        })
+        .await
     }
 
     /// Asks for a run's events on a connection of its own, and reads nothing of them.
