@@ -15,6 +15,7 @@ use super::headers::name_run;
 use super::idempotency::Key;
 use super::request_id::RequestId;
 use crate::app::App;
+use crate::runs::follow::FollowError;
 use crate::runs::request::OnDisconnect;
 use crate::runs::submit::Submission;
 
@@ -49,12 +50,15 @@ pub(super) async fn ask(
     let submitted = app.runs().submit(submission).await.map_err(|error| ApiError::of_submit(error, &ASK))?;
     let (id, session, replayed) = (submitted.id, submitted.session, submitted.replayed);
     tracing::info!(run = %id, request_id = request_id.0, streams, replayed, "run submitted");
-    let events = app.runs().follow_submitted(&submitted, 0).await?;
-    let mut response = if streams {
-        let responded = stream::respond(events, submitted.holder, server.heartbeat).await;
-        responded.unwrap_or_else(ApiError::into_response)
-    } else {
-        answer::respond(events, submitted.holder).await
+    // From here on there is a run, so an error names it as well.
+    let unread = |error: FollowError| ApiError::from(error).after_submit(id);
+    let mut response = match app.runs().follow_submitted(&submitted, 0).await {
+        Ok(events) if streams => {
+            let responded = stream::respond(events, submitted.holder, server.heartbeat, unread).await;
+            responded.unwrap_or_else(ApiError::into_response)
+        }
+        Ok(events) => answer::respond(events, submitted.holder, unread).await,
+        Err(error) => unread(error).into_response(),
     };
     name_run(response.headers_mut(), id, session, replayed);
     Ok(response)

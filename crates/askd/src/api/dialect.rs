@@ -40,7 +40,7 @@ pub(super) static RUNS: Dialect = Dialect(&[
 ]);
 
 /// `POST /v1/runs/{id}/input`.
-pub(super) static INPUT: Dialect = Dialect(&[("message", &["message", "prompt"]), ("priority", &["priority"])]);
+pub(super) static INPUT: Dialect = Dialect(&[("message", &["message"]), ("priority", &["priority"])]);
 
 impl Dialect {
     /// All names of a field; none when the route does not have it.

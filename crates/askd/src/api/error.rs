@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use crate::encode::fold::RunResult;
 use crate::runs::follow::FollowError;
 use crate::runs::live::CommandError;
-use crate::runs::{RunError, RunErrorKind};
+use crate::runs::{RunError, RunErrorKind, RunId};
 use crate::store::StoreError;
 
 pub(super) mod body;
@@ -20,6 +20,9 @@ mod submit;
 
 use self::body::ErrorBody;
 use self::code::ErrorCode;
+
+/// What names a place in the events of a run.
+const AFTER: &str = "after";
 
 /// An error on its way to a client.
 #[derive(Debug)]
@@ -103,6 +106,19 @@ impl ApiError {
         Self { param: Some(name.chars().take(100).collect()), ..self }
     }
 
+    /// The same for a place that was named by another parameter or header than `after`.
+    #[must_use]
+    pub(super) fn with_place(self, name: &str) -> Self {
+        if self.at_fault() == Some(AFTER) { self.with_param(name) } else { self }
+    }
+
+    /// Something that failed when the run had been taken in: it is there, whatever became of its answer.
+    #[must_use]
+    pub(super) fn after_submit(self, id: RunId) -> Self {
+        let Self { message, .. } = self;
+        Self { message: format!("run {id} was taken in; {message}"), ..self }
+    }
+
     /// The status below `/v1`: there 429 is for limits of a key, and a full queue is 529.
     pub(super) fn v1_status(&self) -> StatusCode {
         match self.code {
@@ -145,7 +161,7 @@ impl From<FollowError> for ApiError {
         match error {
             FollowError::Unknown(_) => Self::new(ErrorCode::NotFound, message),
             FollowError::Expired => Self::new(ErrorCode::NotFound, message).with_status(StatusCode::GONE),
-            FollowError::Beyond { .. } => Self::request(message).with_param("after"),
+            FollowError::Beyond { .. } => Self::request(message).with_param(AFTER),
             FollowError::Interrupted(_) => Self::new(ErrorCode::ShuttingDown, message),
             FollowError::LetGo(_) => Self::new(ErrorCode::StoreUnavailable, message),
             FollowError::Store(error) => error.into(),

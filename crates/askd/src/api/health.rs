@@ -29,9 +29,8 @@ pub(super) async fn live() -> Json<Value> {
 
 /// Says whether a run that is submitted now would be taken in. Always with the checks when `verbose` is asked for.
 pub(super) async fn ready(State(app): State<Arc<App>>, uri: Uri) -> Result<(StatusCode, Json<Value>), ApiError> {
-    let mut query = Query::of(&uri)?;
-    let verbose = query.flag("verbose")?.unwrap_or(false);
-    query.finish(&["verbose"])?;
+    // Load balancers and monitors add parameters of their own, so others are let be.
+    let verbose = Query::of(&uri)?.flag("verbose")?.unwrap_or(false);
     let draining = app.lifecycle().draining().is_cancelled();
     let store = store(&app.runs().shared().store.health());
     let ready = !draining && store.is_none();

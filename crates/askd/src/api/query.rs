@@ -58,7 +58,7 @@ impl Query {
     /// A whole number that is not negative.
     pub(super) fn number(&mut self, name: &str) -> Result<Option<u64>, ApiError> {
         let Some(text) = self.take(name)? else { return Ok(None) };
-        digits(&text).map(Some).ok_or_else(|| ApiError::param(name, "must be a whole number"))
+        digits(&text).map(Some).ok_or_else(|| ApiError::param(name, "must be a whole number from 0"))
     }
 
     /// A whole number in a range.
@@ -74,13 +74,12 @@ impl Query {
     pub(super) fn finish(self, known: &[&str]) -> Result<(), ApiError> {
         let Some((name, _)) = self.0.first() else { return Ok(()) };
         let short: String = name.chars().take(60).collect();
-        let known = known.join(", ");
-        let message = if known.is_empty() {
-            format!("there is no query parameter `{short}`; this route has none")
-        } else {
-            format!("there is no query parameter `{short}`; they are {known}")
+        let known = match known {
+            [] => "this route has none".to_owned(),
+            [one] => format!("the only one is {one}"),
+            many => format!("they are {}", many.join(", ")),
         };
-        Err(ApiError::request(message).with_param(name))
+        Err(ApiError::request(format!("there is no query parameter `{short}`; {known}")).with_param(name))
     }
 }
 
@@ -111,6 +110,9 @@ mod tests {
         let error = query.finish(&["limit", "deltas"]).unwrap_err();
         assert_eq!(error.at_fault(), Some("typo"));
         assert_eq!(error.message(), "there is no query parameter `typo`; they are limit, deltas");
+        let told = |known: &[&str]| self::query("typo").finish(known).unwrap_err().message().to_owned();
+        assert_eq!(told(&["wait"]), "there is no query parameter `typo`; the only one is wait");
+        assert_eq!(told(&[]), "there is no query parameter `typo`; this route has none");
     }
 
     #[test]
@@ -118,7 +120,7 @@ mod tests {
         assert_eq!(query("a=1&a=2").take("a").unwrap_err().message(), "a is given twice");
         assert_eq!(query("a=maybe").flag("a").unwrap_err().message(), "a must be true or false");
         for text in ["a=-1", "a=1.5", "a=+1", "a=", "a=x", "a=99999999999999999999"] {
-            assert_eq!(query(text).number("a").unwrap_err().message(), "a must be a whole number", "{text}");
+            assert_eq!(query(text).number("a").unwrap_err().message(), "a must be a whole number from 0", "{text}");
         }
         for text in ["a=0", "a=201"] {
             assert_eq!(query(text).limit("a", 50, 200).unwrap_err().message(), "a must be from 1 to 200", "{text}");

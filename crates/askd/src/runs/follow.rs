@@ -82,7 +82,9 @@ pub enum FollowError {
     #[error("the server is shutting down; the run is kept, follow it at /v1/runs/{0}/events after the restart")]
     Interrupted(RunId),
     /// The server could not reach its store for so long that it had to let the run go.
-    #[error("the server had to let the run go, for it could not reach its store; /v1/runs/{0} tells what becomes of it")]
+    #[error(
+        "the server had to let the run go, for it could not reach its store; /v1/runs/{0} tells what becomes of it"
+    )]
     LetGo(RunId),
     /// The store does not answer.
     #[error(transparent)]

@@ -175,7 +175,8 @@ impl Runs {
             return Ok(false);
         };
         let Some(epoch) = self.adopt(&row).await? else { return Ok(false) };
-        tracing::warn!(run = %id, state = end.state.as_str(), "settled a run that nobody worked on");
+        let error = end.error.as_ref().map(|error| error.kind.as_str());
+        tracing::warn!(run = %id, state = end.state.as_str(), error, "run ended: nobody worked on it");
         let log = RunLog::new(id, row.last_seq, Capacity { pending: 0, ring: 0 });
         log.append_now(self.shared().ambient.now(), &EventBody::Finished(end));
         pump::pump(&log, epoch, &self.shared().store).await.map(|pumped| pumped == pump::Pumped::Complete)

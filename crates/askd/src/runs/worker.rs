@@ -298,12 +298,12 @@ impl Worker {
 
     fn finish(&self, end: Finished) {
         let error = end.error.as_ref().map(|error| error.kind.as_str());
-        let message = end.error.as_ref().map(|error| error.message.as_str());
+        let error_message = end.error.as_ref().map(|error| error.message.as_str());
         let (run, state) = (self.run.id, end.state.as_str());
         if end.state == RunState::Failed {
-            tracing::warn!(%run, state, error, message, "run ended");
+            tracing::warn!(%run, state, error, error_message, "run ended");
         } else {
-            tracing::info!(%run, state, error, message, "run ended");
+            tracing::info!(%run, state, error, error_message, "run ended");
         }
         self.log(&EventBody::Finished(end));
     }

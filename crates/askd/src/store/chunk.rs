@@ -32,9 +32,9 @@ const HEAD: usize = 4 + 8 + 1;
 /// How much is done to make a chunk small: the caller waits for it. It is zstd in every case, and read alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effort {
-    /// Ordinary text shrinks to a third.
+    /// zstd's first ordinary level.
     Most,
-    /// Ordinary text shrinks to less than a half, repetitive text as much as with [`Effort::Most`].
+    /// Its fastest level that still makes ordinary text much smaller, to about a third.
     Less,
     /// A tenth of the time: ordinary text stays as large as it is.
     Least,
@@ -124,8 +124,10 @@ impl ChunkBuilder {
 
     /// No further event is added.
     pub fn finish(mut self) -> Chunk {
-        // A chunk may stay in memory for long.
-        self.text.shrink_to_fit();
+        // A chunk may stay in memory for long. A little too much is left alone: the holes would fit nothing.
+        if self.text.capacity() > self.text.len() + self.text.len() / 8 {
+            self.text.shrink_to_fit();
+        }
         self.heads.shrink_to_fit();
         Chunk { first_seq: self.first_seq, text: self.text, heads: self.heads }
     }
@@ -220,7 +222,9 @@ impl Chunk {
             bytes.truncate(1);
             self.write_plain(&mut bytes);
         }
-        bytes.shrink_to_fit();
+        if bytes.capacity() > bytes.len() + bytes.len() / 8 {
+            bytes.shrink_to_fit();
+        }
         bytes
     }
 

@@ -105,6 +105,18 @@ impl Failure {
         }
     }
 
+    /// What the operator is told when the store cannot be opened. There are no values yet that PostgreSQL's message could
+    /// hold.
+    pub(super) fn at_open(error: &DbErr) -> String {
+        match sqlx_error(error) {
+            Some(SqlxError::Database(database)) => {
+                let code = database.code().unwrap_or_default();
+                format!("{} (code {code}){}", database.message(), advice(&code))
+            }
+            _ => Self::of(error).message,
+        }
+    }
+
     /// Of an error at the very beginning, where no statement can be at fault.
     pub(super) fn of_begin(error: &DbErr) -> Self {
         let failure = Self::of(error);

@@ -37,7 +37,7 @@ pub(super) async fn migrate(connection: &DatabaseConnection) -> Result<(), OpenE
         Ok(found) if found > known() => Err(OpenError::Newer { place: place(engine), found, known: known() }),
         Ok(_) => Ok(()),
         Err(error) => {
-            let message = format!("its tables cannot be brought up to date: {}", Failure::of(&error).message);
+            let message = format!("its tables cannot be brought up to date: {}", Failure::at_open(&error));
             Err(match engine {
                 DbBackend::Postgres => OpenError::Database(message),
                 _ => OpenError::File { path: super::sqlite::FILE.to_owned(), why: message },

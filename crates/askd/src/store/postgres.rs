@@ -10,6 +10,9 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::error::{Failure, OpenError};
 
+/// The one encoding that holds every text of a run.
+const ENCODING: &str = "UTF8";
+
 /// Connections for readers.
 const READERS: u32 = 6;
 
@@ -47,15 +50,37 @@ impl Database {
 
     /// Tries it, and says what is wrong: a pool would only say that it has waited.
     pub(super) async fn check(&self) -> Result<(), OpenError> {
-        let tried = tokio::time::timeout(self.timeout, PgConnection::connect_with(&self.options)).await;
-        let failed = |error: SqlxError| Failure::of(&DbErr::Conn(RuntimeErr::SqlxError(error.into()))).message;
-        match tried {
-            Ok(Ok(connection)) => {
-                let _ = connection.close().await;
-                Ok(())
+        let why = match tokio::time::timeout(self.timeout, self.encoding()).await {
+            Ok(Ok(encoding)) if encoding == ENCODING => return Ok(()),
+            Ok(Ok(encoding)) => format!(
+                "its encoding is {encoding}, which cannot hold every text; hint: make one with CREATE DATABASE askd \
+                 ENCODING '{ENCODING}' TEMPLATE template0"
+            ),
+            Ok(Err(error)) => {
+                let answered = matches!(error, SqlxError::Database(_));
+                let why = Failure::at_open(&DbErr::Conn(RuntimeErr::SqlxError(error.into())));
+                if answered { why } else { format!("{why} ({})", self.place()) }
             }
-            Ok(Err(error)) => Err(OpenError::Database(failed(error))),
-            Err(_) => Err(OpenError::Database("it does not answer".to_owned())),
+            Err(_) => format!("it does not answer ({})", self.place()),
+        };
+        Err(OpenError::Database(why))
+    }
+
+    /// Connects, and asks in which encoding the database keeps texts.
+    async fn encoding(&self) -> Result<String, SqlxError> {
+        let mut connection = PgConnection::connect_with(&self.options).await?;
+        let asked = "SELECT current_setting('server_encoding')";
+        let encoding = sea_orm::sqlx::query_scalar(asked).fetch_one(&mut connection).await?;
+        // What it has said counts.
+        let _ = connection.close().await;
+        Ok(encoding)
+    }
+
+    /// Where the server is: neither who asks nor their password.
+    fn place(&self) -> String {
+        match self.options.get_socket() {
+            Some(folder) => format!("socket in {}", folder.display()),
+            None => format!("host {}, port {}", self.options.get_host(), self.options.get_port()),
         }
     }
 
@@ -70,9 +95,12 @@ impl Database {
 
     fn pool(&self, size: u32) -> PgPoolOptions {
         let timeout = self.timeout.as_millis();
-        // A transaction that its server has forgotten must not hold a run's row.
-        let settings =
-            format!("SET statement_timeout = {timeout}; SET idle_in_transaction_session_timeout = {timeout}");
+        // A transaction that its server has forgotten must not hold a run's row. Notices such as "already exists, skipping"
+        // are no news.
+        let settings = format!(
+            "SET statement_timeout = {timeout}; SET idle_in_transaction_session_timeout = {timeout}; \
+             SET client_min_messages = warning"
+        );
         PgPoolOptions::new()
             .max_connections(size)
             .min_connections(0)

@@ -119,6 +119,26 @@ async fn a_role_without_the_rights_is_told_which_to_grant() {
     connection.close().await.unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_not_there_or_has_another_encoding_is_refused_by_name() {
+    let cluster = tokio::task::spawn_blocking(Cluster::shared).await.unwrap();
+    let refusal = async |database: &str| {
+        let place = Place::at(cluster.url(database));
+        Store::open(&place.settings, place.folder.path()).await.unwrap_err().to_string()
+    };
+    let text = refusal("nope").await;
+    assert!(text.contains("database \"nope\" does not exist"), "{text}");
+
+    let latin = format!("latin_{}", uuid::Uuid::new_v4().simple());
+    let connection = Place::at(cluster.url(&cluster.database().await)).connect().await;
+    let how = "ENCODING 'LATIN1' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'";
+    connection.execute_unprepared(&format!("CREATE DATABASE {latin} {how}")).await.unwrap();
+    let text = refusal(&latin).await;
+    assert!(text.contains("its encoding is LATIN1") && text.contains("ENCODING 'UTF8'"), "{text}");
+    connection.execute_unprepared(&format!("DROP DATABASE {latin} WITH (FORCE)")).await.unwrap();
+    connection.close().await.unwrap();
+}
+
 #[tokio::test]
 async fn a_store_that_cannot_be_opened_says_why_without_its_password() {
     let open = async |url: &str| {
@@ -135,7 +155,7 @@ async fn a_store_that_cannot_be_opened_says_why_without_its_password() {
     }
     let (text, _) = open("postgresql://user:sesame@127.0.0.1:1/askd").await;
     let why = "the PostgreSQL database of ASKD_DATABASE_URL cannot be used: ";
-    assert!(text.contains(why) && text.contains("refused"), "{text}");
+    assert!(text.contains(why) && text.contains("refused") && text.contains("host 127.0.0.1, port 1"), "{text}");
 
     let place = Place::sqlite();
     std::fs::write(place.folder.path().join("askd.db"), "this is a text and no database, sorry").unwrap();

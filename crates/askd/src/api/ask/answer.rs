@@ -18,13 +18,18 @@ const WARNING_HEADER: HeaderName = HeaderName::from_static("x-askd-warning");
 /// Events are looked at and not copied: as many as there are.
 const BATCH: usize = usize::MAX;
 
-/// Follows the run to its end. Dropped with the connection, it drops the holder and so may cancel the run.
-pub(super) async fn respond(events: Follower, holder: Option<Holder>) -> Response {
+/// Follows the run to its end. Dropped with the connection, it drops the holder and so may cancel the run. `unread` makes
+/// an answer of what keeps the run from being read.
+pub(super) async fn respond(
+    events: Follower,
+    holder: Option<Holder>,
+    unread: impl Fn(FollowError) -> ApiError,
+) -> Response {
     let folded = fold(events).await;
     drop(holder);
     let Folded { result, finished, warnings } = match folded {
         Ok(folded) => folded,
-        Err(error) => return ApiError::from(error).into_response(),
+        Err(error) => return unread(error).into_response(),
     };
     let denials = result.as_ref().map_or(0, RunResult::denials);
     let answered = match (finished, result) {

@@ -19,15 +19,17 @@ use crate::runs::live::Holder;
 /// Events that are there already are sent together, up to about this many bytes.
 const BATCH: usize = 64 * 1024;
 
-/// Answers with a status once the CLI has started, or with an error when it did not; then streams to the end.
+/// Answers with a status once the CLI has started, or with an error when it did not; then streams to the end. `unread`
+/// makes an answer of what keeps the run from being read before that.
 pub(super) async fn respond(
     mut events: Follower,
     holder: Option<Holder>,
     heartbeat: Duration,
+    unread: impl Fn(FollowError) -> ApiError,
 ) -> Result<Response, ApiError> {
     let mut early = Vec::new();
     let mut started = false;
-    while !started && let Some(batch) = events.next_events(BATCH).await? {
+    while !started && let Some(batch) = events.next_events(BATCH).await.map_err(&unread)? {
         for event in batch.events() {
             if !started && let Some(Finished { error: Some(error), .. }) = Finished::of_event(&event) {
                 return Err(ApiError::of_run(error, None));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use serde_json::{Map, Value};
 
 use super::super::auth::KEY_ID;
@@ -19,7 +19,7 @@ use super::super::options::run_request;
 use super::super::query::Query;
 use super::super::request_id::RequestId;
 use super::accept::{Form, form};
-use super::event_stream::{EventStream, after_header};
+use super::event_stream::{EventStream, LAST_EVENT_ID, after_header};
 use super::run_answer;
 use super::wait::Wait;
 use crate::app::App;
@@ -72,10 +72,13 @@ pub(super) async fn create(
     let submitted = app.runs().submit(submission).await.map_err(|error| ApiError::of_submit(error, &RUNS))?;
     let (id, session, replayed) = (submitted.id, submitted.session, submitted.replayed);
     tracing::info!(run = %id, request_id = request_id.0, replayed, "run submitted");
-    let mut response = match manner.form {
-        Form::Json => answer(&app, submitted, manner.wait).await?,
-        Form::Stream(wire) => stream(&app, submitted, wire, deltas, manner.after, request_id).await?,
+    let answered = match manner.form {
+        Form::Json => answer(&app, submitted, manner.wait).await,
+        Form::Stream(wire) => stream(&app, submitted, wire, deltas, manner.after, request_id).await,
     };
+    // From here on there is a run, so an error names it as well.
+    let failed = |error: ApiError| error.with_place(LAST_EVENT_ID).after_submit(id).into_response();
+    let mut response = answered.unwrap_or_else(failed);
     name_run(response.headers_mut(), id, session, replayed);
     if let Ok(location) = HeaderValue::from_str(&format!("/v1/runs/{id}")) {
         response.headers_mut().insert(header::LOCATION, location);
@@ -164,14 +167,16 @@ fn metadata(fields: &mut Fields) -> Result<Vec<(String, String)>, ApiError> {
         let what = format!("has {} entries; at most {MAX_METADATA} are allowed", object.len());
         return Err(fields.wrong(FIELD, what));
     }
-    let entries = object.into_iter().map(|(name, value)| match value {
-        Value::String(value) if metadata_name_fits(&name) && metadata_value_fits(&value) => Ok((name, value)),
-        _ => {
-            let what = format!(
-                "must map names of 1 to {MAX_METADATA_NAME} characters of A-Z, a-z, 0-9, `_`, `.` and `-` to strings \
-                 of at most {MAX_METADATA_VALUE} characters without control characters"
-            );
-            Err(fields.wrong(FIELD, what))
+    let entries = object.into_iter().map(|(name, value)| {
+        let short: String = name.chars().take(MAX_METADATA_NAME).collect();
+        let wrong = |what: String| ApiError::request(format!("{FIELD}.{short} {what}")).with_param(FIELD);
+        if !metadata_name_fits(&name) {
+            let rule = format!("must have a name of 1 to {MAX_METADATA_NAME} of A-Z, a-z, 0-9, `_`, `.` and `-`");
+            return Err(wrong(rule));
+        }
+        match value {
+            Value::String(value) => metadata_value(&value).map_err(wrong).map(|()| (name, value)),
+            _ => Err(wrong("must be a string".to_owned())),
         }
     });
     entries.collect()
@@ -182,9 +187,16 @@ pub(super) fn metadata_name_fits(name: &str) -> bool {
     (1..=MAX_METADATA_NAME).contains(&name.len()) && name.bytes().all(plain)
 }
 
-/// Control characters would be of no use in a filter, and not every database stores all of them.
-fn metadata_value_fits(value: &str) -> bool {
-    value.chars().count() <= MAX_METADATA_VALUE && !value.chars().any(char::is_control)
+/// What is wrong with a value. Control characters would be of no use in a filter, and not every database stores all of
+/// them.
+fn metadata_value(value: &str) -> Result<(), String> {
+    match value.chars().count() {
+        length if length > MAX_METADATA_VALUE => {
+            Err(format!("has {length} characters; at most {MAX_METADATA_VALUE} are allowed"))
+        }
+        _ if value.chars().any(char::is_control) => Err("must not have control characters".to_owned()),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

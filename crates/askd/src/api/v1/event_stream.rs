@@ -22,7 +22,8 @@ use crate::runs::live::Holder;
 
 /// Taken and sent at once, in bytes, or one event.
 const BATCH: usize = 64 * 1024;
-const LAST_EVENT_ID: &str = "last-event-id";
+/// The header that names a place in the events.
+pub(super) const LAST_EVENT_ID: &str = "Last-Event-ID";
 
 /// One client's stream. Dropped when the client leaves.
 pub(super) struct EventStream {
@@ -116,5 +117,5 @@ impl EventStream {
 pub(super) fn after_header(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
     let Some(value) = headers.get(LAST_EVENT_ID) else { return Ok(None) };
     let number = value.to_str().ok().and_then(digits);
-    number.map(Some).ok_or_else(|| ApiError::param("Last-Event-ID", "must be the id of an event, a whole number"))
+    number.map(Some).ok_or_else(|| ApiError::param(LAST_EVENT_ID, "must be the id of an event, a whole number from 0"))
 }

@@ -11,14 +11,14 @@ use super::super::error::ApiError;
 use super::super::query::Query;
 use super::super::request_id::RequestId;
 use super::accept::{Form, form};
-use super::event_stream::{EventStream, after_header};
+use super::event_stream::{EventStream, LAST_EVENT_ID, after_header};
 use super::stream_token::PARAMETER as TOKEN;
 use super::{find, page};
 use crate::app::App;
 use crate::encode::events::{Encoder, Wire};
 use crate::encode::types::Types;
 use crate::runs::request::RunRequest;
-use crate::runs::{RunId, RunState};
+use crate::runs::{RunId, RunState, event};
 use crate::store::runs::RunRow;
 
 /// The route, for which there are tokens.
@@ -31,6 +31,8 @@ const NO_DELTAS: &str = "this run was started without deltas";
 struct Asked {
     form: Form,
     after: u64,
+    /// What named the place.
+    place: &'static str,
     limit: Option<u64>,
     types: Types,
     deltas: bool,
@@ -44,10 +46,12 @@ pub(super) async fn events(
 ) -> Result<Response, ApiError> {
     let asked = Asked::of(&request)?;
     let (id, row) = find(&app, &id).await?;
-    match asked.form {
+    let place = asked.place;
+    let answered = match asked.form {
         Form::Json => page::page(&app, id, &row, asked.after, asked.limit, &asked.types).await,
         Form::Stream(wire) => stream(&app, id, &row, asked, wire, request_id).await,
-    }
+    };
+    answered.map_err(|error| error.with_place(place))
 }
 
 async fn stream(
@@ -81,11 +85,17 @@ impl Asked {
         if after.is_some() && page.is_some() {
             return Err(ApiError::param("page", "is another name of after: give one of them"));
         }
-        let types = query.take("types")?.map(|list| Types::parse(&list)).transpose();
+        let header = after_header(request.headers())?;
+        let types = query.take("types")?.map(|list| types(&list)).transpose();
         let asked = Self {
             form,
             // A browser that reconnects sends the header, with the address of its first request.
-            after: after_header(request.headers())?.or(after).or(page).unwrap_or(0),
+            after: header.or(after).or(page).unwrap_or(0),
+            place: match (header, page) {
+                (Some(_), _) => LAST_EVENT_ID,
+                (None, Some(_)) => "page",
+                (None, None) => "after",
+            },
             limit: query.number("limit")?,
             types: types.map_err(|what| ApiError::param("types", what))?.unwrap_or_default(),
             deltas: query.flag("deltas")?.unwrap_or(false),
@@ -97,6 +107,24 @@ impl Asked {
             Form::Stream(_) if asked.limit.is_some() => Err(ApiError::param("limit", "is for pages, not for streams")),
             _ => Ok(asked),
         }
+    }
+}
+
+/// The types of a list. Those of runs are a closed list, so a misspelt one is not one that never comes; those of the CLI
+/// are its own.
+fn types(list: &str) -> Result<Types, String> {
+    let known = || {
+        let states = RunState::ALL.into_iter().map(RunState::event);
+        states.chain([event::STATE, event::WARNING]).filter(|kind| kind.starts_with("run."))
+    };
+    let types = Types::parse(list)?;
+    let unknown = |name: &&str| name.starts_with("run.") && *name != "run.*" && !known().any(|kind| kind == *name);
+    match list.split(',').map(str::trim).find(unknown) {
+        Some(name) => {
+            let known: Vec<_> = known().collect();
+            Err(format!("has {name}; the types of runs are {}", known.join(", ")))
+        }
+        None => Ok(types),
     }
 }
 
@@ -125,6 +153,27 @@ mod tests {
     }
 
     #[test]
+    fn the_place_is_named_as_the_client_named_it() {
+        for (query, last, place) in
+            [("after=3", None, "after"), ("page=3", None, "page"), ("after=3", Some("7"), "Last-Event-ID")]
+        {
+            assert_eq!(asked(query, "", last).unwrap().place, place, "{query} {last:?}");
+        }
+    }
+
+    #[test]
+    fn types_of_runs_are_a_closed_list() {
+        let known =
+            "run.queued,run.state,run.started,run.warning,run.completed,run.failed,run.incomplete,run.cancelled";
+        for list in [known, "run.lost", "run.*", "agent.of_tomorrow"] {
+            assert!(types(list).is_ok(), "{list}");
+        }
+        for list in ["run.finished", "agent.result, run.don", "run.completed.*"] {
+            assert!(types(list).unwrap_err().contains("run.queued"), "{list}");
+        }
+    }
+
+    #[test]
     fn what_is_wrong_names_the_parameter() {
         let sse = "text/event-stream";
         for (query, accept, last, param) in [
@@ -133,6 +182,7 @@ mod tests {
             ("", "", Some("x"), "Last-Event-ID"),
             ("", "", Some(""), "Last-Event-ID"),
             ("types=,", "", None, "types"),
+            ("types=agent.result,run.finished", sse, None, "types"),
             ("deltas=true", "", None, "deltas"),
             ("deltas=perhaps", sse, None, "deltas"),
             ("limit=5", sse, None, "limit"),

@@ -91,9 +91,10 @@ mod tests {
     #[test]
     fn a_message_has_a_priority() {
         assert_eq!(parsed(json!({"message": "m"})).unwrap(), ("m".into(), Priority::Next));
-        assert_eq!(parsed(json!({"prompt": "m", "priority": "now"})).unwrap(), ("m".into(), Priority::Now));
+        assert_eq!(parsed(json!({"message": "m", "priority": "now"})).unwrap(), ("m".into(), Priority::Now));
         for (body, param) in [
             (json!({}), "message"),
+            (json!({"prompt": "m"}), "prompt"),
             (json!({"message": " "}), "message"),
             (json!({"message": "x".repeat(50_001)}), "message"),
             (json!({"message": "m", "prompt": "m"}), "prompt"),

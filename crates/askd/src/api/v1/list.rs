@@ -88,7 +88,14 @@ fn states(list: &str) -> Result<Vec<String>, ApiError> {
 fn time(query: &mut Query, name: &str) -> Result<Option<i64>, ApiError> {
     let Some(text) = query.take(name)? else { return Ok(None) };
     let wrong = || ApiError::param(name, "must be a time such as 2026-11-22T09:30:00Z");
-    milliseconds(&text).map(Some).ok_or_else(wrong)
+    let time = milliseconds(&text).or_else(|| milliseconds(&with_plus(&text)?));
+    time.map(Some).ok_or_else(wrong)
+}
+
+/// A `+` that was written as it is has become a blank on the way: `2026-11-22T09:30:00 00:00`.
+fn with_plus(text: &str) -> Option<String> {
+    let (time, offset) = text.rsplit_once(' ')?;
+    time.contains(':').then(|| format!("{time}+{offset}"))
 }
 
 fn metadata(query: &mut Query) -> Result<Vec<(String, String)>, ApiError> {
@@ -132,6 +139,10 @@ mod tests {
         assert_eq!(filter.metadata, [("a.b".to_owned(), "1".to_owned())]);
         assert_eq!((filter.created_after, filter.limit), (Some(1_795_000_000_000), 200));
         assert_eq!(of("").unwrap().limit, DEFAULT_LIMIT);
+        for time in ["2026-11-18T12:06:40+01:00", "2026-11-18T12:06:40%2B01:00", "2026-11-18%2012:06:40+01:00"] {
+            let filter = of(&format!("created_before={time}")).unwrap();
+            assert_eq!(filter.created_before, Some(1_795_000_000_000), "{time}");
+        }
     }
 
     #[test]
@@ -140,6 +151,7 @@ mod tests {
             ("state=done", "state"),
             ("state=", "state"),
             ("created_after=today", "created_after"),
+            ("created_after=2026-11-18 12:06", "created_after"),
             ("limit=0", "limit"),
             ("limit=201", "limit"),
             ("page=2", "page"),

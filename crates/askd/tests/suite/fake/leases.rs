@@ -112,7 +112,7 @@ async fn runs_are_ended_before_the_lease_is_over_and_settled_afterwards(outage: 
     assert!(early < LEASE / 2, "{early:?} before the end of the lease: a short outage would have been enough");
     let seen = follower.rest().await;
     let word = seen.last().and_then(|block| block.comment.as_deref()).unwrap_or_default();
-    assert!(word.contains(&format!("/v1/runs/{}/events", scene.at_work)), "the follower is told: {seen:?}");
+    assert!(word.contains(&format!("/v1/runs/{}", scene.at_work)), "the follower is told: {seen:?}");
     let seen = seen.iter().rev().find_map(|block| block.id.as_deref()).unwrap().parse().unwrap();
 
     drop(frozen);

@@ -59,7 +59,8 @@ async fn one_data_folder_serves_one_server() {
     eventually("the run", || folders.workspace().join("there").exists().then_some(())).await;
     let mut second = Program::start(&folders, &[]);
     assert_eq!(second.ended().await.code(), Some(1));
-    assert!(second.log().contains("another askd works in ASKD_DATA_DIR"), "{}", second.log());
+    let holder = format!("another askd (process {}) works in ASKD_DATA_DIR", first.pid());
+    assert!(second.log().contains(&holder), "{}", second.log());
     // It has not taken the first one's run for a leftover.
     folders.write("workspace/go", "");
     assert_eq!(run.await.unwrap().result(), "fine");

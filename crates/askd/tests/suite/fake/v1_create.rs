@@ -81,6 +81,25 @@ async fn a_run_that_fails_is_an_answer_and_no_error() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_fails_after_the_run_was_taken_in_names_it() {
+    for path in ["/v1/runs?wait=60", "/ask"] {
+        let server = TestServerBuilder::fake().start().await;
+        let body = json!({"prompt": "!touch there\n!await go"});
+        let failing = async {
+            server.reached("there").await;
+            server.app.runs().shared().store.close().await;
+            server.release("go");
+        };
+        let (answer, ()) = tokio::join!(server.post(path, &body), failing);
+        assert_eq!(answer.status, 503, "{path} {answer:?}");
+        let id = answer.header("x-askd-run-id").unwrap().to_owned();
+        assert!(answer.message().contains(&format!("run {id} was taken in; ")), "{path} {answer:?}");
+        assert_eq!(answer.header("location").is_some(), path != "/ask", "{path} {answer:?}");
+        server.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_wait_that_is_too_short_shows_the_run_as_it_is_and_lets_it_go_on() {
     let builder = TestServerBuilder::fake().set(|settings| settings.server.max_wait = Duration::from_secs(1));
     let server = builder.start().await;

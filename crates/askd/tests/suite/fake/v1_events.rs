@@ -53,6 +53,10 @@ async fn after_the_end_there_is_nothing_more() {
         let beyond = server.getting(&format!("/v1/runs/{id}/events?after={}", last + 1)).header("accept", accept);
         let beyond = Answer::of(beyond.send().await.unwrap()).await;
         assert_eq!((beyond.status, beyond.param()), (400, "after"), "{beyond:?}");
+        let beyond = server.getting(&format!("/v1/runs/{id}/events")).header("accept", accept);
+        let beyond = beyond.header("last-event-id", (last + 1).to_string());
+        let beyond = Answer::of(beyond.send().await.unwrap()).await;
+        assert_eq!((beyond.status, beyond.param()), (400, "Last-Event-ID"), "{beyond:?}");
     }
     server.stop().await;
 }

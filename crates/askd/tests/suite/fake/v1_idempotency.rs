@@ -36,6 +36,14 @@ async fn the_same_request_gets_the_same_run() {
     let request = request.header("last-event-id", "2").json(&json!({"prompt": "x", "max_turns": 2}));
     let rest = Stream::of(request.send().await.unwrap()).envelopes().await;
     assert_eq!(rest, events[2..], "it goes on where its client was");
+    let request = server.posting("/v1/runs").header("idempotency-key", "a").header("accept", "text/event-stream");
+    let request = request.header("last-event-id", "99").json(&json!({"prompt": "x", "max_turns": 2}));
+    let beyond = Answer::of(request.send().await.unwrap()).await;
+    assert_eq!((beyond.status, beyond.param(), beyond.run_id()), (400, "Last-Event-ID", first.run_id()), "{beyond:?}");
+    let (taken_in, place) = (format!("run {} was taken in; ", first.run_id()), format!("/v1/runs/{}", first.run_id()));
+    assert!(beyond.message().starts_with(&taken_in), "the error is of a run that is there: {beyond:?}");
+    assert_eq!(beyond.header("location"), Some(&*place));
+    assert!(beyond.header("x-askd-session-id").is_some(), "{beyond:?}");
     assert_eq!(runs(&server).await, 1);
     let other = send(&server, "/v1/runs", "b", &json!({"prompt": "x", "max_turns": 2})).await;
     assert_ne!(other.run_id(), first.run_id());

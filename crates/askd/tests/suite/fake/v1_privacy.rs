@@ -108,7 +108,7 @@ async fn a_run_in_other_hands_can_be_followed_and_takes_no_commands() {
     server.app.lifecycle().stop();
     let rest = stream.rest().await;
     assert!(
-        rest.last().unwrap().comment.as_deref().unwrap().contains("it is kept, follow it at"),
+        rest.last().unwrap().comment.as_deref().unwrap().contains("the run is kept, follow it at"),
         "no end, and no error: {rest:?}"
     );
     server.stop().await;

@@ -72,10 +72,14 @@ fn what_is_wrong_names_the_field() {
             "on_disconnect",
             "on_disconnect cancel needs a client that stays",
         ),
-        (json!({"prompt": "x", "metadata": {"a b": "x"}}), "metadata", "metadata must map names"),
-        (json!({"prompt": "x", "metadata": {"a": 1}}), "metadata", "metadata must map names"),
-        (json!({"prompt": "x", "metadata": {"a": "x".repeat(513)}}), "metadata", "metadata must map names"),
-        (json!({"prompt": "x", "metadata": {"a": "\0"}}), "metadata", "metadata must map names"),
+        (json!({"prompt": "x", "metadata": {"a b": "x"}}), "metadata", "metadata.a b must have a name of 1 to 64"),
+        (json!({"prompt": "x", "metadata": {"a": 1}}), "metadata", "metadata.a must be a string"),
+        (
+            json!({"prompt": "x", "metadata": {"a": "x".repeat(513)}}),
+            "metadata",
+            "metadata.a has 513 characters; at most 512",
+        ),
+        (json!({"prompt": "x", "metadata": {"a": "\0"}}), "metadata", "metadata.a must not have control characters"),
         (json!({"prompt": "x", "metadata": many}), "metadata", "metadata has 17 entries"),
     ];
     for (body, param, expected) in table {
