@@ -367,14 +367,14 @@ const OUTPUT_OF_A_RUN: &[Setting] = &[
         "ring_bytes",
         "ASKD_RING_BYTES",
         Size(1 << 10, 1 << 30),
-        Value("8MiB"),
+        Value("4MiB"),
         "Events of a run that are kept in memory for its followers.",
     ),
     Setting::new(
         "pending_bytes",
         "ASKD_PENDING_BYTES",
         Size(64 << 10, 1 << 30),
-        Value("2MiB"),
+        Value("3MiB"),
         "Events of a run that wait to be stored; when it is reached, the CLI pauses.",
     ),
     Setting::new(

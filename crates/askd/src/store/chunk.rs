@@ -20,12 +20,6 @@ const VERSION: u8 = 1;
 /// it is small.
 const MAX_RECORD: usize = (1 << 30) + (1 << 20);
 
-/// The magic number of zstd's frames, and that a size of eight bytes follows.
-const PLAIN_FRAME: [u8; 5] = [0x28, 0xb5, 0x2f, 0xfd, 0xe0];
-
-/// The most that a block of such a frame may hold, in bytes.
-const MAX_BLOCK: usize = 128 << 10;
-
 /// What a record takes besides type and data: its length, the time, the length of the type.
 const HEAD: usize = 4 + 8 + 1;
 
@@ -212,16 +206,17 @@ impl Chunk {
         self.compress_with(Effort::Less)
     }
 
-    /// The bytes to be stored. What zstd cannot compress, for want of memory, is stored as it is.
+    /// The bytes to be stored.
+    ///
+    /// # Panics
+    /// When there is no memory for the compression.
     pub fn compress_with(&self, effort: Effort) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(1 + zstd_safe::compress_bound(self.size()));
         bytes.push(VERSION);
-        let done = COMPRESSOR
-            .with_borrow_mut(|compressor| self.write_compressed(compressor.as_mut()?, effort, &mut bytes).ok());
-        if done.is_none() {
-            bytes.truncate(1);
-            self.write_plain(&mut bytes);
-        }
+        COMPRESSOR.with_borrow_mut(|compressor| {
+            let done = self.write_compressed(compressor, effort, &mut bytes);
+            done.map_err(zstd_safe::get_error_name).expect("the buffer holds whatever zstd writes");
+        });
         if bytes.capacity() > bytes.len() + bytes.len() / 8 {
             bytes.shrink_to_fit();
         }
@@ -271,20 +266,6 @@ impl Chunk {
             out.extend_from_slice(&record_head(&event));
             out.extend_from_slice(event.kind.as_bytes());
             out.extend_from_slice(event.data.as_bytes());
-        }
-    }
-
-    /// A frame of zstd in which nothing is compressed, without zstd.
-    fn write_plain(&self, bytes: &mut Vec<u8>) {
-        let mut records = Vec::with_capacity(self.size());
-        self.write_records(&mut records);
-        bytes.extend_from_slice(&PLAIN_FRAME);
-        bytes.extend_from_slice(&(records.len() as u64).to_le_bytes());
-        let mut blocks = records.chunks(MAX_BLOCK).peekable();
-        while let Some(block) = blocks.next() {
-            let head = u32::try_from(block.len()).unwrap_or_default() << 3 | u32::from(blocks.peek().is_none());
-            bytes.extend_from_slice(&head.to_le_bytes()[..3]);
-            bytes.extend_from_slice(block);
         }
     }
 
@@ -358,17 +339,17 @@ pub enum CorruptChunk {
 
 thread_local! {
     /// Making a context costs more than compressing a small chunk with it.
-    static COMPRESSOR: RefCell<Option<CCtx<'static>>> = RefCell::new(compressor());
+    static COMPRESSOR: RefCell<CCtx<'static>> = RefCell::new(compressor());
     /// The records of a chunk on their way into zstd; never more than [`MAX_CHUNK`].
     static RECORDS: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     static DECOMPRESSOR: RefCell<Decompressor<'static>> =
         RefCell::new(Decompressor::new().expect("there is memory for zstd"));
 }
 
-fn compressor() -> Option<CCtx<'static>> {
-    let mut compressor = CCtx::try_create()?;
-    compressor.set_parameter(CParameter::ChecksumFlag(true)).ok()?;
-    Some(compressor)
+fn compressor() -> CCtx<'static> {
+    let mut compressor = CCtx::create();
+    compressor.set_parameter(CParameter::ChecksumFlag(true)).expect("zstd knows checksums");
+    compressor
 }
 
 #[cfg(test)]
