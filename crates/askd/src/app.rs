@@ -1,7 +1,8 @@
 //! Every long-lived handle. Tests build the same type with parts of their own.
 
 use crate::lifecycle::Lifecycle;
-use crate::runs::submit::{Runs, Shared};
+use crate::runs::shared::Shared;
+use crate::runs::submit::Runs;
 use crate::settings::Settings;
 
 /// What request handlers work with.

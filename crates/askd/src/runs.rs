@@ -3,6 +3,7 @@
 //! Every route submits a [`request::RunRequest`] through [`submit::Runs`] and [follows](follow) the run's events; routes
 //! differ only in how they encode what they follow.
 
+pub mod begin;
 pub mod chunk_cache;
 pub mod conversation;
 pub mod event;
@@ -16,6 +17,7 @@ pub mod redact;
 pub mod request;
 pub mod resolve;
 pub mod schema;
+pub mod shared;
 pub mod submit;
 pub mod worker;
 

@@ -26,7 +26,7 @@ use crate::marker::{MARKER_VARIABLE, MarkerPrefix};
 use crate::programs::Programs;
 use crate::project_config::ProjectConfigPolicy;
 use crate::runs::recover::Recovered;
-use crate::runs::submit::Shared;
+use crate::runs::shared::Shared;
 use crate::sessions::Sessions;
 use crate::settings::{ProjectConfig, Settings};
 use crate::small_file;

@@ -11,7 +11,7 @@ use claude::environment::{CONFIG_FOLDER, PROVIDER_MANAGED_BY_HOST, STATE_FILE, o
 use claude::run_settings::RunSettings;
 use supervisor::spawn::Launch;
 
-use super::submit::Shared;
+use super::shared::Shared;
 use super::{RunId, RunSpec};
 use crate::config_dir::SeedError;
 use crate::credentials::{Granted, LOGIN_FILE};

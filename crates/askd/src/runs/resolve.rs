@@ -11,7 +11,8 @@ use uuid::Uuid;
 use super::RunSpec;
 use super::request::RunRequest;
 use super::schema::{AnswerSchema, SchemaError};
-use super::submit::{Runs, Shared};
+use super::shared::Shared;
+use super::submit::Runs;
 use crate::aside::{Gate, Unfinished};
 use crate::config_dir::AgentError;
 

@@ -23,7 +23,8 @@ use super::queue::{Slot, Ticket};
 use super::redact::Redactor;
 use super::request::OnDisconnect;
 use super::schema::check_answer;
-use super::submit::{Run, Shared};
+use super::shared::Shared;
+use super::submit::Run;
 use super::{Finished, RunErrorKind, RunState};
 use crate::homes::Home;
 

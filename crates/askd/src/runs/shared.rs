@@ -1,0 +1,62 @@
+//! What every run needs of the server.
+
+use std::path::PathBuf;
+
+use secrecy::SecretString;
+
+use crate::ambient::Ambient;
+use crate::cli::Cli;
+use crate::config_dir::ConfigDir;
+use crate::credentials::CredentialSource;
+use crate::homes::Homes;
+use crate::lifecycle::Lifecycle;
+use crate::marker::MarkerPrefix;
+use crate::programs::Programs;
+use crate::project_config::ProjectConfigPolicy;
+use crate::sessions::Sessions;
+use crate::settings::Settings;
+use crate::store::Store;
+use crate::workspaces::Workspaces;
+
+/// What every run needs.
+#[derive(Debug)]
+pub struct Shared {
+    /// The server's options.
+    pub settings: Settings,
+    /// Time and randomness.
+    pub ambient: Ambient,
+    /// Drain, stop, kill.
+    pub lifecycle: Lifecycle,
+    /// The CLI.
+    pub cli: Cli,
+    /// The executable that answers to `__launch`.
+    pub launcher: PathBuf,
+    /// How processes of this server are recognised.
+    pub marker: MarkerPrefix,
+    /// What the CLI uses upstream.
+    pub credentials: CredentialSource,
+    /// Other values that must not reach a client: askd's own key, secrets among the variables that are passed on.
+    pub secrets: Vec<SecretString>,
+    /// How askd's own short programs are run.
+    pub programs: Programs,
+    /// The operator's configuration of the CLI.
+    pub config: ConfigDir,
+    /// Runs, events, sessions.
+    pub store: Store,
+    /// The name under which this server holds runs in the store.
+    pub owner: String,
+    /// Transcripts.
+    pub sessions: Sessions,
+    /// Private homes.
+    pub homes: Homes,
+    /// The folder of process records.
+    pub records: PathBuf,
+    /// The workspace root.
+    pub workspaces: Workspaces,
+    /// When a folder's own configuration is loaded.
+    pub project_policy: ProjectConfigPolicy,
+    /// Folders that no run may read: the server's data (but the homes), its configuration, `/proc`.
+    pub private_folders: Vec<PathBuf>,
+    /// Files that no run may read.
+    pub private_files: Vec<PathBuf>,
+}
