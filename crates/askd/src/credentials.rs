@@ -63,9 +63,14 @@ pub trait RunHelper {
 impl CredentialSource {
     /// `login` is the CLI's own stored login; it is used only if there is nothing else.
     pub fn new(settings: &Settings, login: Option<PathBuf>) -> Self {
-        let cloud = CLOUD.iter().any(|name| settings.child.get(name).is_some());
+        let cloud = Self::names_cloud(settings);
         let login = login.filter(|_| settings.credentials.is_empty() && !cloud);
         Self { settings: settings.credentials.clone(), login, last_answer: Mutex::new(None) }
+    }
+
+    /// Whether a cloud provider is chosen, which has credentials of its own.
+    pub fn names_cloud(settings: &Settings) -> bool {
+        CLOUD.iter().any(|name| settings.child.get(name).is_some())
     }
 
     /// Whether a stored login is all there is.

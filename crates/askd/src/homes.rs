@@ -1,13 +1,16 @@
 //! The private home of a run: made before its process starts, removed when the process tree is gone.
 
-use std::fs::{self, DirBuilder, Permissions};
+use std::collections::HashSet;
+use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use claude::environment::{CONFIG_FOLDER, TEMP_FOLDER};
 use uuid::Uuid;
 
+use crate::disk::removal;
 use crate::sessions::Sessions;
 
 /// Where homes lie.
@@ -16,6 +19,18 @@ pub struct Homes {
     folder: PathBuf,
     /// One file a home: the session whose transcript is in it. Not in the home, where the agent could change it.
     owners: PathBuf,
+    held: Arc<Held>,
+}
+
+/// The names of homes that somebody in this process holds.
+#[derive(Debug, Default)]
+struct Held(Mutex<HashSet<String>>);
+
+impl Held {
+    fn names(&self) -> MutexGuard<'_, HashSet<String>> {
+        // No code that can panic runs under the lock.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// One home.
@@ -24,6 +39,13 @@ pub struct Home {
     path: PathBuf,
     name: String,
     owner: PathBuf,
+    held: Arc<Held>,
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        self.held.names().remove(&self.name);
+    }
 }
 
 /// Names are short, because the deny rules against other homes name every prefix of the own one
@@ -38,7 +60,7 @@ impl Homes {
         for folder in [&folder, &owners] {
             DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         }
-        Ok(Self { folder, owners })
+        Ok(Self { folder, owners, held: Arc::default() })
     }
 
     /// The folder of all homes.
@@ -50,17 +72,24 @@ impl Homes {
     pub fn create(&self, random: impl Fn() -> Uuid) -> io::Result<Home> {
         let home = loop {
             let name = random().simple().to_string()[..NAME_LENGTH].to_owned();
-            let path = self.folder.join(&name);
-            match DirBuilder::new().mode(0o700).create(&path) {
+            // Before it is there, so that it is never taken for one that nobody holds.
+            if !self.held.names().insert(name.clone()) {
+                continue;
+            }
+            let (path, owner) = (self.folder.join(&name), self.owners.join(&name));
+            let home = Home { path, name, owner, held: Arc::clone(&self.held) };
+            match DirBuilder::new().mode(0o700).create(&home.path) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                created => {
-                    let owner = self.owners.join(&name);
-                    break created.map(|()| Home { path, name, owner })?;
-                }
+                created => break created.map(|()| home)?,
             }
         };
-        for folder in [CONFIG_FOLDER, TEMP_FOLDER] {
-            DirBuilder::new().mode(0o700).create(home.path.join(folder))?;
+        let filled = [CONFIG_FOLDER, TEMP_FOLDER]
+            .into_iter()
+            .try_for_each(|folder| DirBuilder::new().mode(0o700).create(home.path.join(folder)));
+        if let Err(error) = filled {
+            // The disk may be full: what is there of the home must not stay.
+            home.remove()?;
+            return Err(error);
         }
         Ok(home)
     }
@@ -68,9 +97,26 @@ impl Homes {
     /// Clears away the homes of a dead server, after their sessions were moved back. To be called when none of its
     /// processes is left. A home that cannot be cleared away stays, and is tried again at the next start.
     pub fn recover(&self, sessions: &Sessions) -> io::Result<usize> {
+        self.clear_unless(sessions, |_| false)
+    }
+
+    /// Clears away the homes that nobody in this process holds, after their sessions were moved back: those of runs of
+    /// which something could not be ended, or not be kept. A home whose session is `in_use` stays. To be called when none
+    /// of those runs' processes is left; gives the number of homes.
+    pub fn clear(&self, sessions: &Sessions, in_use: impl Fn(Uuid) -> bool) -> io::Result<usize> {
+        self.clear_unless(sessions, |home| {
+            let name = home.file_name().and_then(|name| name.to_str());
+            name.is_some_and(|name| self.held.names().contains(name)) || self.owner(home).is_some_and(&in_use)
+        })
+    }
+
+    fn clear_unless(&self, sessions: &Sessions, stays: impl Fn(&Path) -> bool) -> io::Result<usize> {
         let mut count = 0;
         for entry in fs::read_dir(&self.folder)? {
             let path = entry?.path();
+            if stays(&path) {
+                continue;
+            }
             match self.recover_one(&path, sessions) {
                 Ok(()) => count += 1,
                 Err(error) => {
@@ -83,18 +129,21 @@ impl Homes {
 
     fn recover_one(&self, path: &Path, sessions: &Sessions) -> io::Result<()> {
         let Some(name) = path.file_name() else { return Ok(()) };
-        let owner = self.owners.join(name);
         // Without an owner the run had not begun, and its copy of a transcript may be incomplete.
-        let session = fs::read_to_string(&owner).ok().and_then(|text| text.parse().ok());
-        if let Some(session) = session {
+        if let Some(session) = self.owner(path) {
             sessions.recover(session, path)?;
         }
         if fs::symlink_metadata(path)?.is_dir() {
-            remove(path)?;
+            removal::remove(path)?;
         } else {
             fs::remove_file(path)?;
         }
-        remove_file_if_there(&owner)
+        remove_file_if_there(&self.owners.join(name))
+    }
+
+    /// The session whose transcript is in a home.
+    fn owner(&self, home: &Path) -> Option<Uuid> {
+        fs::read_to_string(self.owners.join(home.file_name()?)).ok()?.parse().ok()
     }
 }
 
@@ -118,7 +167,7 @@ impl Home {
 
     /// Removes it with everything in it.
     pub fn remove(&self) -> io::Result<()> {
-        remove(&self.path)?;
+        removal::remove(&self.path)?;
         remove_file_if_there(&self.owner)
     }
 }
@@ -130,31 +179,11 @@ fn remove_file_if_there(path: &Path) -> io::Result<()> {
     }
 }
 
-fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(path) {
-        // An agent may have taken permissions away, as package managers do in their caches.
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            open_up(path)?;
-            fs::remove_dir_all(path)
-        }
-        result => result,
-    }
-}
-
-/// Gives the owner back the right to enter and to change every folder. Links are not followed.
-fn open_up(folder: &Path) -> io::Result<()> {
-    fs::set_permissions(folder, Permissions::from_mode(0o700))?;
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            open_up(&entry.path())?;
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
@@ -235,6 +264,21 @@ mod tests {
         f.home_with_transcript(session, "half a copy");
         f.homes.recover(&f.sessions).unwrap();
         assert_eq!(f.transcript(session), None);
+        assert_eq!(f.left(), 0);
+    }
+
+    #[test]
+    fn a_home_that_nobody_holds_is_cleared_and_gives_its_session_back() {
+        let f = fixture();
+        let (held, left) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let home = f.home_with_transcript(held, "at work");
+        home.claim(held).unwrap();
+        f.home_with_transcript(left, "left").claim(left).unwrap();
+        assert_eq!(f.homes.clear(&f.sessions, |session| session == left).unwrap(), 0, "its session is in use");
+        assert_eq!(f.homes.clear(&f.sessions, |_| false).unwrap(), 1);
+        assert_eq!((f.transcript(left).as_deref(), f.transcript(held)), (Some("left"), None));
+        assert!(home.path().exists());
+        home.remove().unwrap();
         assert_eq!(f.left(), 0);
     }
 

@@ -7,10 +7,11 @@
 //! ```
 //!
 //! Modules stand in levels; a module uses only those below it (`tests/tidy.rs` holds them to it):
-//! the program (`serve`, `demo`), HTTP (`http_server`, `api`), `encode`, `app`, `runs`, and what runs need.
+//! the program (`serve`, `demo`, `doctor`), HTTP (`http_server`, `api`), `encode`, `app`, `runs`, and what runs need.
 
 pub mod demo;
 pub mod docs;
+pub mod doctor;
 pub mod serve;
 pub mod telemetry;
 
@@ -29,10 +30,13 @@ pub mod cli;
 pub mod config_dir;
 pub mod copy_tree;
 pub mod credentials;
+pub mod disk;
 pub mod frontmatter;
 pub mod homes;
+pub mod isolation;
 pub mod lifecycle;
 pub mod marker;
+pub mod privileges;
 pub mod programs;
 pub mod project_config;
 pub mod sessions;

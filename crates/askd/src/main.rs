@@ -1,4 +1,4 @@
-//! The program: `serve`, `demo`, `settings`, and the hidden `__launch`.
+//! The program: `serve`, `doctor`, `demo`, `settings`, and the hidden `__launch`, `__enter` and `__probe`.
 
 use std::ffi::OsString;
 use std::io::{Write, stderr, stdout};
@@ -7,10 +7,13 @@ use std::process::ExitCode;
 
 use askd::ambient::Ambient;
 use askd::demo::DemoError;
+use askd::doctor::{self, Patient};
+use askd::isolation::attempts;
+use askd::privileges::{Settled, Standing};
 use askd::serve::signals::Signals;
 use askd::serve::{StartError, Stopped};
 use askd::settings::{Loaded, Settings, Sources, add_flags, render_json, render_text};
-use askd::{demo, serve, telemetry};
+use askd::{demo, privileges, serve, telemetry};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 /// Exit code for a wrong command line or wrong settings.
@@ -18,16 +21,21 @@ const USAGE: u8 = 2;
 /// Exit code of a demo that was interrupted, as shells know it.
 const INTERRUPTED: u8 = 130;
 
+/// The variables that hold the server's key.
+const KEY: [&str; 2] = ["API_KEY", "API_KEY_FILE"];
+
 fn main() -> ExitCode {
-    let mut args = std::env::args_os();
-    let hidden = args.by_ref().nth(1).is_some_and(|first| first == supervisor::guardian::SUBCOMMAND);
-    if hidden {
-        // Before any thread exists: the guardian forks.
-        return supervisor::guardian::main(args);
+    // Before any thread exists: the guardian forks.
+    if let Some(code) = supervisor::hidden_main(std::env::args_os().skip(1)) {
+        return code;
+    }
+    if let Some(code) = attempts::hidden_main(std::env::args_os().skip(1)) {
+        return code;
     }
     let matches = command().get_matches();
     let done = match matches.subcommand() {
         Some(("serve", matches)) => load(matches).and_then(run_server),
+        Some(("doctor", matches)) => run_doctor(matches),
         Some(("demo", matches)) => run_demo(matches),
         Some(("settings", matches)) => load(matches).and_then(|loaded| print_settings(&loaded, matches)),
         _ => Err(Failure::usage("no such command; see askd --help".into())),
@@ -67,6 +75,10 @@ fn command() -> Command {
         .arg_required_else_help(true)
         .subcommand(add_flags(Command::new("serve").about("Starts the server")))
         .subcommand(
+            add_flags(Command::new("doctor").about("Says what works here, what does not, and what to do"))
+                .arg(json.clone()),
+        )
+        .subcommand(
             Command::new("demo")
                 .about("Asks a question over HTTP, answered by the real CLI and a scripted model; needs no account")
                 .arg(Arg::new("question").help("What to ask"))
@@ -83,7 +95,15 @@ fn load(matches: &ArgMatches) -> Result<Loaded, Failure> {
 }
 
 fn run_server(loaded: Loaded) -> Result<ExitCode, Failure> {
+    // Before the first thread: the kernel counts the user as a thread's. What only root may read has been read.
+    let Settled { standing, cgroup } = privileges::settle(&loaded.settings)?;
     let _log = telemetry::start(&loaded.settings.logging)?;
+    if let Standing::Dropped(user) = &standing {
+        tracing::info!("started as root, and works as {user} from now on");
+    }
+    if let Some(reason) = cgroup {
+        tracing::debug!("no cgroup was given to that user: {reason}");
+    }
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
@@ -106,13 +126,36 @@ fn run_server(loaded: Loaded) -> Result<ExitCode, Failure> {
     })
 }
 
+fn run_doctor(matches: &ArgMatches) -> Result<ExitCode, Failure> {
+    let mut sources = Sources::of_process(matches);
+    // A server's key is not needed to look at a machine, and often not at hand.
+    let has_key = sources.env.iter().any(|(name, value)| KEY.contains(&name.as_str()) && !value.is_empty());
+    if !has_key {
+        sources.env.push((KEY[0].to_owned(), "only-for-this-look".to_owned()));
+    }
+    let loaded = Settings::load(&sources).map_err(|errors| Failure::usage(errors.to_string()))?;
+    let patient = Patient::admit(loaded, has_key);
+    own_process()?;
+    block_on(async {
+        let diagnosis = doctor::examine(patient, &Ambient::system(), launcher()).await;
+        let text = if matches.get_flag("json") {
+            format!("{}\n", serde_json::to_string_pretty(&diagnosis)?)
+        } else {
+            diagnosis.to_text()
+        };
+        stdout().write_all(text.as_bytes())?;
+        Ok(if diagnosis.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    })
+}
+
 fn run_demo(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let question = matches.get_one::<String>("question").cloned();
     let claude_bin = matches.get_one::<String>("claude-bin").map(PathBuf::from).unwrap_or_default();
     own_process()?;
     block_on(async {
         let mut signals = Signals::listen()?;
-        match demo::run(question, claude_bin, launcher(), &mut signals, &mut stdout()).await {
+        // On the heap: a whole server is in it.
+        match Box::pin(demo::run(question, claude_bin, launcher(), &mut signals, &mut stdout())).await {
             Err(DemoError::Interrupted) => Ok(ExitCode::from(INTERRUPTED)),
             done => Ok(done.map(|()| ExitCode::SUCCESS)?),
         }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
+use supervisor::confinement::Confinement;
 use supervisor::input::Stdin;
 use supervisor::ladder::Rung;
 use supervisor::lines::Line;
@@ -45,8 +46,10 @@ impl Programs {
             env: environment(&self.environment),
             cwd: open_folder(&self.folder)
                 .map_err(|error| format!("cannot enter `{}`: {error}", self.folder.display()))?,
+            cwd_path: self.folder.clone(),
             secret: None,
             marker: self.marker.of("program"),
+            confinement: Confinement::none(),
         };
         let graces = Graces { term: Duration::from_secs(1), kill: Duration::from_secs(1), ..Graces::default() };
         let limits = Limits { max_line_bytes: MAX_OUTPUT, graces, ..Limits::default() };

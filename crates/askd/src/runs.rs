@@ -3,11 +3,13 @@
 //! Every route submits a [`request::RunRequest`] through [`submit::Runs`] and [follows](follow) the run's events; routes
 //! differ only in how they encode what they follow.
 
+pub mod alarm;
 pub mod begin;
 pub mod chunk_cache;
 pub mod conversation;
 pub mod event;
 pub mod follow;
+pub mod limits;
 pub mod live;
 pub mod log;
 pub mod prepare;
@@ -19,18 +21,21 @@ pub mod resolve;
 pub mod schema;
 pub mod shared;
 pub mod submit;
+pub mod watch;
 pub mod worker;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use claude::command::Session;
-use claude::outcome::{Outcome, Problem, ProblemKind};
+use claude::outcome::{Deadline, Limit, Outcome, Problem, ProblemKind};
 use claude::permission_mode::PermissionMode;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use self::schema::AnswerSchema;
+use crate::isolation::view::Reach;
 use crate::store::chunk::EventRef;
 use crate::workspaces::Folder;
 
@@ -63,6 +68,10 @@ pub struct RunSpec {
     pub prompt: String,
     /// The working folder, held open since it was checked.
     pub folder: Folder,
+    /// What it may see and change of the workspaces.
+    pub reach: Reach,
+    /// Folders besides the working folder that the CLI is to treat as its own.
+    pub additional_directories: Vec<PathBuf>,
     /// A new session or one taken up again.
     pub session: Session,
     /// What happens to tool calls that no rule covers.
@@ -191,8 +200,24 @@ pub enum RunErrorKind {
     AgentNotFound,
     /// The provider refused or failed.
     Upstream,
-    /// A deadline passed.
+    /// It took too long.
     Timeout,
+    /// The CLI wrote nothing for too long.
+    IdleTimeout,
+    /// The CLI wrote nothing after its start.
+    FirstOutputTimeout,
+    /// It wrote too much.
+    OutputLimit,
+    /// It wrote too long a line.
+    LineLimit,
+    /// It took too much memory.
+    MemoryLimit,
+    /// It had too many processes or threads.
+    ProcessLimit,
+    /// One of its processes had too many files open.
+    OpenFilesLimit,
+    /// Its home and its temporary files took too much disk.
+    DiskLimit,
     /// The turn limit was reached.
     TurnLimit,
     /// The answer does not fit the schema.
@@ -217,6 +242,14 @@ impl RunErrorKind {
             Self::AgentNotFound => "agent_not_found",
             Self::Upstream => "upstream",
             Self::Timeout => "timeout",
+            Self::IdleTimeout => "idle_timeout",
+            Self::FirstOutputTimeout => "first_output_timeout",
+            Self::OutputLimit => "output_limit",
+            Self::LineLimit => "line_limit",
+            Self::MemoryLimit => "memory_limit",
+            Self::ProcessLimit => "process_limit",
+            Self::OpenFilesLimit => "open_files_limit",
+            Self::DiskLimit => "disk_limit",
             Self::TurnLimit => "turn_limit",
             Self::Schema => "schema",
             Self::Cancelled => "cancelled",
@@ -298,7 +331,15 @@ impl From<Problem> for RunError {
     fn from(problem: Problem) -> Self {
         let kind = match problem.kind {
             ProblemKind::Upstream => RunErrorKind::Upstream,
-            ProblemKind::Timeout => RunErrorKind::Timeout,
+            ProblemKind::Timeout(Deadline::Total) => RunErrorKind::Timeout,
+            ProblemKind::Timeout(Deadline::Idle) => RunErrorKind::IdleTimeout,
+            ProblemKind::Timeout(Deadline::FirstOutput) => RunErrorKind::FirstOutputTimeout,
+            ProblemKind::Limit(Limit::Output) => RunErrorKind::OutputLimit,
+            ProblemKind::Limit(Limit::Line) => RunErrorKind::LineLimit,
+            ProblemKind::Limit(Limit::Memory) => RunErrorKind::MemoryLimit,
+            ProblemKind::Limit(Limit::Processes) => RunErrorKind::ProcessLimit,
+            ProblemKind::Limit(Limit::OpenFiles) => RunErrorKind::OpenFilesLimit,
+            ProblemKind::Limit(Limit::Disk) => RunErrorKind::DiskLimit,
             ProblemKind::TurnLimit => RunErrorKind::TurnLimit,
             ProblemKind::Schema => RunErrorKind::Schema,
             ProblemKind::Cancelled => RunErrorKind::Cancelled,

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::fs::Access;
 use supervisor::leftovers;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
@@ -19,14 +20,21 @@ use crate::app::App;
 use crate::cli::{Cli, CliError};
 use crate::config_dir::ConfigDir;
 use crate::credentials::CredentialSource;
+use crate::disk::free::FreeDisk;
 use crate::homes::Homes;
 use crate::http_server::Bounds;
+use crate::isolation::place::short_name;
+use crate::isolation::view::{HostView, ViewError};
+use crate::isolation::{Ground, Isolation, NoLayer};
 use crate::lifecycle::Lifecycle;
 use crate::marker::{MARKER_VARIABLE, MarkerPrefix};
+use crate::privileges::{self, PrivilegesError, Standing};
 use crate::programs::Programs;
 use crate::project_config::ProjectConfigPolicy;
+use crate::runs::limits::resources;
 use crate::runs::recover::Recovered;
 use crate::runs::shared::Shared;
+use crate::runs::watch::Watch;
 use crate::sessions::Sessions;
 use crate::settings::{ProjectConfig, Settings};
 use crate::small_file;
@@ -35,8 +43,10 @@ use crate::workspaces::Workspaces;
 use signals::Signals;
 
 mod duties;
-mod places;
+pub mod janitor;
+pub mod places;
 pub mod signals;
+mod warnings;
 
 /// A server that has its address and takes requests once it [runs](Server::run).
 #[derive(Debug)]
@@ -50,11 +60,15 @@ pub struct Server {
 /// Why a server does not start. The texts say what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// Agents would run as root.
+    /// Agents would run as root: nobody has called [`privileges::settle`], or allowed it.
     #[error(
-        "askd runs agents with its own rights and was started as root. Start it as an unprivileged user, or set ASKD_ALLOW_ROOT=1 if this machine is the agent's alone"
+        "askd runs agents with its own rights, which are root's. Start it as an unprivileged user, set ASKD_RUN_AS to one, or \
+         set ASKD_ALLOW_ROOT=1 if this machine is the agent's alone"
     )]
     Root,
+    /// The server is not to work as the user that it is.
+    #[error(transparent)]
+    Privileges(#[from] PrivilegesError),
     /// The folders do not fit together.
     #[error("{0}")]
     Places(String),
@@ -88,6 +102,12 @@ pub enum StartError {
     /// The CLI cannot be used.
     #[error(transparent)]
     Cli(#[from] CliError),
+    /// Runs could not have the view that they need.
+    #[error(transparent)]
+    View(#[from] ViewError),
+    /// Isolation is required, and there is none.
+    #[error(transparent)]
+    Isolation(#[from] NoLayer),
     /// The address is taken or not ours.
     #[error("cannot listen on {address}: {source}; choose another address with ASKD_LISTEN")]
     Listen {
@@ -137,7 +157,8 @@ pub async fn prepare_unless(
 
 /// Prepares everything and binds the address. `launcher` is the executable that answers to `__launch`.
 pub async fn prepare(mut settings: Settings, ambient: Ambient, launcher: PathBuf) -> Result<Server, StartError> {
-    if rustix::process::geteuid().is_root() && !settings.permissions.allow_root {
+    // What can be done about it is done before there are threads, in `main`.
+    if !matches!(privileges::choose(&settings)?, Standing::AsStarted | Standing::Root) {
         return Err(StartError::Root);
     }
     let data = settings.paths.data_dir.clone();
@@ -158,8 +179,17 @@ pub async fn prepare(mut settings: Settings, ambient: Ambient, launcher: PathBuf
         if config.path().exists() {
             return Err(folder("CONFIG_DIR", config.path(), io::ErrorKind::NotADirectory.into()));
         }
+        if let Err(error) = config.path().metadata()
+            && error.kind() == io::ErrorKind::PermissionDenied
+        {
+            return Err(folder("CONFIG_DIR", &privileges::obstacle(config.path()), error));
+        }
         let path = config.path().display();
         tracing::warn!("CONFIG_DIR `{path}` does not exist: runs have no agents, skills, rules or settings of yours");
+    }
+    if config.was_there() {
+        let may = privileges::access(config.path(), Access::READ_OK | Access::EXEC_OK);
+        may.map_err(|error| folder("CONFIG_DIR", config.path(), error))?;
     }
     let sessions = Sessions::open(&data, config.path(), settings.paths.max_session).map_err(in_data)?;
     let homes = Homes::open(&data).map_err(in_data)?;
@@ -184,20 +214,18 @@ pub async fn prepare(mut settings: Settings, ambient: Ambient, launcher: PathBuf
     let cli = Cli::discover(&settings, &programs, &home, &data.join("cli.json")).await;
     home.remove().map_err(in_data)?;
     let cli = cli?;
+    let isolation = isolate(&settings, &cli, &programs, short_name(ambient.uuid())).await?;
     let credentials = CredentialSource::new(&settings, config.login());
-    warn_about(&settings, &credentials);
+    warnings::give(&settings, &credentials, &workspaces, &isolation);
 
     let address = settings.server.listen;
     let listener = TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })?;
-    let project_policy = match settings.permissions.project_config {
-        ProjectConfig::Auto => ProjectConfigPolicy::Auto,
-        ProjectConfig::Trusted => ProjectConfigPolicy::Trusted(settings.permissions.trusted_projects.clone()),
-        ProjectConfig::Off => ProjectConfigPolicy::Off,
-    };
+    let project_policy = project_policy(&settings);
     let private_folders = places::private_folders(&settings);
     let private_files = places::private_files(&settings);
     let secrets = settings.secrets();
     let owner = marker.instance().to_owned();
+    let free_disk = FreeDisk::new(data.clone(), settings.run_limits.min_free_disk);
     let app = App::new(Shared {
         store,
         owner,
@@ -213,6 +241,9 @@ pub async fn prepare(mut settings: Settings, ambient: Ambient, launcher: PathBuf
         config,
         sessions,
         homes,
+        isolation,
+        watch: Watch::default(),
+        free_disk,
         records,
         workspaces,
         project_policy,
@@ -262,6 +293,7 @@ impl Server {
             tokio::select! {
                 () = living => {}
                 () = duties::renew_leases(&self.app) => {}
+                () = duties::watch_runs(&self.app) => {}
             }
             lifecycle.stop();
             closing.cancel();
@@ -281,6 +313,30 @@ impl Server {
             () = signals.handle(&lifecycle) => Stopped::Abandoned,
         }
     }
+}
+
+fn project_policy(settings: &Settings) -> ProjectConfigPolicy {
+    match settings.permissions.project_config {
+        ProjectConfig::Auto => ProjectConfigPolicy::Auto,
+        ProjectConfig::Trusted => ProjectConfigPolicy::Trusted(settings.permissions.trusted_projects.clone()),
+        ProjectConfig::Off => ProjectConfigPolicy::Off,
+    }
+}
+
+/// Finds out what can confine runs here, by trying it with what a run would be given.
+async fn isolate(settings: &Settings, cli: &Cli, programs: &Programs, name: String) -> Result<Isolation, StartError> {
+    let host = HostView::new(settings, &places::private_files(settings), &cli.program, &programs.launcher)?;
+    let ground = Ground {
+        settings,
+        programs: host.programs().to_vec(),
+        host,
+        launcher: &programs.launcher,
+        marker: &programs.marker,
+        resources: resources(settings),
+        folder: &programs.folder,
+        name,
+    };
+    Ok(Box::pin(Isolation::choose(ground)).await?)
 }
 
 /// A process id is shorter.
@@ -324,33 +380,4 @@ async fn clear_leftovers(records: &Path, marker: &MarkerPrefix, homes: &Homes, s
         tracing::warn!(homes = cleared, "cleared away homes of runs that an earlier server had not finished");
     }
     Ok(())
-}
-
-/// A socket's path has at most 107 bytes, and the CLI allows itself 103; `homes/` and the rest take 42.
-const LONGEST_DATA_DIR: usize = 61;
-
-fn warn_about(settings: &Settings, credentials: &CredentialSource) {
-    if !settings.server.listen.ip().is_loopback() {
-        tracing::warn!("listening beyond this machine, and without TLS: put a proxy with TLS in front");
-    }
-    if rustix::process::geteuid().is_root() {
-        tracing::warn!("agents run as root (ASKD_ALLOW_ROOT): whatever a model decides to do, it may do");
-    }
-    if settings.paths.data_dir.as_os_str().len() > LONGEST_DATA_DIR {
-        tracing::warn!(
-            "the path of ASKD_DATA_DIR is longer than {LONGEST_DATA_DIR} bytes: the CLI keeps a socket of each run in its \
-             home, and in a shared folder below /tmp where that path would be too long"
-        );
-    }
-    if credentials.uses_login() {
-        tracing::warn!(
-            "using the CLI's stored login from CONFIG_DIR. It is meant for ordinary use by the one person it belongs \
-             to: do not serve others with it. Project configuration is off, since it could send the login elsewhere"
-        );
-    } else if settings.credentials.is_empty() && settings.child.get("ANTHROPIC_BASE_URL").is_none() {
-        tracing::warn!("no credential for the model is set; set ANTHROPIC_API_KEY, or runs will fail");
-    }
-    if settings.credentials.claude_code_oauth_token.is_some() {
-        tracing::warn!("CLAUDE_CODE_OAUTH_TOKEN is one person's token: do not serve others with it");
-    }
 }

@@ -13,6 +13,8 @@ use rustix::io::Errno;
 use uuid::Uuid;
 
 use crate::copy_tree::{Copier, CopyRules};
+use crate::disk::removal;
+use crate::disk::usage::{Taken, measure};
 
 /// Where transcripts are kept, and where older ones may be found.
 #[derive(Debug, Clone)]
@@ -108,7 +110,7 @@ impl Sessions {
             let Some(name) = name.to_str() else { continue };
             let pruned = if name.starts_with(ASIDE) {
                 // A crash came between.
-                fs::remove_dir_all(self.folder.join(name)).map(|()| false)
+                removal::remove(&self.folder.join(name)).map(|()| false)
             } else if let Ok(session) = name.parse() {
                 self.prune_one(session, now, retention, &in_use)
             } else {
@@ -130,13 +132,58 @@ impl Sessions {
         retention: Duration,
         in_use: impl Fn(Uuid) -> bool,
     ) -> io::Result<bool> {
-        let (folder, aside) = (self.folder.join(session.to_string()), self.folder.join(format!("{ASIDE}{session}")));
-        // A crash may have left a folder without a transcript.
-        let written = fs::metadata(self.transcript(session)).or_else(|_| fs::metadata(&folder))?.modified()?;
         // A clock that was set forward is believed: a limit by the newest transcript, say, would keep the transcripts
         // of an idle server for ever, and that they go is a promise.
-        let is_old = now.duration_since(written).is_ok_and(|age| age > retention);
-        if !is_old || in_use(session) {
+        let is_old = now.duration_since(self.last_written(session)?).is_ok_and(|age| age > retention);
+        Ok(is_old && self.remove(session, in_use)?)
+    }
+
+    /// When the session was last used.
+    fn last_written(&self, session: Uuid) -> io::Result<SystemTime> {
+        // A crash may have left a folder without a transcript.
+        let transcript = fs::metadata(self.transcript(session));
+        transcript.or_else(|_| fs::metadata(self.folder.join(session.to_string())))?.modified()
+    }
+
+    /// Removes sessions, those first that were not used for the longest time, until all together take no more than
+    /// `most` bytes; never one that is `in_use`. Gives their number.
+    pub fn prune_to_size(&self, most: u64, in_use: impl Fn(Uuid) -> bool) -> io::Result<usize> {
+        let mut sessions = Vec::new();
+        for entry in fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            let Some(session) = entry.file_name().to_str().and_then(|name| name.parse::<Uuid>().ok()) else { continue };
+            // One that cannot be looked at, or has gone, must not keep all others.
+            let Ok(written) = self.last_written(session) else { continue };
+            let bytes = match measure(&entry.path(), MAX_ENTRIES) {
+                Ok(Taken::Bytes(bytes)) => bytes,
+                Ok(Taken::TooMuchToLookAt) => self.max_bytes,
+                Err(_) => continue,
+            };
+            sessions.push((written, session, bytes));
+        }
+        sessions.sort_unstable();
+        let mut taken = sessions.iter().map(|(_, _, bytes)| bytes).sum::<u64>();
+        let mut removed = 0;
+        for (_, session, bytes) in sessions {
+            if taken <= most {
+                break;
+            }
+            match self.remove(session, &in_use) {
+                Ok(true) => {
+                    taken = taken.saturating_sub(bytes);
+                    removed += 1;
+                }
+                Ok(false) => {}
+                Err(error) => tracing::warn!(%session, %error, "cannot remove an old session"),
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Removes a session unless it is in use; whether it is gone.
+    fn remove(&self, session: Uuid, in_use: impl Fn(Uuid) -> bool) -> io::Result<bool> {
+        let (folder, aside) = (self.folder.join(session.to_string()), self.folder.join(format!("{ASIDE}{session}")));
+        if in_use(session) {
             return Ok(false);
         }
         remove_if_there(&aside)?;
@@ -146,7 +193,7 @@ impl Sessions {
             return Ok(false);
         }
         // Where it could not go back, the run has already put a newer one there.
-        fs::remove_dir_all(&aside)?;
+        removal::remove(&aside)?;
         Ok(true)
     }
 
@@ -194,7 +241,7 @@ fn kind(folder: &OwnedFd, name: &str) -> io::Result<Option<FileType>> {
 }
 
 fn remove_if_there(folder: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(folder) {
+    match removal::remove(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         result => result,
     }
@@ -292,6 +339,25 @@ mod tests {
         assert_eq!(f.sessions.prune(later(3), hour * 2, |id| id == ID).unwrap(), 0);
         assert_eq!(f.sessions.prune(later(3), hour * 2, |_| false).unwrap(), 1);
         assert!(!f.sessions.exists(ID));
+    }
+
+    #[test]
+    fn beyond_their_size_those_go_that_were_not_used_for_the_longest_time() {
+        let f = fixture();
+        let hour = Duration::from_hours(1);
+        for number in 1..=4_u32 {
+            let session = Uuid::from_u128(number.into());
+            let folder = f.sessions.folder.join(session.to_string());
+            fs::create_dir_all(folder.join(session.to_string())).unwrap();
+            fs::write(folder.join(session.to_string()).join("big"), vec![1; 256 << 10]).unwrap();
+            fs::write(folder.join(file_name(session)), "x").unwrap();
+            let file = fs::File::options().write(true).open(folder.join(file_name(session))).unwrap();
+            file.set_modified(SystemTime::UNIX_EPOCH + hour * number).unwrap();
+        }
+        let there = || (1..=4).filter(|number| f.sessions.exists(Uuid::from_u128(*number))).collect::<Vec<_>>();
+        assert_eq!(f.sessions.prune_to_size(2 << 20, |_| false).unwrap(), 0, "there is room for all");
+        assert_eq!(f.sessions.prune_to_size(600 << 10, |session| session.as_u128() == 1).unwrap(), 2);
+        assert_eq!(there(), [1, 4], "the oldest is in use");
     }
 
     #[test]

@@ -39,15 +39,17 @@ mod unknown;
 mod value;
 mod values;
 
-pub use choices::{LogFormat, ProjectConfig};
+pub use choices::{IsolationPolicy, LogFormat, ProjectConfig, WriteRoot};
 pub use flags::add_flags;
 pub use problem::{Origin, Problem, SettingsErrors};
 pub use reference::reference_markdown;
 pub use render::{render_json, render_text};
 pub use sources::Sources;
+pub use units::show_size;
 
 use groups::{
-    Auth, Child, Credentials, Deadlines, Limits, Logging, Models, Output, Paths, Permissions, Server, Stopping, Store,
+    Auth, Child, Credentials, Deadlines, Isolation, Limits, Logging, Models, Output, Paths, Permissions, RunLimits,
+    Server, Stopping, Store,
 };
 
 /// The effective settings. `Debug` redacts secrets.
@@ -69,6 +71,10 @@ pub struct Settings {
     pub deadlines: Deadlines,
     /// What an agent may do.
     pub permissions: Permissions,
+    /// What a run may reach.
+    pub isolation: Isolation,
+    /// What a run may use up.
+    pub run_limits: RunLimits,
     /// Which models requests may name.
     pub models: Models,
     /// What is passed to the CLI as it is.
@@ -130,6 +136,9 @@ impl Settings {
             ("WORKSPACE_DIR", below("workspace")),
             ("ASKD_DATA_DIR", below("data")),
             ("PATH", "/usr/local/bin:/usr/bin:/bin".to_owned()),
+            // Scripted runs note process ids, which are others in a namespace; tests of isolation turn it on.
+            ("ASKD_ISOLATION", "off".to_owned()),
+            ("ASKD_CGROUP", "off".to_owned()),
         ];
         let sources = Sources {
             env: env.map(|(name, value)| (name.to_owned(), value)).into(),

@@ -19,28 +19,29 @@ pub struct Workspaces {
 pub struct Folder {
     descriptor: OwnedFd,
     relative: PathBuf,
+    path: PathBuf,
 }
 
-/// Why a folder cannot be worked in. The texts are for the caller.
+/// Why a folder cannot be worked in. The texts are for the caller, and follow the name of a field.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FolderError {
     /// An absolute path.
-    #[error("cwd must be relative to the workspace root")]
+    #[error("must be relative to the workspace root")]
     Absolute,
     /// It leads out of the root, by `..` or by a link.
-    #[error("cwd must stay inside the workspace root")]
+    #[error("must stay inside the workspace root")]
     Outside,
     /// Nothing there.
-    #[error("cwd does not exist in the workspace root")]
+    #[error("does not exist in the workspace root")]
     NotFound,
     /// A file.
-    #[error("cwd is not a folder")]
+    #[error("is not a folder")]
     NotAFolder,
     /// The server may not enter it.
-    #[error("cwd cannot be entered by the server's user")]
+    #[error("cannot be entered by the server's user")]
     Forbidden,
     /// No path can look like this.
-    #[error("cwd is not a valid path")]
+    #[error("is not a valid path")]
     Invalid,
 }
 
@@ -52,7 +53,7 @@ impl Workspaces {
         let root = open(path, FOLDER, Mode::empty())?;
         let workspaces = Self { root, path: path.canonicalize()? };
         // Now rather than at every request.
-        match workspaces.resolve(".") {
+        match workspaces.resolve(Path::new(".")) {
             Ok(_) => Ok(workspaces),
             Err(error) => Err(unresolvable(error)),
         }
@@ -68,15 +69,19 @@ impl Workspaces {
         self.root.as_fd()
     }
 
-    /// Opens the folder `cwd`, given relative to the root. Links are followed as long as they stay inside the root.
+    /// Opens a folder that is given relative to the root, such as a run's `cwd`. Links are followed as long as they stay
+    /// inside the root.
     ///
     /// The kernel does the resolving in one call (`openat2`), so a link that is swapped meanwhile changes nothing.
-    pub fn folder(&self, cwd: &str) -> Result<Folder, FolderError> {
-        if cwd.starts_with('/') {
+    pub fn folder(&self, relative: &str) -> Result<Folder, FolderError> {
+        if relative.starts_with('/') {
             return Err(FolderError::Absolute);
         }
-        let name = if cwd.is_empty() { "." } else { cwd };
-        let descriptor = self.resolve(name).map_err(|errno| match errno {
+        self.enter(Path::new(if relative.is_empty() { "." } else { relative }))
+    }
+
+    fn enter(&self, relative: &Path) -> Result<Folder, FolderError> {
+        let descriptor = self.resolve(relative).map_err(|errno| match errno {
             Errno::XDEV | Errno::LOOP => FolderError::Outside,
             Errno::NOENT => FolderError::NotFound,
             Errno::NOTDIR => FolderError::NotAFolder,
@@ -84,7 +89,15 @@ impl Workspaces {
             _ => FolderError::Invalid,
         })?;
         let relative = self.below_root(&descriptor).ok_or(FolderError::Invalid)?;
-        Ok(Folder { descriptor, relative })
+        Ok(Folder { descriptor, path: self.path.join(&relative), relative })
+    }
+
+    /// The workspace that a folder lies in, opened; for the root itself the root.
+    pub fn workspace_of(&self, folder: &Folder) -> Result<Folder, FolderError> {
+        let name = folder.relative.components().next().map_or(".".as_ref(), |name| Path::new(name.as_os_str()));
+        let workspace = self.enter(name)?;
+        // Between the two looks the name may have become a link to another workspace.
+        if folder.relative().starts_with(workspace.relative()) { Ok(workspace) } else { Err(FolderError::NotFound) }
     }
 
     /// Where an open folder is: without links, `.` and `..`, empty for the root itself.
@@ -93,7 +106,7 @@ impl Workspaces {
         Some(path_of(descriptor)?.strip_prefix(path_of(&self.root)?).ok()?.to_owned())
     }
 
-    fn resolve(&self, relative: &str) -> Result<OwnedFd, Errno> {
+    fn resolve(&self, relative: &Path) -> Result<OwnedFd, Errno> {
         let flags = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
         // With `..` in the path the kernel asks for another try when something was renamed meanwhile.
         for _ in 0..16 {
@@ -119,6 +132,12 @@ fn unresolvable(error: Errno) -> io::Error {
 }
 
 impl Folder {
+    /// The same folder by a descriptor of its own.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        let descriptor = self.descriptor.try_clone()?;
+        Ok(Self { descriptor, relative: self.relative.clone(), path: self.path.clone() })
+    }
+
     /// The open folder.
     pub fn descriptor(&self) -> BorrowedFd<'_> {
         self.descriptor.as_fd()
@@ -127,6 +146,11 @@ impl Folder {
     /// The workspace that it lies in: the folder directly below the root; `None` for the root itself.
     pub fn workspace(&self) -> Option<&str> {
         self.relative.components().next()?.as_os_str().to_str()
+    }
+
+    /// Where it was when it was opened: absolute, without links.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The path below the root, without links, `.` and `..`; empty for the root itself.
@@ -177,6 +201,27 @@ mod tests {
         {
             assert_eq!(workspaces.folder(cwd).unwrap().relative(), Path::new(place), "{cwd}");
         }
+    }
+
+    #[test]
+    fn a_folder_lies_in_the_workspace_below_the_root_and_the_root_in_itself() {
+        let (guard, workspaces) = root();
+        symlink("project/src", guard.path().join("root/link")).unwrap();
+        for (cwd, workspace) in [("", ""), ("project", "project"), ("project/src", "project"), ("link", "project")] {
+            let folder = workspaces.folder(cwd).unwrap();
+            let found = workspaces.workspace_of(&folder).unwrap();
+            assert_eq!(found.relative(), Path::new(workspace), "{cwd}");
+            assert_eq!(found.path(), workspaces.path().join(workspace));
+        }
+    }
+
+    #[test]
+    fn a_workspace_that_became_a_link_to_another_one_is_not_taken_for_it() {
+        let (guard, workspaces) = root();
+        let (folder, root) = (workspaces.folder("project/src").unwrap(), guard.path().join("root"));
+        fs::rename(root.join("project"), root.join("other")).unwrap();
+        symlink("other", root.join("project")).unwrap();
+        assert_eq!(workspaces.workspace_of(&folder).unwrap_err(), FolderError::NotFound);
     }
 
     #[test]

@@ -11,6 +11,15 @@ fn the_settings_reference_is_up_to_date() {
     check("docs/reference/settings.md", &askd::docs::settings_reference());
 }
 
+#[test]
+fn every_word_of_isolation_is_explained() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/runs.md");
+    let page = fs::read_to_string(page).expect("the page is there");
+    for word in askd::isolation::protection::Protection::ALL {
+        assert!(page.contains(&format!("`{word}`")), "docs/runs.md does not explain `{word}`");
+    }
+}
+
 fn check(page: &str, generated: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(page);
     if std::env::vars_os().any(|(name, value)| name == UPDATE && !value.is_empty()) {

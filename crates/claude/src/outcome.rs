@@ -88,12 +88,16 @@ pub enum Ending {
     },
     /// A deadline passed.
     TimedOut {
-        /// Which one, in words.
-        deadline: String,
+        /// Which one.
+        deadline: Deadline,
+        /// The same in words.
+        what: String,
     },
-    /// A bound was met: a line or the whole output too large.
-    TooLarge {
-        /// Which one, in words.
+    /// It took more of something than a run may.
+    LimitMet {
+        /// Of what.
+        limit: Limit,
+        /// The same in words.
         what: String,
     },
     /// Somebody asked for the end: the client that left, a cancel, the server's shutdown.
@@ -106,6 +110,34 @@ pub enum Ending {
         /// What happened, in words for people.
         what: String,
     },
+}
+
+/// The deadlines of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deadline {
+    /// From the start to the first output.
+    FirstOutput,
+    /// From one output to the next.
+    Idle,
+    /// From the start to the end.
+    Total,
+}
+
+/// What a run may not have without end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// All lines together.
+    Output,
+    /// One line.
+    Line,
+    /// Memory.
+    Memory,
+    /// Processes and threads.
+    Processes,
+    /// Open files.
+    OpenFiles,
+    /// Disk.
+    Disk,
 }
 
 /// What became of a run.
@@ -140,7 +172,9 @@ pub enum ProblemKind {
     /// The provider refused or failed.
     Upstream,
     /// A deadline passed.
-    Timeout,
+    Timeout(Deadline),
+    /// It took more of something than a run may.
+    Limit(Limit),
     /// `max_turns` was reached.
     TurnLimit,
     /// The answer does not fit the schema, or there is none.
@@ -158,10 +192,11 @@ pub enum ProblemKind {
 pub fn judge(result: Option<&ResultMessage>, ending: &Ending, wants_schema: bool) -> Outcome {
     match (ending, result) {
         (Ending::Cancelled { by }, _) => Outcome::Cancelled(problem(ProblemKind::Cancelled, format!("ended by {by}"))),
-        (Ending::TimedOut { deadline }, _) => Outcome::Failed(problem(ProblemKind::Timeout, deadline.clone())),
-        (Ending::TooLarge { what } | Ending::Broken { what }, _) => {
-            Outcome::Failed(problem(ProblemKind::Run, what.clone()))
+        (Ending::TimedOut { deadline, what }, _) => {
+            Outcome::Failed(problem(ProblemKind::Timeout(*deadline), what.clone()))
         }
+        (Ending::LimitMet { limit, what }, _) => Outcome::Failed(problem(ProblemKind::Limit(*limit), what.clone())),
+        (Ending::Broken { what }, _) => Outcome::Failed(problem(ProblemKind::Run, what.clone())),
         (Ending::Done | Ending::Exited { .. }, Some(result)) => of_result(result, wants_schema),
         (Ending::Exited { how, stderr }, None) => Outcome::Failed(problem(ProblemKind::Run, died(how, stderr))),
         (Ending::Done, None) => {

@@ -1,6 +1,6 @@
 //! The settings file of one run: its tool rules, kept out of argv.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use uuid::Uuid;
@@ -21,11 +21,23 @@ pub struct RunSettings {
 
 /// Rules in the CLI's own language, e.g. `Bash(git status:*)`. A deny beats an allow.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Permissions {
     /// Calls that need no approval.
     pub allow: Vec<String>,
     /// Calls that are refused in every mode.
     pub deny: Vec<String>,
+    /// Folders that count as the run's own, besides its working folder: in `acceptEdits` files in them may be changed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub additional_directories: Vec<PathBuf>,
+}
+
+/// Characters that mean something in the CLI's path rules.
+const PATTERN_CHARACTERS: &[char] = &['*', '?', '[', ']', '{', '}', '(', ')', '!', '\\', ',', '\n'];
+
+/// Whether a path rule means this very path, and nothing else.
+pub fn can_be_named(path: &Path) -> bool {
+    path.to_str().is_some_and(|text| !text.contains(PATTERN_CHARACTERS))
 }
 
 impl RunSettings {
@@ -33,6 +45,14 @@ impl RunSettings {
     pub fn deny_folder(&mut self, folder: &Path) {
         for tool in ["Read", "Edit"] {
             self.permissions.deny.push(rule(tool, folder, "**"));
+        }
+    }
+
+    /// Denies changing anything below `folder`. A folder whose name no rule can give is passed over: what keeps it as it is
+    /// has to be more than a rule anyway.
+    pub fn deny_changes(&mut self, folder: &Path) {
+        if can_be_named(folder) {
+            self.permissions.deny.push(rule("Edit", folder, "**"));
         }
     }
 
@@ -100,6 +120,15 @@ mod tests {
           }
         }
         "#);
+    }
+
+    #[test]
+    fn further_folders_are_the_run_s_own_and_may_be_closed_to_changes() {
+        let mut settings = RunSettings::default();
+        settings.permissions.additional_directories.push("/work/lib".into());
+        settings.deny_changes(Path::new("/work/lib"));
+        settings.deny_changes(Path::new("/work/a[b]"));
+        insta::assert_snapshot!(serde_json::to_string(&settings).unwrap(), @r#"{"permissions":{"allow":[],"deny":["Edit(//work/lib/**)"],"additionalDirectories":["/work/lib"]}}"#);
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //!
 //! The order of its acts is the contract in the [crate documentation](crate).
 
+mod acts;
+mod birth;
 pub(crate) mod inherited;
 pub(crate) mod order;
 mod watch;
@@ -9,26 +11,20 @@ mod watch;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::process::CommandExt;
-use std::process::{Command, ExitCode};
+use std::os::fd::OwnedFd;
+use std::process::ExitCode;
 
-use command_fds::CommandFdExt;
 use rustix::fs::{Mode, OFlags};
-use rustix::process::{
-    Pid, Resource, Rlimit, Signal, fchdir, getpid, getppid, set_child_subreaper, set_parent_process_death_signal,
-    setrlimit, setsid, umask,
-};
-use rustix::thread::set_no_new_privs;
+use rustix::process::{Resource, chdir, getpid, set_child_subreaper, setsid};
 use tokio::net::unix::pipe;
 use tokio::signal::unix::{Signal as Arrivals, SignalKind, signal};
 
+pub(crate) use self::acts::limit;
 pub use self::order::SUBCOMMAND;
 
-use self::inherited::Inherited;
+use self::inherited::{Inherited, Share};
 use self::order::Order;
 use self::watch::Watch;
-use crate::identity::ProcessId;
 use crate::reports::Report;
 
 /// Set in the guardian's environment and not in its child's, so that a sweep can tell them apart.
@@ -51,14 +47,13 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
         Ok(inherited) => inherited,
         Err(error) => return refuse(&format!("the pipes from the server are missing ({error})")),
     };
-    let Inherited { stdin, lifeline, status, directory, secret } = inherited;
+    let Inherited { stdin, lifeline, status, share } = inherited;
     let mut status = Status(File::from(status));
-    let outcome = restrict(stdin, directory).and_then(|()| run(&order, lifeline, secret, &mut status));
+    let outcome = prepare(stdin).and_then(|()| run(&order, lifeline, share, &mut status));
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure { act, source }) => {
-            let errno = source.raw_os_error().unwrap_or(0);
-            status.report(&Report::Failed { errno, text: format!("{act}: {source}") });
+        Err(Failure { errno, text }) => {
+            status.report(&Report::Failed { errno, text });
             ExitCode::FAILURE
         }
     }
@@ -74,45 +69,58 @@ impl Status {
     }
 }
 
-/// What could not be done before the child ran.
-struct Failure {
-    act: &'static str,
-    source: io::Error,
+/// What could not be done before the program ran.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// The system's error number, 0 if there was none.
+    pub(crate) errno: i32,
+    /// What could not be done, and why.
+    pub(crate) text: String,
+}
+
+impl Failure {
+    /// `act` is what could not be done: "cannot …".
+    fn of(act: &str, source: &io::Error) -> Self {
+        Self { errno: source.raw_os_error().unwrap_or(0), text: format!("{act}: {source}") }
+    }
 }
 
 /// `map_err(failed("cannot …"))`
-fn failed<E: Into<io::Error>>(act: &'static str) -> impl FnOnce(E) -> Failure {
-    move |source| Failure { act, source: source.into() }
+pub(crate) fn failed<E: Into<io::Error>>(act: &'static str) -> impl FnOnce(E) -> Failure {
+    move |source| Failure::of(act, &source.into())
 }
 
-fn run(order: &Order, lifeline: OwnedFd, secret: Option<OwnedFd>, status: &mut Status) -> Result<(), Failure> {
+fn run(order: &Order, lifeline: OwnedFd, share: Share, status: &mut Status) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed("no runtime"))?;
     runtime.block_on(async {
         let deaf = ignore_signals().map_err(failed("cannot set up signals"))?;
         // Before the child exists, so that its end is not missed.
         let deaths = signal(SignalKind::child()).map_err(failed("cannot set up signals"))?;
         let lifeline = pipe::Receiver::from_owned_fd(lifeline).map_err(failed("cannot use the lifeline"))?;
-        let child = start(order, secret)?;
-        status.report(&Report::Started(child));
+        let (main, words) = birth::fork(order, share)?;
+        let mut watch = Watch::new(main, deaths, lifeline, order, status);
+        if let Some(words) = words {
+            watch.until_entered(words.heard()).await?;
+        }
+        watch.report_start();
         // The pipes now belong to the child's tree alone: their ends mean what they say.
         release_standard_streams().map_err(failed("cannot release the pipes"))?;
-        Watch::new(child, deaths, lifeline, order, status).until_gone().await;
+        watch.until_gone().await;
         drop(deaf);
         Ok(())
     })
 }
 
-/// What the guardian does to itself, and thereby to everything below it.
-fn restrict(stdin: OwnedFd, directory: OwnedFd) -> Result<(), Failure> {
+/// What the guardian does to itself.
+fn prepare(stdin: OwnedFd) -> Result<(), Failure> {
     rustix::stdio::dup2_stdin(stdin).map_err(failed("cannot take the standard input"))?;
     set_child_subreaper(Some(getpid())).map_err(failed("cannot become a subreaper"))?;
     // A session of its own: no terminal, so neither ^C nor a hang-up reaches the tree.
     setsid().map_err(failed("cannot start a session"))?;
-    set_no_new_privs(true).map_err(failed("cannot give up new privileges"))?;
-    umask(Mode::RWXG | Mode::RWXO);
-    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })
-        .map_err(failed("cannot switch off core dumps"))?;
-    fchdir(directory).map_err(failed("cannot enter the working directory"))
+    // It outlives the run's folders, and must not keep one busy.
+    chdir("/").map_err(failed("cannot leave the server's directory"))?;
+    // Its environment is the child's, with whatever is secret there.
+    limit(Resource::Core, Some(0)).map_err(failed("cannot switch off core dumps"))
 }
 
 /// Receives, and does not obey, what asks a process to end.
@@ -135,37 +143,6 @@ fn ignore_signals() -> io::Result<Vec<Arrivals>> {
     .map(signal)
     .collect()
 }
-
-/// Starts the main child.
-fn start(order: &Order, secret: Option<OwnedFd>) -> Result<ProcessId, Failure> {
-    let guardian = getpid();
-    #[expect(clippy::disallowed_methods, reason = "this is where processes start")]
-    let mut command = Command::new(&order.program);
-    command.args(&order.args).env_remove(GUARDIAN_VARIABLE).process_group(0);
-    if let (Some(variable), Some(secret)) = (&order.secret_variable, secret) {
-        command.env(variable, secret.as_raw_fd().to_string());
-        command.preserved_fds(vec![secret]);
-    }
-    #[expect(unsafe_code, reason = "the death signal can be asked for in the child only")]
-    // SAFETY: the closure makes system calls only; it neither allocates nor takes a lock.
-    unsafe {
-        command.pre_exec(move || die_with(guardian));
-    }
-    let child = command.spawn().map_err(failed("cannot execute"))?;
-    // It is ours to reap, so its entry is there even if it has ended already.
-    let start = ProcessId::of(child.id()).map_or(0, |id| id.start);
-    Ok(ProcessId { pid: child.id(), start })
-}
-
-/// In the child: to be killed when the guardian dies.
-fn die_with(guardian: Pid) -> io::Result<()> {
-    set_parent_process_death_signal(Some(Signal::KILL))?;
-    // It may have died before the request; then the signal never comes.
-    if getppid() == Some(guardian) { Ok(()) } else { Err(io::Error::from_raw_os_error(ESRCH)) }
-}
-
-/// "No such process".
-const ESRCH: i32 = 3;
 
 fn release_standard_streams() -> io::Result<()> {
     let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;

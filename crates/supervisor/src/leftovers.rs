@@ -1,5 +1,6 @@
 //! The second line of defence: what an earlier server, or a killed guardian, has left.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
@@ -86,6 +87,23 @@ pub async fn sweep(directory: &Path, marker_name: &str, marker_prefix: &str) -> 
     }
     let records = records.into_iter().map(|record| record.id).collect();
     Ok(Swept { records, killed: killed.len(), remaining })
+}
+
+/// The markers of living processes that begin with the prefix, without touching any of them. A process that has given up
+/// its environment is not seen.
+pub fn alive(marker_name: &str, marker_prefix: &str) -> io::Result<BTreeSet<String>> {
+    let markers = RefCell::new(BTreeSet::new());
+    for entry in procfs::all()?.into_iter().filter(Entry::is_alive) {
+        let environment = procfs::environment(entry.id.pid).unwrap_or_default();
+        procfs::has_variable(&environment, marker_name, |value| {
+            let ours = value.starts_with(marker_prefix.as_bytes());
+            if ours {
+                markers.borrow_mut().insert(String::from_utf8_lossy(value).into_owned());
+            }
+            ours
+        });
+    }
+    Ok(markers.into_inner())
 }
 
 /// One round against everything whose marker is accepted, and all below it. Returns how many were found.

@@ -28,7 +28,8 @@ pub(crate) const GUARDIAN_MARGIN: Duration = Duration::from_secs(1);
 pub struct Gone {
     /// How the main child ended.
     pub exit: Exit,
-    /// How many descendants were alive when the main child ended by itself.
+    /// How many descendants were alive when the main child ended by itself. In a view of bubblewrap they end with it, and
+    /// are not counted.
     pub leftover: usize,
     /// How many processes could not be killed.
     pub leaked: usize,
@@ -202,7 +203,7 @@ async fn follow(
             Some(Report::Leftover(count)) => sender.send_modify(|state| state.leftover = count),
             Some(Report::Leaked(count)) => leaked = Some(count),
             Some(Report::Gone) => leaked = Some(0),
-            None => tracing::warn!(line, "a guardian reported something unknown"),
+            Some(Report::Entered) | None => tracing::warn!(line, "a guardian reported something unknown"),
         }
     }
     // Whatever closed the status pipe, the guardian has nothing left to do; it must not be waited for in vain.

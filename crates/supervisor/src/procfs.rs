@@ -56,6 +56,33 @@ pub(crate) fn has_variable(environment: &[u8], name: &str, accept: impl Fn(&[u8]
     })
 }
 
+/// What `/proc/PID/status` says of a process's memory and tasks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Status {
+    /// Memory of its own and memory that it shares, without the pages of files, in bytes.
+    pub(crate) memory_bytes: u64,
+    /// Its threads.
+    pub(crate) tasks: u64,
+}
+
+/// The same of a process, if it exists. A zombie has one task and no memory.
+pub(crate) fn status(pid: u32) -> Option<Status> {
+    Some(parse_status(&fs::read(format!("/proc/{pid}/status")).ok()?))
+}
+
+/// More descriptors than this are not counted one by one.
+const MAX_COUNTED: usize = 1 << 16;
+
+/// How many descriptors a process has open, as far as we may know.
+pub(crate) fn open_files(pid: u32) -> Option<u64> {
+    let folder = format!("/proc/{pid}/fd");
+    // Since Linux 6.2 the size of the folder is the number, which is much quicker and needs fewer rights.
+    match fs::metadata(&folder).ok()?.len() {
+        0 => u64::try_from(fs::read_dir(&folder).ok()?.take(MAX_COUNTED).count()).ok(),
+        count => Some(count),
+    }
+}
+
 /// The identity of this boot, so that a pid and start time from before a reboot are not taken for today's.
 pub(crate) fn boot_id() -> io::Result<String> {
     Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
@@ -74,6 +101,21 @@ fn parse_stat(line: &[u8]) -> Option<Entry> {
     Some(Entry { id: ProcessId { pid, start }, parent, state })
 }
 
+fn parse_status(text: &[u8]) -> Status {
+    let mut status = Status::default();
+    for line in text.split(|&byte| byte == b'\n') {
+        let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+        let (Some(name), Some(value)) = (words.next(), words.next()) else { continue };
+        let Some(value) = str::from_utf8(value).ok().and_then(|value| value.parse::<u64>().ok()) else { continue };
+        match name {
+            b"RssAnon:" | b"RssShmem:" => status.memory_bytes = status.memory_bytes.saturating_add(value << 10),
+            b"Threads:" => status.tasks = value,
+            _ => {}
+        }
+    }
+    status
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,6 +126,21 @@ mod tests {
         let entry = parse_stat(stat).unwrap();
         assert_eq!(entry.id, ProcessId { pid: 4242, start: 987_654 });
         assert_eq!((entry.parent, entry.state), (77, 'S'));
+    }
+
+    #[test]
+    fn of_the_status_memory_and_threads_are_read() {
+        let text = b"Name:\tRssAnon: 9\nVmRSS:\t 900 kB\nRssAnon:\t     300 kB\nRssFile:\t 500 kB\n\
+            RssShmem:\t   100 kB\nThreads:\t7\n";
+        assert_eq!(parse_status(text), Status { memory_bytes: 400 << 10, tasks: 7 });
+    }
+
+    #[test]
+    fn open_files_are_counted() {
+        let own = std::process::id();
+        let _files: Vec<_> = (0..8).map(|_| fs::File::open("/dev/null").unwrap()).collect();
+        // What other tests open and close at the same moment counts, too.
+        assert!(open_files(own).unwrap() >= 8);
     }
 
     #[test]

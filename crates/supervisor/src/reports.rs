@@ -1,4 +1,5 @@
-//! What the guardian writes to its status pipe: one line per [`Report`].
+//! What the guardian writes to its status pipe, and a child on its way to the program to the guardian: one line per
+//! [`Report`].
 
 use std::fmt;
 
@@ -7,7 +8,7 @@ use crate::identity::ProcessId;
 /// How the main child ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// It exited with this code.
+    /// It exited with this code. In a view of bubblewrap, 128 + N is also what signal N leaves.
     Code(i32),
     /// This signal ended it.
     Signal(i32),
@@ -15,9 +16,16 @@ pub enum Exit {
     Unknown,
 }
 
+/// How the text of a failure begins when the program itself could not be executed.
+pub(crate) const EXECUTE: &str = "cannot execute";
+/// How the text of a failure begins when what the program was to see could not be made.
+pub(crate) const VIEW: &str = "cannot make the view";
+
 /// One line of the status pipe.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Report {
+    /// From the stage to the guardian only: the view is made, and the program is executed next.
+    Entered,
     /// The main child runs.
     Started(ProcessId),
     /// The main child could not be started.
@@ -35,6 +43,7 @@ pub(crate) enum Report {
 impl fmt::Display for Report {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Entered => write!(out, "entered"),
             Self::Started(id) => write!(out, "started {} {}", id.pid, id.start),
             Self::Failed { errno, text } => write!(out, "failed {errno} {}", text.replace(['\n', '\r'], " ")),
             Self::Ended(Exit::Code(code)) => write!(out, "exited {code}"),
@@ -52,6 +61,7 @@ impl Report {
     pub(crate) fn parse(line: &str) -> Option<Self> {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         Some(match word {
+            "entered" => Self::Entered,
             "started" => {
                 let (pid, start) = rest.split_once(' ')?;
                 Self::Started(ProcessId { pid: pid.parse().ok()?, start: start.parse().ok()? })
@@ -78,6 +88,7 @@ mod tests {
     #[test]
     fn every_report_survives_the_pipe() {
         for report in [
+            Report::Entered,
             Report::Started(ProcessId { pid: 7, start: 99 }),
             Report::Failed { errno: 2, text: "cannot start: no such file".to_owned() },
             Report::Ended(Exit::Code(143)),

@@ -15,23 +15,29 @@ use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 use tokio::net::unix::pipe;
 use tokio::process::Command;
+use tokio::time::timeout;
 
+use crate::confinement::Confinement;
 use crate::guardian::GUARDIAN_VARIABLE;
-use crate::guardian::inherited::Inherited;
+use crate::guardian::inherited::{Inherited, Share};
 use crate::guardian::order::Order;
 use crate::identity::Marker;
 use crate::input::Stdin;
 use crate::orphans;
 use crate::output::Lines;
 use crate::process::{Process, Watched};
+use crate::reports::{EXECUTE, VIEW};
 use crate::stderr_tail::StderrTail;
 
 /// The longest secret: what a pipe holds, so that it can be written before anybody reads.
 pub const MAX_SECRET_BYTES: usize = 64 * 1024;
 
+/// How long the words of a bubblewrap that has failed may take to arrive.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// What to start, and how.
 pub struct Launch {
-    /// The program that answers to [`SUBCOMMAND`](crate::guardian::SUBCOMMAND): usually this very executable.
+    /// The program whose `main` begins with [`hidden_main`](crate::hidden_main): usually this very executable.
     pub launcher: PathBuf,
     /// The program; without a slash it is looked up in the `PATH` of `env`.
     pub program: PathBuf,
@@ -41,10 +47,15 @@ pub struct Launch {
     pub env: Vec<(OsString, OsString)>,
     /// The directory it runs in.
     pub cwd: OwnedFd,
+    /// That directory's path as the child sees it. With [`View::Bubblewrap`](crate::confinement::View) it must lie in a
+    /// bind, the directory is entered by this path, and it is refused if that leads to another one by then.
+    pub cwd_path: PathBuf,
     /// A secret to hand over through a pipe.
     pub secret: Option<Secret>,
     /// How the run's processes are recognised; goes into the environment.
     pub marker: Marker,
+    /// What it may see, reach and use up.
+    pub confinement: Confinement,
 }
 
 impl fmt::Debug for Launch {
@@ -142,6 +153,22 @@ pub enum SpawnError {
         /// The program.
         program: PathBuf,
     },
+    /// What the program was to see could not be made. It never ran.
+    #[error("cannot start `{program}` in a view of its own: {text}")]
+    View {
+        /// The program.
+        program: PathBuf,
+        /// What could not be done, and why; with bubblewrap's own words.
+        text: String,
+    },
+    /// What the program was to get could not be handed over to its guardian.
+    #[error("cannot hand over what `{program}` is to see: {source}")]
+    HandOver {
+        /// The program.
+        program: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
     /// Anything else that kept the program from starting.
     #[error("cannot start `{program}`: {text}")]
     Failed {
@@ -210,7 +237,7 @@ impl Child {
 
 /// Starts a child, and returns when it runs. If the future is dropped before, whatever was started is killed.
 pub async fn spawn(launch: Launch, limits: Limits) -> Result<Child, SpawnError> {
-    let Launch { launcher, program, args, env, cwd, secret, marker } = launch;
+    let Launch { launcher, program, args, env, cwd, cwd_path, secret, marker, confinement } = launch;
     let (lifeline_read, lifeline) = close_on_exec_pipe()?;
     let (status, status_write) = close_on_exec_pipe()?;
     let status = pipe::Receiver::from_owned_fd(status)?;
@@ -218,8 +245,8 @@ pub async fn spawn(launch: Launch, limits: Limits) -> Result<Child, SpawnError> 
     let stdin = pipe::Sender::from_owned_fd(stdin)?;
     let secret_variable = secret.as_ref().map(|secret| secret.fd_variable.clone());
     let secret = secret.map(|secret| secret_pipe(&secret)).transpose()?;
-    let inherited =
-        Inherited { stdin: child_stdin, lifeline: lifeline_read, status: status_write, directory: cwd, secret };
+    let share = Share { directory: cwd, cwd: cwd_path, secret, confinement };
+    let inherited = Inherited { stdin: child_stdin, lifeline: lifeline_read, status: status_write, share };
     let order = Order {
         secret_variable,
         leftover_grace: limits.graces.leftover,
@@ -230,7 +257,8 @@ pub async fn spawn(launch: Launch, limits: Limits) -> Result<Child, SpawnError> 
     #[expect(clippy::disallowed_methods, reason = "this is where guardians start, and nothing else does")]
     let mut command = Command::new(&launcher);
     command.args(order.to_args()).env_clear().envs(env).env(marker.name, &marker.value).env(GUARDIAN_VARIABLE, "1");
-    command.stdin(inherited.send()?).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let handed_over = inherited.send().map_err(|source| SpawnError::HandOver { program: program.clone(), source })?;
+    command.stdin(handed_over).stdout(Stdio::piped()).stderr(Stdio::piped());
 
     let (mut guardian, registered) = match orphans::spawn_guardian(&mut command) {
         Ok(spawned) => spawned,
@@ -249,7 +277,7 @@ pub async fn spawn(launch: Launch, limits: Limits) -> Result<Child, SpawnError> 
     let watched = Watched { guardian, registered, status, marker, graces: limits.graces };
     let process = match Process::watch(watched, Arc::new(lifeline)).await {
         Ok(process) => process,
-        Err(Some((errno, text))) => return Err(not_started(program, errno, text)),
+        Err(Some((errno, text))) => return Err(not_started(program, errno, text, &stderr).await),
         Err(None) => return Err(SpawnError::Guardian { program, stderr: stderr.text().trim().to_owned() }),
     };
     Ok(Child {
@@ -260,12 +288,21 @@ pub async fn spawn(launch: Launch, limits: Limits) -> Result<Child, SpawnError> 
     })
 }
 
-fn not_started(program: PathBuf, errno: i32, text: String) -> SpawnError {
+async fn not_started(program: PathBuf, errno: i32, mut text: String, stderr: &StderrTail) -> SpawnError {
     // The guardian's own difficulties come with other numbers, or with other words.
-    match Errno::from_raw_os_error(errno) {
-        Errno::NOENT if text.starts_with("cannot execute") => SpawnError::NotFound { program },
-        Errno::ACCESS if text.starts_with("cannot execute") => SpawnError::NotExecutable { program },
-        Errno::TOOBIG => SpawnError::TooLong { program },
+    match (errno != 0).then(|| Errno::from_raw_os_error(errno)) {
+        Some(Errno::NOENT) if text.starts_with(EXECUTE) => SpawnError::NotFound { program },
+        Some(Errno::ACCESS) if text.starts_with(EXECUTE) => SpawnError::NotExecutable { program },
+        Some(Errno::TOOBIG) => SpawnError::TooLong { program },
+        _ if text.starts_with(VIEW) => {
+            // Bounded: bubblewrap's own words are on their way, since it has ended.
+            drop(timeout(LAST_WORDS, stderr.ended()).await);
+            let words = stderr.text();
+            if !words.trim().is_empty() {
+                text = format!("{text}: {}", words.trim());
+            }
+            SpawnError::View { program, text }
+        }
         _ => SpawnError::Failed { program, errno, text },
     }
 }

@@ -31,6 +31,9 @@
 //! | `report` | a result whose text is JSON: see `report.rs` |
 //! | `permission` | asks `can_use_tool`, and says how it was answered |
 //! | `spawn KIND` | a process that would live on: `plain`, `setsid`, `nohup`, `stripped` (empty environment), `stubborn` (ignores SIGTERM); its pid is added to the file `pids` |
+//! | `attack NAME ARGUMENTS` | runs the program `attacker` that lies beside this one; what it prints is an assistant message, and the result is a JSON list of all |
+//! | `open COUNT` | opens the null device so often, or as often as it may, and keeps it open |
+//! | `dig DEPTH` | makes folder in folder, beginning in the home |
 //! | `stubborn` | ignores SIGTERM, interrupts and the end of the input from now on |
 //! | `close-stdout` | closes standard output and stays |
 //! | `hang` | stays silent until it is interrupted or killed |

@@ -35,6 +35,10 @@ pub(crate) struct Player<'a> {
     /// Messages that came during a turn; each gets a turn of its own.
     pending: VecDeque<Value>,
     answered: bool,
+    /// What the attacks of this turn printed.
+    attacks: Vec<Value>,
+    /// Held open for the sake of their number.
+    open_files: Vec<File>,
     /// Whether messages are filled with text that does not compress.
     noise: bool,
 }
@@ -67,6 +71,8 @@ impl<'a> Player<'a> {
             message,
             pending: VecDeque::new(),
             answered: false,
+            attacks: Vec::new(),
+            open_files: Vec::new(),
             noise: false,
         }
     }
@@ -97,7 +103,7 @@ impl<'a> Player<'a> {
         }
         let prompt = self.message["message"]["content"].as_str().unwrap_or_default().to_owned();
         let script = parse(&prompt);
-        self.answered = false;
+        (self.answered, self.attacks) = (false, Vec::new());
         if script.first().is_none_or(|first| first.name != "bare") {
             self.lifecycle("queued");
             self.lifecycle("started");
@@ -116,7 +122,10 @@ impl<'a> Player<'a> {
                 }
             }
         }
-        if !self.answered {
+        if !self.answered && !self.attacks.is_empty() {
+            let text = Value::from(std::mem::take(&mut self.attacks)).to_string();
+            self.result(&json!({"result": text}).to_string());
+        } else if !self.answered {
             self.result(&format!("echo: {prompt}"));
         }
         // Last, so that `recall` sees earlier prompts only.
@@ -169,6 +178,9 @@ impl<'a> Player<'a> {
             }
             "permission" => self.ask_permission(),
             "spawn" => spawn(argument),
+            "attack" => self.attack(argument),
+            "open" => self.open_files = open_null(argument),
+            "dig" => dig(self.started.variable("HOME").unwrap_or_default(), argument),
             "stubborn" => self.ignore_sigterm(),
             "close-stdout" => close_stdout(),
             "hang" => return self.wait_until(|| false),
@@ -258,6 +270,12 @@ impl<'a> Player<'a> {
         interrupt
     }
 
+    fn attack(&mut self, argument: &str) {
+        let text = attack(argument);
+        self.attacks.push(serde_json::from_str(&text).unwrap_or_else(|_| Value::from(text.as_str())));
+        self.out.frame(&frames::assistant(self.started.session(), &text));
+    }
+
     fn ask_permission(&mut self) {
         let request = json!({"subtype": "can_use_tool", "tool_name": "Bash", "input": {"command": "ls"}});
         self.out.frame(&json!({"type": "control_request", "request_id": "fake-1", "request": request}));
@@ -321,6 +339,35 @@ fn spawn(kind: &str) {
     std::mem::forget(started.expect("the process starts"));
     while lines() == before {
         std::thread::sleep(STEP);
+    }
+}
+
+/// What the attacker says, or why it could not be asked.
+fn attack(arguments: &str) -> String {
+    let attacker = std::env::current_exe().unwrap_or_default().with_file_name("attacker");
+    #[expect(clippy::disallowed_methods, reason = "what an agent's tools do")]
+    let mut command = std::process::Command::new(attacker);
+    let output = command.args(arguments.split_whitespace()).stdin(std::process::Stdio::null()).output();
+    match output {
+        Ok(output) if output.stdout.is_empty() => {
+            format!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr))
+        }
+        Ok(output) => String::from_utf8_lossy(&output.stdout).trim_end().to_owned(),
+        Err(error) => format!("the attacker cannot be started: {error}"),
+    }
+}
+
+/// The null device, so often, or as often as the process may.
+fn open_null(count: &str) -> Vec<File> {
+    let count = count.parse().unwrap_or(0);
+    std::iter::repeat_with(|| File::open("/dev/null")).map_while(Result::ok).take(count).collect()
+}
+
+/// Deeper than any path can say: each folder is entered before the next one is made.
+fn dig(home: &str, depth: &str) {
+    std::env::set_current_dir(home).expect("there is a home");
+    for _ in 0..depth.parse().unwrap_or(0) {
+        fs::create_dir("d").and_then(|()| std::env::set_current_dir("d")).expect("there is room for a folder");
     }
 }
 

@@ -37,6 +37,8 @@ pub(super) static RUNS: Dialect = Dialect(&[
     ("on_disconnect", &["on_disconnect"]),
     ("timeout_seconds", &["timeout_seconds"]),
     ("metadata", &["metadata"]),
+    ("write_root", &["write_root"]),
+    ("additional_folders", &["additional_folders"]),
 ]);
 
 /// `POST /v1/runs/{id}/input`.

@@ -74,10 +74,20 @@ impl ApiError {
             RunErrorKind::AgentNotFound => (ErrorCode::AgentNotFound, false),
             RunErrorKind::Invalid => (ErrorCode::RunFailed, false),
             RunErrorKind::Upstream => (ErrorCode::UpstreamError, true),
-            RunErrorKind::Timeout => (ErrorCode::Timeout, true),
+            RunErrorKind::Timeout | RunErrorKind::IdleTimeout | RunErrorKind::FirstOutputTimeout => {
+                (ErrorCode::Timeout, true)
+            }
             RunErrorKind::TurnLimit => (ErrorCode::TurnLimit, true),
             RunErrorKind::Schema => (ErrorCode::SchemaFailed, true),
-            RunErrorKind::Cancelled | RunErrorKind::Lost | RunErrorKind::Run => (ErrorCode::RunFailed, true),
+            RunErrorKind::OutputLimit
+            | RunErrorKind::LineLimit
+            | RunErrorKind::MemoryLimit
+            | RunErrorKind::ProcessLimit
+            | RunErrorKind::OpenFilesLimit
+            | RunErrorKind::DiskLimit
+            | RunErrorKind::Cancelled
+            | RunErrorKind::Lost
+            | RunErrorKind::Run => (ErrorCode::RunFailed, true),
         };
         let work = if begun { Work::Begun(result) } else { Work::NotBegun };
         Self { work, ..Self::new(code, error.message) }

@@ -66,6 +66,20 @@ impl Fields {
         })
     }
 
+    /// A list of objects.
+    pub(super) fn objects(&mut self, field: &'static str) -> Taken<Vec<Map<String, Value>>> {
+        self.take(field, "a list of objects", |value, _| match value {
+            Value::Array(items) => {
+                let objects = items.into_iter().map(|item| match item {
+                    Value::Object(object) => Some(object),
+                    _ => None,
+                });
+                objects.collect()
+            }
+            _ => None,
+        })
+    }
+
     /// A list of strings, or one string, which the caller takes apart.
     pub(super) fn strings(&mut self, field: &'static str) -> Taken<Strings> {
         self.take(field, "a list of strings or one string", |value, _| match value {

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::error::ApiError;
 use super::query::Query;
 use crate::app::App;
+use crate::settings::show_size;
 use crate::store::{Health, Problem};
 
 /// Says that the server is there, and how busy it is.
@@ -32,15 +33,17 @@ pub(super) async fn ready(State(app): State<Arc<App>>, uri: Uri) -> Result<(Stat
     // Load balancers and monitors add parameters of their own, so others are let be.
     let verbose = Query::of(&uri)?.flag("verbose")?.unwrap_or(false);
     let draining = app.lifecycle().draining().is_cancelled();
-    let store = store(&app.runs().shared().store.health());
-    let ready = !draining && store.is_none();
+    let shared = app.runs().shared();
+    let (store, disk) = (store(&shared.store.health()), shared.free_disk.low());
+    let ready = !draining && store.is_none() && disk.is_none();
     let mut answer = json!({ "status": if ready { "ready" } else { "not_ready" } });
     if verbose || !ready {
-        let store = match store {
+        let check = |trouble: Option<String>| match trouble {
             None => json!({ "ok": true }),
             Some(message) => json!({ "ok": false, "message": message }),
         };
-        answer["checks"] = json!({ "store": store, "draining": draining });
+        let disk = disk.map(|low| format!("less than {} is free (ASKD_MIN_FREE_DISK)", show_size(low.minimum)));
+        answer["checks"] = json!({ "store": check(store), "disk": check(disk), "draining": draining });
     }
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     Ok((status, Json(answer)))

@@ -8,6 +8,8 @@ use super::error::ApiError;
 use super::fields::{Fields, Strings};
 use crate::runs::request::RunRequest;
 
+mod folders;
+
 /// Unicode characters, not bytes and not UTF-16 units.
 const MAX_TEXT: usize = 50_000;
 const MAX_TURNS: i64 = 50;
@@ -30,6 +32,8 @@ pub(super) fn run_request(fields: &mut Fields, expand: bool) -> Result<RunReques
         expand: fields.bool("expand")?.unwrap_or(expand),
         deltas: fields.bool("deltas")?.unwrap_or(false),
         timeout_seconds: timeout_seconds(fields)?,
+        write_root: folders::write_root(fields)?,
+        additional_folders: folders::additional(fields)?,
     })
 }
 

@@ -1,4 +1,4 @@
-//! `/v1`: runs and their events.
+//! `/v1`: runs and their events, and what confines them.
 
 use std::sync::Arc;
 
@@ -23,6 +23,7 @@ pub mod create;
 mod event_stream;
 pub mod events;
 pub mod input;
+pub mod isolation;
 pub mod list;
 pub mod one;
 mod page;
@@ -39,6 +40,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/v1/runs/{id}/cancel", post(cancel::cancel))
         .route("/v1/runs/{id}/interrupt", post(input::interrupt))
         .route("/v1/runs/{id}/input", post(input::input))
+        .route("/v1/isolation", get(isolation::isolation))
 }
 
 /// The run of a path.

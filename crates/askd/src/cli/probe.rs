@@ -11,6 +11,7 @@ use claude::input::{Initialize, initialize};
 use claude::permission_mode::PermissionMode;
 use claude::reply::{Initialized, initialized};
 use serde_json::{Map, Value};
+use supervisor::confinement::Confinement;
 use supervisor::input::Stdin;
 use supervisor::ladder::Rung;
 use supervisor::lines::Line;
@@ -74,8 +75,10 @@ async fn start(program: &Path, programs: &Programs, home: &Home) -> Option<Child
         args: arguments(&invocation).into_iter().map(Into::into).collect(),
         env,
         cwd: open_folder(home.path()).ok()?,
+        cwd_path: home.path().to_owned(),
         secret: Some(Secret { fd_variable: KEY_DESCRIPTOR.to_owned(), value: "sk-probe".to_owned().into() }),
         marker: programs.marker.of("probe"),
+        confinement: Confinement::none(),
     };
     spawn(launch, Limits::default()).await.ok()
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use claude::frame::Frame;
 use claude::input::{Initialize, initialize, interrupt, refuse, user_message};
-use claude::outcome::Ending;
+use claude::outcome::{Deadline, Ending, Limit};
 use claude::progress::Progress;
 use claude::reply::{initialized, request_id};
 use claude::version::Version;
@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use super::alarm::Alarm;
 use super::event::EventBody;
 use super::live::{Command, CommandError, Input};
 use super::log::RunLog;
@@ -76,6 +77,8 @@ pub struct Conversation<'a> {
     pub cli_version: Version,
     /// Ends it.
     pub cancelled: &'a CancellationToken,
+    /// Ends it because of what it uses up.
+    pub alarm: &'a Alarm,
 }
 
 /// How it ended.
@@ -155,6 +158,7 @@ impl Conversation<'_> {
             let step = tokio::select! {
                 biased;
                 () = self.cancelled.cancelled() => Some(Ending::Cancelled { by: "request".into() }),
+                breach = self.alarm.raised() => Some(breach.ending()),
                 () = sleep_until(talk.deadline()) => Some(talk.expired()),
                 written = &mut writer => match written {
                     Ok(back) => { stdin = Some(back); None }
@@ -179,6 +183,11 @@ impl Conversation<'_> {
             stdin = writer.now_or_never().and_then(Result::ok);
         }
         Ended { ending, refused, ready, progress, stdin }
+    }
+
+    /// Whether somebody wants the end, so that no further line is looked at.
+    fn is_to_end(&self) -> bool {
+        self.cancelled.is_cancelled() || self.alarm.breach().is_some()
     }
 }
 
@@ -226,7 +235,7 @@ impl Talk<'_> {
         let mut next = Some(first);
         while let Some(line) = next {
             let ending = self.hear(line).await;
-            if ending.is_some() || self.conversation.cancelled.is_cancelled() {
+            if ending.is_some() || self.conversation.is_to_end() {
                 return ending;
             }
             next = lines.next_read();
@@ -239,7 +248,7 @@ impl Talk<'_> {
         let line = match line {
             Ok(line) => line,
             Err(error @ LineError::TooLong { .. }) => {
-                return Some(Ending::TooLarge { what: format!("{error} (ASKD_MAX_LINE)") });
+                return Some(Ending::LimitMet { limit: Limit::Line, what: format!("{error} (ASKD_MAX_LINE)") });
             }
             Err(error) => return Some(Ending::Broken { what: error.to_string() }),
         };
@@ -248,7 +257,7 @@ impl Talk<'_> {
         if self.output > self.conversation.bounds.max_output {
             let what =
                 format!("the run wrote more than {} bytes (ASKD_MAX_OUTPUT)", self.conversation.bounds.max_output);
-            return Some(Ending::TooLarge { what });
+            return Some(Ending::LimitMet { limit: Limit::Output, what });
         }
         let line = match line {
             Line::Text(text) => text,
@@ -282,7 +291,7 @@ impl Talk<'_> {
             self.conversation.log.pass_delta(frame.as_str());
         }
         if frame.is_event() && !self.append(EventBody::Agent(frame)).await {
-            // A deadline or a cancel came while the log waited for the store; the loop's next look says which.
+            // A deadline, a cancel or an alarm came while the log waited for the store; the loop's next look says which.
             return None;
         }
         ended.then_some(Ending::Done)
@@ -348,6 +357,7 @@ impl Talk<'_> {
         let appended = tokio::select! {
             () = conversation.log.append(now, body) => true,
             () = conversation.cancelled.cancelled() => false,
+            _ = conversation.alarm.raised() => false,
             () = sleep_until(self.last_moment) => false,
         };
         // The child was not asked for output meanwhile, so its silence does not count.
@@ -382,20 +392,23 @@ impl Talk<'_> {
             // The answer is there, only the word that nothing follows is missing.
             return Ending::Done;
         }
-        let deadline = match self.deadlines.expired(std::time::Instant::now()) {
+        let (deadline, what) = match self.deadlines.expired(std::time::Instant::now()) {
             // Timers are never early; should one be, the run is over a moment too soon and not never.
-            None => "the run took too long".to_owned(),
+            None => (Deadline::Total, "the run took too long".to_owned()),
             Some(Expired::FirstOutput) => {
-                format!(
-                    "the CLI wrote nothing for {:?} after its start (ASKD_FIRST_OUTPUT_TIMEOUT)",
-                    bounds.first_output
-                )
+                let after = bounds.first_output;
+                let what = format!("the CLI wrote nothing for {after:?} after its start (ASKD_FIRST_OUTPUT_TIMEOUT)");
+                (Deadline::FirstOutput, what)
             }
-            Some(Expired::Idle) => format!("the CLI wrote nothing for {:?} (ASKD_IDLE_TIMEOUT)", bounds.idle),
+            Some(Expired::Idle) => {
+                (Deadline::Idle, format!("the CLI wrote nothing for {:?} (ASKD_IDLE_TIMEOUT)", bounds.idle))
+            }
             Some(Expired::Total) => {
-                format!("the run took longer than {:?} (timeout_seconds, or else PROCESS_TIMEOUT)", bounds.total)
+                let after = bounds.total;
+                let what = format!("the run took longer than {after:?} (timeout_seconds, or else PROCESS_TIMEOUT)");
+                (Deadline::Total, what)
             }
         };
-        Ending::TimedOut { deadline }
+        Ending::TimedOut { deadline, what }
     }
 }

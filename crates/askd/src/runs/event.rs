@@ -28,7 +28,10 @@ pub enum EventBody {
     /// See [`QUEUED`].
     Queued,
     /// See [`STATE`]. Stored before the CLI is started, so that after a crash nobody takes the run for one that waits.
-    Turn,
+    Turn {
+        /// What confines the run, JSON. For its row; the event does not tell it.
+        isolation: String,
+    },
     /// See [`STARTED`].
     Started {
         /// The CLI's version.
@@ -47,7 +50,7 @@ impl EventBody {
     pub fn kind(&self) -> Cow<'static, str> {
         match self {
             Self::Queued => QUEUED.into(),
-            Self::Turn => STATE.into(),
+            Self::Turn { .. } => STATE.into(),
             Self::Started { .. } => STARTED.into(),
             Self::Agent(frame) => agent_kind(&frame.kind),
             Self::Warning(_) => WARNING.into(),
@@ -59,7 +62,7 @@ impl EventBody {
     pub fn data(&self) -> Cow<'_, str> {
         match self {
             Self::Queued => "{}".into(),
-            Self::Turn => format!(r#"{{"state":"{}"}}"#, RunState::Running.as_str()).into(),
+            Self::Turn { .. } => format!(r#"{{"state":"{}"}}"#, RunState::Running.as_str()).into(),
             Self::Started { cli_version } => json!({ "cli_version": cli_version }).to_string().into(),
             Self::Agent(frame) => frame.as_str().into(),
             Self::Warning(message) => json!({ "message": message }).to_string().into(),

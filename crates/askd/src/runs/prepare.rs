@@ -4,11 +4,12 @@ use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use claude::command::{Invocation, Session, arguments};
-use claude::environment::{CONFIG_FOLDER, PROVIDER_MANAGED_BY_HOST, STATE_FILE, of_home};
+use claude::environment::{CONFIG_FOLDER, PROVIDER_MANAGED_BY_HOST, STATE_FILE, TEMP_FOLDER, of_home};
 use claude::run_settings::RunSettings;
+use supervisor::confinement::Access;
 use supervisor::spawn::Launch;
 
 use super::shared::Shared;
@@ -16,6 +17,8 @@ use super::{RunId, RunSpec};
 use crate::config_dir::SeedError;
 use crate::credentials::{Granted, LOGIN_FILE};
 use crate::homes::Home;
+use crate::isolation::Layer;
+use crate::isolation::view::{Reach, RunView};
 use crate::programs::environment;
 use crate::project_config::{Assessment, HOW_TO_TRUST, ProjectConfigPolicy, assess};
 
@@ -40,9 +43,15 @@ pub enum PrepareError {
     /// The transcript cannot be copied.
     #[error("the session's transcript cannot be read; the server's log says why")]
     Transcript(#[source] io::Error),
+    /// There is no cgroup for it, where runs have some.
+    #[error("the run's cgroup cannot be made; the server's log says why")]
+    Cgroup(#[source] io::Error),
     /// The home cannot be written.
     #[error("the run's private home cannot be prepared; the server's log says why")]
     Home(#[source] io::Error),
+    /// A folder that belongs to its view cannot be opened.
+    #[error("the run's view of the file system cannot be made; the server's log says why")]
+    View(#[source] io::Error),
 }
 
 /// Fills the home and puts the launch together. Blocking: it copies files.
@@ -60,12 +69,15 @@ pub fn prepare(
     if let Session::Resume(session) = spec.session {
         shared.sessions.carry_in(session, home.path()).map_err(PrepareError::Transcript)?;
     }
-    if let Some(login) = &granted.login {
+    // Where it really lies: other links of `CONFIG_DIR` are not in the run's view.
+    let login = granted.login.as_ref().map(fs::canonicalize).transpose().map_err(PrepareError::Home)?;
+    if let Some(login) = &login {
         symlink(login, home.path().join(CONFIG_FOLDER).join(LOGIN_FILE)).map_err(PrepareError::Home)?;
     }
     let mut warnings = Vec::new();
     let project_config = project_config(shared, spec, granted.login.is_some(), &mut warnings);
     let mut settings = tool_rules(shared, spec, home);
+    settings.permissions.additional_directories.clone_from(&spec.additional_directories);
     // What was harmless at the check may have been given hooks since, by the run itself. The operator's own hooks would be
     // silenced with them, so where there are some, they stay.
     let checked = project_config && matches!(shared.project_policy, ProjectConfigPolicy::Auto);
@@ -85,16 +97,34 @@ pub fn prepare(
         has_system_prompt: spec.system_prompt.is_some(),
         settings_file,
     };
+    let view = RunView {
+        home: home.path(),
+        temporary: &home.path().join(TEMP_FOLDER),
+        reach: &spec.reach,
+        login: login.as_deref(),
+    };
+    let confinement = shared.isolation.confinement(&view).map_err(PrepareError::View)?;
     let launch = Launch {
         launcher: shared.launcher.clone(),
-        program: shared.cli.program.clone(),
+        program: program(shared).map_err(PrepareError::View)?,
         args: arguments(&invocation).into_iter().map(OsString::from).collect(),
         env: child_environment(shared, home.path(), &granted),
         cwd: spec.folder.descriptor().try_clone_to_owned().map_err(PrepareError::Home)?,
+        cwd_path: spec.folder.path().to_owned(),
         secret: granted.secret,
         marker: shared.marker.of(&id.to_string()),
+        confinement,
     };
     Ok(Prepared { launch, warnings })
+}
+
+/// The CLI as a run finds it: links that lead to it may lie in something hidden. Looked up each time, since an update may
+/// have replaced the file that it was at the start.
+fn program(shared: &Shared) -> io::Result<PathBuf> {
+    match shared.isolation.layer() {
+        Layer::None => Ok(shared.cli.program.clone()),
+        Layer::Bubblewrap | Layer::Landlock => shared.cli.program.canonicalize(),
+    }
 }
 
 /// The rules that every run has, and those that it asked for.
@@ -110,7 +140,20 @@ fn tool_rules(shared: &Shared, spec: &RunSpec, home: &Home) -> RunSettings {
         settings.deny_file(file);
     }
     settings.deny_siblings(shared.homes.folder(), home.name());
+    // So that the CLI says no by itself, rather than meet an error of the file system.
+    for (folder, _) in spec.reach.additional.iter().filter(|(_, access)| *access == Access::ReadOnly) {
+        if !has_writable_part(&spec.reach, folder.path()) {
+            settings.deny_changes(folder.path());
+        }
+    }
     settings
+}
+
+/// Whether a folder that is to be read has a part that may be changed: a deny beats an allow, and would cover it.
+fn has_writable_part(reach: &Reach, folder: &Path) -> bool {
+    let additional =
+        reach.additional.iter().filter(|(_, access)| *access == Access::ReadWrite).map(|(folder, _)| folder);
+    additional.chain([&reach.write_root]).any(|writable| writable.path().starts_with(folder))
 }
 
 /// Whether the folder's own configuration is loaded; a warning says what kept it out.

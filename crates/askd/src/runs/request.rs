@@ -51,6 +51,22 @@ pub struct RunRequest {
     /// How long it may take, in seconds; `None`: as the server's setting says.
     #[serde(default)]
     pub timeout_seconds: Option<u64>,
+    /// Where it may write, relative to the workspace root; `None`: as the server's setting says.
+    #[serde(default)]
+    pub write_root: Option<String>,
+    /// Folders that it has besides its workspace.
+    #[serde(default)]
+    pub additional_folders: Vec<AdditionalFolder>,
+}
+
+/// A folder that a run has besides its workspace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdditionalFolder {
+    /// Relative to the workspace root.
+    pub path: String,
+    /// Whether it may be changed.
+    #[serde(default)]
+    pub writable: bool,
 }
 
 /// What becomes of a run whose client leaves before the answer is complete.
@@ -108,6 +124,7 @@ mod tests {
     fn a_request_is_read_back_as_it_was_and_an_older_one_too() {
         let request: RunRequest = serde_json::from_str(r#"{"prompt":"hi","permission_mode":"plan"}"#).unwrap();
         assert_eq!(request.permission_mode, Some(PermissionMode::Plan));
+        assert_eq!((&request.write_root, request.additional_folders.as_slice()), (&None, &[][..]));
         let again = serde_json::from_str(&serde_json::to_string(&request).unwrap()).unwrap();
         assert_eq!(request, again);
     }

@@ -16,6 +16,10 @@ use super::submit::Runs;
 use crate::aside::{Gate, Unfinished};
 use crate::config_dir::AgentError;
 
+mod reach;
+
+use reach::{Found, Wanted};
+
 /// For looks at the server's folders; a local disk answers in no time.
 static LOOKS: Gate = Gate::new(32, Duration::from_secs(10), 1 << 20);
 
@@ -80,12 +84,16 @@ impl Runs {
             Some(id) => Session::Resume(self.known_session(id).await?),
             None => Session::New(session),
         };
-        let cwd = request.cwd.clone();
-        let folder = look("cwd", "WORKSPACE_DIR", shared, move |shared| shared.workspaces.folder(&cwd)).await?;
-        let folder = folder.map_err(|error| refuse("cwd", Why::Folder, error.to_string()))?;
+        let wanted = Wanted::of(request);
+        let found = look("cwd", "WORKSPACE_DIR", shared, move |shared| {
+            wanted.find(&shared.workspaces, shared.settings.isolation.write_root, shared.isolation.layer())
+        });
+        let Found { folder, reach, named } = found.await??;
         Ok(RunSpec {
             prompt: request.prompt.clone(),
             folder,
+            reach,
+            additional_directories: named,
             session,
             permission_mode,
             allowed_tools: request.allowed_tools.clone(),

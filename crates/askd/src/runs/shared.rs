@@ -4,11 +4,14 @@ use std::path::PathBuf;
 
 use secrecy::SecretString;
 
+use super::watch::Watch;
 use crate::ambient::Ambient;
 use crate::cli::Cli;
 use crate::config_dir::ConfigDir;
 use crate::credentials::CredentialSource;
+use crate::disk::free::FreeDisk;
 use crate::homes::Homes;
+use crate::isolation::Isolation;
 use crate::lifecycle::Lifecycle;
 use crate::marker::MarkerPrefix;
 use crate::programs::Programs;
@@ -49,8 +52,14 @@ pub struct Shared {
     pub sessions: Sessions,
     /// Private homes.
     pub homes: Homes,
+    /// What live runs use up.
+    pub watch: Watch,
+    /// What is free on the disk of the data folder.
+    pub free_disk: FreeDisk,
     /// The folder of process records.
     pub records: PathBuf,
+    /// What confines runs.
+    pub isolation: Isolation,
     /// The workspace root.
     pub workspaces: Workspaces,
     /// When a folder's own configuration is loaded.

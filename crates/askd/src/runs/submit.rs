@@ -17,6 +17,8 @@ use super::request::{OnDisconnect, RunRequest};
 use super::resolve::Refusal;
 use super::shared::Shared;
 use super::{RunId, RunSpec, RunState};
+use crate::disk::free::Low;
+use crate::settings::show_size;
 use crate::store::StoreError;
 use crate::store::chunk::ChunkBuilder;
 use crate::store::runs::RunRow;
@@ -103,6 +105,12 @@ pub enum SubmitError {
     /// The server takes no new work.
     #[error("the server is shutting down")]
     ShuttingDown,
+    /// A run would need disk, and there is hardly any.
+    #[error(
+        "the run was not taken in: less than {} is free on the server's disk (ASKD_MIN_FREE_DISK); try again later",
+        show_size(.0.minimum)
+    )]
+    DiskLow(Low),
     /// The idempotency key was used for another request.
     #[error("this Idempotency-Key was used for a request with another body; use a new key for a new request")]
     KeyReused,
@@ -183,6 +191,9 @@ impl Runs {
         }
         if let Some(earlier) = self.submitted_before(&submission).await? {
             return Ok(earlier);
+        }
+        if let Some(low) = shared.free_disk.low() {
+            return Err(SubmitError::DiskLow(low));
         }
         let new_session = shared.ambient.uuid();
         let spec = self.resolve(&submission.request, new_session).await.map_err(SubmitError::Refused)?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use claude::input::interrupt;
-use claude::outcome::{Ending, Outcome, judge};
+use claude::outcome::{Ending, Limit, Outcome, judge};
 use claude::progress::{BackgroundTask, Progress};
 use supervisor::input::Stdin;
 use supervisor::ladder::Rung;
@@ -11,22 +11,25 @@ use supervisor::lines::Line;
 use supervisor::output::Lines;
 use supervisor::process::Process;
 use supervisor::records::RunRecord;
-use supervisor::spawn::{Child, Graces, Limits, spawn};
+use supervisor::spawn::Child;
 use tokio::sync::mpsc;
 use tokio::time::timeout_at;
 
+use super::alarm::Alarm;
 use super::conversation::{Bounds, Conversation, Ended};
 use super::event::EventBody;
+use super::limits::Breach;
 use super::live::COMMANDS_WAITING;
-use super::prepare::{PrepareError, Prepared, prepare};
 use super::queue::{Slot, Ticket};
-use super::redact::Redactor;
 use super::request::OnDisconnect;
 use super::schema::check_answer;
 use super::shared::Shared;
 use super::submit::Run;
 use super::{Finished, RunErrorKind, RunState};
 use crate::homes::Home;
+use start::{Started, not_prepared};
+
+mod start;
 
 /// A run in the hands of its one task. The task ends when nothing of the run is left.
 pub(super) struct Worker {
@@ -51,18 +54,18 @@ impl Worker {
             Err(NoTurn::Ended(end)) => return self.finish(end),
             Err(NoTurn::Later) => return self.run.live.log.let_go(),
         };
-        self.log(&EventBody::Turn);
+        self.log(&EventBody::Turn { isolation: self.shared.isolation.of_run().to_json() });
         let home = match self.shared.homes.create(|| self.shared.ambient.uuid()) {
             Ok(home) => Arc::new(home),
             Err(error) => {
                 tracing::error!(%error, "cannot make a home for a run");
-                return self.finish(Finished::failed(RunErrorKind::Run, "the run's private home cannot be made"));
+                return self.finish(not_prepared("the run's private home cannot be made", &error));
             }
         };
         match self.start(&home).await {
-            Ok((child, redactor)) => {
-                let leaked = self.work(child, &redactor).await;
-                // With processes left that may write into it, the home stays for the next start of the server.
+            Ok(started) => {
+                let leaked = self.work(started, &home).await;
+                // With processes left that may write into it, the home stays until they are gone (`serve::janitor`).
                 if !leaked && self.keep_transcript(&home).await {
                     self.clear_up(&home).await;
                 }
@@ -100,65 +103,14 @@ impl Worker {
         Finished::failed(RunErrorKind::Busy, format!("the run waited for {patience:?} and got no turn ({setting})"))
     }
 
-    /// Prepares the home and starts the process.
-    async fn start(&self, home: &Arc<Home>) -> Result<(Child, Redactor), Finished> {
-        let failed = |message: String| Finished::failed(RunErrorKind::Run, message);
-        let shared = &self.shared;
-        let granted = tokio::select! {
-            biased;
-            () = self.run.live.cancel.cancelled() => return Err(self.cancelled()),
-            granted = shared.credentials.grant(shared.cli.reads_key_descriptor, &shared.programs) => granted,
-        };
-        let granted = granted.map_err(|error| {
-            tracing::error!(run = %self.run.id, %error, "no credential");
-            failed("ASKD_API_KEY_HELPER gave no key; the server's log says why".into())
-        })?;
-        let redactor = Redactor::new(granted.values.iter().chain(&shared.secrets).cloned());
-        let task = {
-            let (shared, run, home) = (Arc::clone(shared), Arc::clone(&self.run), Arc::clone(home));
-            move || {
-                let prepared = prepare(&shared, run.id, &run.spec, &home, granted)?;
-                // Last, when the copy of the transcript is complete.
-                home.claim(run.spec.session.id()).map_err(PrepareError::Home)?;
-                Ok::<_, PrepareError>(prepared)
-            }
-        };
-        let prepared = tokio::task::spawn_blocking(task).await.map_err(|error| failed(error.to_string()))?;
-        let Prepared { launch, warnings } = prepared.map_err(|error| {
-            let cause = std::error::Error::source(&error).map(ToString::to_string);
-            tracing::warn!(run = %self.run.id, %error, cause, "cannot prepare a run");
-            failed(error.to_string())
-        })?;
-        for warning in warnings {
-            self.log(&EventBody::Warning(warning));
-        }
-        // Not before it is stored that the run has begun: after a crash it must not be taken for one that still waits.
-        tokio::select! {
-            biased;
-            () = self.run.live.cancel.cancelled() => return Err(self.cancelled()),
-            stored = self.run.live.log.all_stored() => if !stored {
-                return Err(failed("the run is no longer in the hands of this server".into()));
-            },
-        }
-        // Not to be cut short: whoever drops it does not see the end of what it has started. A cancel is noticed by the
-        // conversation, before its first word.
-        let started = spawn(launch, self.limits()).await;
-        let child = started.map_err(|error| {
-            tracing::error!(run = %self.run.id, %error, "cannot start the CLI");
-            failed("the CLI could not be started; the server's log says why".into())
-        })?;
-        // The marker in its environment finds the process as well, should the server die before this is written.
-        let record = RunRecord::new(self.run.id.to_string(), child.identity().clone());
-        if let Err(error) = record.and_then(|record| record.write(&shared.records)) {
-            tracing::warn!(run = %self.run.id, %error, "cannot write a run's record");
-        }
-        Ok((child, redactor))
-    }
-
     /// Talks to the process, gives the answer, and ends the tree; whether something of it could not be ended.
-    async fn work(&self, child: Child, redactor: &Redactor) -> bool {
+    async fn work(&self, started: Started, home: &Home) -> bool {
+        let Started { child, redactor, cgroup } = started;
         let Child { stdin, mut lines, stderr, process } = child;
-        let shared = &self.shared;
+        let (shared, limits) = (&self.shared, &self.shared.settings.run_limits);
+        let alarm = Arc::new(Alarm::default());
+        // To the very end: what is left of a run that has answered must not fill the disk either.
+        let watching = shared.watch.over(self.run.id, &process, home.path().to_owned(), cgroup, Arc::clone(&alarm));
         let (send_command, commands) = mpsc::channel(COMMANDS_WAITING);
         // Set here and nowhere else; from now on commands are answered.
         drop(self.run.live.commands.set(send_command));
@@ -166,20 +118,27 @@ impl Worker {
             spec: &self.run.spec,
             log: &self.run.live.log,
             ambient: &shared.ambient,
-            redactor,
+            redactor: &redactor,
             bounds: self.bounds(),
             cli_version: shared.cli.version,
             cancelled: self.run.live.cancel.token(),
+            alarm: &alarm,
         };
-        let Ended { ending, refused, ready, progress, stdin } =
+        let Ended { mut ending, refused, ready, progress, stdin } =
             conversation.hold(stdin, &mut lines, &stderr, &process, commands).await;
+        if matches!(ending, Ending::Exited { .. }) {
+            watching.look_again(limits);
+            ending = alarm.breach().map_or(ending, Breach::ending);
+        }
         let first_rung = first_rung(&ending, &progress, ready);
         let end = match refused {
             Some(end) => end,
             None => self.conclude(&ending, &progress).await,
         };
-        self.finish(end);
-        self.stop(process, first_rung, stdin, lines).await
+        self.finish_with(end, watching.most_memory());
+        let leaked = self.stop(process, first_rung, stdin, lines).await;
+        self.remove_cgroup(watching.end()).await;
+        leaked
     }
 
     /// Says what a person wants to know, and what became of the run.
@@ -298,13 +257,18 @@ impl Worker {
     }
 
     fn finish(&self, end: Finished) {
+        self.finish_with(end, None);
+    }
+
+    /// Ends a run of which is known how much memory it took.
+    fn finish_with(&self, end: Finished, max_memory_bytes: Option<u64>) {
         let error = end.error.as_ref().map(|error| error.kind.as_str());
         let error_message = end.error.as_ref().map(|error| error.message.as_str());
         let (run, state) = (self.run.id, end.state.as_str());
         if end.state == RunState::Failed {
-            tracing::warn!(%run, state, error, error_message, "run ended");
+            tracing::warn!(%run, state, error, error_message, max_memory_bytes, "run ended");
         } else {
-            tracing::info!(%run, state, error, error_message, "run ended");
+            tracing::info!(%run, state, error, error_message, max_memory_bytes, "run ended");
         }
         self.log(&EventBody::Finished(end));
     }
@@ -317,22 +281,6 @@ impl Worker {
             idle: deadlines.idle,
             result_grace: deadlines.result_grace,
             max_output: output.max_output,
-        }
-    }
-
-    fn limits(&self) -> Limits {
-        let (output, stopping) = (&self.shared.settings.output, &self.shared.settings.stopping);
-        Limits {
-            max_line_bytes: output.max_line,
-            stderr_tail_bytes: output.stderr_tail,
-            write_timeout: self.shared.settings.deadlines.first_output,
-            graces: Graces {
-                soft: stopping.soft,
-                eof: stopping.eof,
-                term: stopping.term,
-                kill: stopping.kill,
-                ..Graces::default()
-            },
         }
     }
 }
@@ -362,10 +310,11 @@ fn first_rung(ending: &Ending, progress: &Progress, ready: bool) -> Rung {
         Ending::Done => Rung::CloseStdin,
         // Before that there is no turn that could be interrupted.
         Ending::Cancelled { .. } | Ending::TimedOut { .. } if ready => Rung::Soft,
+        Ending::LimitMet { limit: Limit::Memory | Limit::Processes | Limit::OpenFiles | Limit::Disk, .. } => Rung::Kill,
         Ending::Cancelled { .. }
         | Ending::TimedOut { .. }
         | Ending::Exited { .. }
-        | Ending::TooLarge { .. }
+        | Ending::LimitMet { .. }
         | Ending::Broken { .. } => Rung::Term,
     }
 }

@@ -1,10 +1,12 @@
 //! What a running server does now and then, and at its end.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use super::janitor;
 use crate::app::App;
 use crate::runs::recover::Recovered;
 use crate::runs::submit;
@@ -14,10 +16,11 @@ use crate::store::prune::{Pruned, Retention};
 /// How often what is old is looked for.
 const PRUNE_EVERY: Duration = Duration::from_hours(1);
 
-/// Removes old sessions, runs and events, for ever.
+/// Removes old sessions, runs and events, and what was left behind, for ever.
 pub(super) async fn prune(app: &Arc<App>) {
     loop {
         prune_sessions(app).await;
+        janitor::clear(app).await;
         prune_store(app).await;
         tokio::time::sleep(PRUNE_EVERY).await;
     }
@@ -26,13 +29,19 @@ pub(super) async fn prune(app: &Arc<App>) {
 async fn prune_sessions(app: &Arc<App>) {
     let app_there = Arc::clone(app);
     let pruned = tokio::task::spawn_blocking(move || {
-        let (runs, retention) = (app_there.runs(), app_there.settings().paths.session_retention);
+        let (runs, paths) = (app_there.runs(), &app_there.settings().paths);
         let shared = runs.shared();
-        shared.sessions.prune(shared.ambient.now().into(), retention, |session| runs.has_session_in_use(session))
+        let in_use = |session| runs.has_session_in_use(session);
+        let old = shared.sessions.prune(shared.ambient.now().into(), paths.session_retention, in_use)?;
+        Ok::<_, io::Error>((old, shared.sessions.prune_to_size(paths.sessions_max_size, in_use)?))
     });
     match pruned.await {
-        Ok(Ok(0)) => {}
-        Ok(Ok(sessions)) => tracing::info!(sessions, "removed sessions that are older than ASKD_SESSION_RETENTION"),
+        Ok(Ok((0, 0))) => {}
+        Ok(Ok((old, beyond))) => tracing::info!(
+            old,
+            beyond,
+            "removed sessions: older than ASKD_SESSION_RETENTION, and beyond ASKD_SESSIONS_MAX_SIZE"
+        ),
         Ok(Err(error)) => tracing::warn!(%error, "cannot remove old sessions"),
         Err(error) => tracing::error!(%error, "removing old sessions failed"),
     }
@@ -60,6 +69,11 @@ async fn prune_store(app: &App) {
         }
         Err(error) => tracing::warn!(%error, "cannot remove old runs"),
     }
+}
+
+/// Watches over what runs use up, for ever, and to the end of the last one.
+pub(super) async fn watch_runs(app: &App) {
+    app.runs().shared().watch.keep(&app.settings().run_limits).await;
 }
 
 /// Tells the other servers of a shared store, for ever, that this one is alive. If it cannot, its runs end in time: after

@@ -2,17 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
+use claude::run_settings::can_be_named;
+
 use crate::settings::Settings;
 
-/// Characters that mean something in the CLI's path rules; a folder with one could not be denied reliably.
-const PATTERN_CHARACTERS: &[char] = &['*', '?', '[', ']', '{', '}', '(', ')', '!', '\\', ',', '\n'];
-
 /// Says what is wrong, and what to do.
-pub(super) fn check(settings: &Settings) -> Result<(), String> {
+pub fn check(settings: &Settings) -> Result<(), String> {
     let paths = &settings.paths;
     let (config, workspace, data) = (&paths.config_dir, &paths.workspace_dir, &paths.data_dir);
     for (name, path) in [("CONFIG_DIR", config), ("ASKD_DATA_DIR", data)] {
-        if path.to_str().is_none_or(|text| text.contains(PATTERN_CHARACTERS)) {
+        if !can_be_named(path) {
             return Err(format!(
                 "{name} `{}` holds a character that has a meaning in the CLI's path rules, which keep agents out of \
                  it; choose a plain path",
@@ -21,7 +20,7 @@ pub(super) fn check(settings: &Settings) -> Result<(), String> {
         }
     }
     for file in private_files(settings) {
-        if file.to_str().is_none_or(|text| text.contains(PATTERN_CHARACTERS)) {
+        if !can_be_named(&file) {
             return Err(format!(
                 "the file `{}` holds secrets, and its path a character that has a meaning in the CLI's path rules, \
                  which keep agents out of it; choose a plain path",
@@ -59,7 +58,7 @@ pub(super) fn private_folders(settings: &Settings) -> Vec<PathBuf> {
 }
 
 /// Files that no run may read, besides those folders.
-pub(super) fn private_files(settings: &Settings) -> Vec<PathBuf> {
+pub fn private_files(settings: &Settings) -> Vec<PathBuf> {
     let data = &settings.paths.data_dir;
     let database = ["askd.db", "askd.db-wal", "askd.db-shm"];
     let own = ["cli.json", "instance-id", "lock"].into_iter().chain(database).map(|name| data.join(name));
@@ -72,7 +71,7 @@ pub(super) fn private_files(settings: &Settings) -> Vec<PathBuf> {
 }
 
 /// Replaces the folders by their paths without links: rules have to name what a link leads to.
-pub(super) fn resolve(settings: &mut Settings) {
+pub fn resolve(settings: &mut Settings) {
     let paths = &mut settings.paths;
     for path in [&mut paths.config_dir, &mut paths.data_dir] {
         *path = resolved(path);

@@ -1,11 +1,14 @@
 //! From checked values to the typed [`Settings`].
 
+use std::path::PathBuf;
+
 use super::Settings;
 use claude::permission_mode::PermissionMode;
 
-use super::choices::{LogFormat, ProjectConfig, SqliteSynchronous};
+use super::choices::{IsolationPolicy, LogFormat, ProjectConfig, SqliteSynchronous, WriteRoot};
 use super::groups::{
-    Auth, Child, Credentials, Deadlines, Limits, Logging, Models, Output, Paths, Permissions, Server, Stopping, Store,
+    Auth, Cgroup, Child, Credentials, Deadlines, Isolation, Limits, Logging, Models, Output, Paths, Permissions,
+    RunLimits, Server, Stopping, Store,
 };
 use super::load::Passed;
 use super::values::Values;
@@ -23,7 +26,9 @@ impl Settings {
                 data_dir: v.path("data_dir"),
                 claude_bin: v.path("claude_bin"),
                 private_files: Vec::new(),
+                home: None,
                 session_retention: v.duration("session_retention"),
+                sessions_max_size: v.size("sessions_max_size"),
                 max_config: v.size("max_config"),
                 max_session: v.size("max_session"),
             },
@@ -42,6 +47,8 @@ impl Settings {
                 result_grace: v.duration("result_grace"),
             },
             permissions: permissions(v),
+            isolation: isolation(v),
+            run_limits: run_limits(v),
             models: Models { allowed: v.list("models"), default: v.optional_text("default_model") },
             child: Child { environment: environment.collect() },
             output: Output {
@@ -109,7 +116,36 @@ fn permissions(v: &Values) -> Permissions {
         default_mode: v.word("default_permission_mode", PermissionMode::from_word),
         allow_bypass: v.bool("allow_bypass"),
         allow_root: v.bool("allow_root"),
+        run_as: v.optional_text("run_as"),
         project_config: v.word("project_config", ProjectConfig::from_word),
         trusted_projects: folders.collect(),
+    }
+}
+
+fn isolation(v: &Values) -> Isolation {
+    let folders = |key| v.list(key).into_iter().map(PathBuf::from).collect();
+    Isolation {
+        policy: v.word("isolation", IsolationPolicy::from_word),
+        bwrap_bin: v.path("bwrap_bin"),
+        hidden_folders: folders("hidden_folders"),
+        readable_folders: folders("readable_folders"),
+        writable_folders: folders("writable_folders"),
+        write_root: v.word("write_root", WriteRoot::from_word),
+        cgroup: match v.text("cgroup").as_str() {
+            "auto" => Cgroup::Auto,
+            "off" => Cgroup::Off,
+            folder => Cgroup::Folder(folder.into()),
+        },
+    }
+}
+
+fn run_limits(v: &Values) -> RunLimits {
+    RunLimits {
+        memory: v.size("max_memory"),
+        processes: v.integer("max_processes"),
+        open_files: v.integer("max_open_files"),
+        home: v.size("max_home"),
+        cpu_percent: v.optional_integer("max_cpu_percent").map(|percent| u32::try_from(percent).unwrap_or(u32::MAX)),
+        min_free_disk: v.size("min_free_disk"),
     }
 }

@@ -108,6 +108,21 @@ pub const PASSED: &[Passed] = &[
     plain("AZURE_AUTHORITY_HOST", "address of the login service"),
 ];
 
+/// Those of [`PASSED`] whose value is the path of a file or folder that the CLI or its tools read.
+pub const FILES: &[&str] = &[
+    "NODE_EXTRA_CA_CERTS",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "CLAUDE_CODE_CLIENT_CERT",
+    "CLAUDE_CODE_CLIENT_KEY",
+    "AWS_CONFIG_FILE",
+    "AWS_SHARED_CREDENTIALS_FILE",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+    "GOOGLE_APPLICATION_CREDENTIALS",
+    "AZURE_FEDERATED_TOKEN_FILE",
+];
+
 /// Names and beginnings of names that `ASKD_CHILD_ENV` must not hold, with the reason.
 const REFUSED: &[(&str, &str)] = &[
     ("ASKD_", "is one of the server's own settings"),
@@ -187,6 +202,13 @@ mod tests {
     fn what_is_not_a_name_is_refused() {
         for name in ["", "1X", "A B", "A=B", "A-B", "GH_*", "Ä"] {
             assert_eq!(check_name(name), Err("is not the name of an environment variable"), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn the_variables_that_name_files_are_passed() {
+        for name in FILES {
+            assert!(PASSED.iter().any(|passed| passed.name == *name && !passed.secret), "{name}");
         }
     }
 

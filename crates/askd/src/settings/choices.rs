@@ -50,6 +50,28 @@ choice! {
 }
 
 choice! {
+    /// Whether runs must have a view of their own of the file system.
+    IsolationPolicy {
+        /// The server does not start unless it can give them one.
+        Required = "required",
+        /// The best that this machine has.
+        BestEffort = "best_effort",
+        /// None.
+        Off = "off",
+    }
+}
+
+choice! {
+    /// Where a run may write, if it does not ask for less.
+    WriteRoot {
+        /// In the workspace that its working folder lies in.
+        Workspace = "workspace",
+        /// In all of `WORKSPACE_DIR`.
+        Root = "root",
+    }
+}
+
+choice! {
     /// When a commit to SQLite counts.
     SqliteSynchronous {
         /// Once it is on the disk.
@@ -83,5 +105,7 @@ mod tests {
         assert_eq!(ProjectConfig::from_word("Auto"), None);
         assert_eq!(ProjectConfig::WORDS, ["auto", "trusted", "off"]);
         assert_eq!(LogFormat::WORDS, ["auto", "human", "json"]);
+        assert_eq!(IsolationPolicy::WORDS, ["required", "best_effort", "off"]);
+        assert_eq!(WriteRoot::WORDS, ["workspace", "root"]);
     }
 }

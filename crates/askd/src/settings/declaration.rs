@@ -50,6 +50,12 @@ pub enum Kind {
     Models,
     /// Folders, absolute or relative to `WORKSPACE_DIR`.
     Folders,
+    /// Absolute folders, none of them the root of the file system.
+    Places,
+    /// `auto`, `off` or an absolute folder.
+    Cgroup,
+    /// A user's name, or numeric ids.
+    User,
     /// Names of environment variables that may be passed to the CLI.
     VariableNames,
     /// A filter for log lines, as `tracing` reads it.
@@ -136,6 +142,9 @@ impl Kind {
             Self::Model => "a model alias or id (letters, digits and `-_.:/@[]`)".to_owned(),
             Self::Models => "model ids (letters, digits and `-_.:/@[]`)".to_owned(),
             Self::Folders => "folders, absolute or relative to `WORKSPACE_DIR`, without `..`".to_owned(),
+            Self::Places => "absolute paths of folders, without `..`, none of them `/`".to_owned(),
+            Self::Cgroup => "`auto`, `off` or the absolute path of a cgroup's folder".to_owned(),
+            Self::User => "a user's name, a numeric id or `UID:GID`".to_owned(),
             Self::VariableNames => "names of environment variables that may be passed on".to_owned(),
             Self::LogFilter => "a level or a filter, such as `info` or `askd=debug,warn`".to_owned(),
         }
@@ -143,6 +152,6 @@ impl Kind {
 
     /// Whether the value is a list: separated by commas, or an array in the settings file.
     pub fn is_list(&self) -> bool {
-        matches!(self, Self::Models | Self::Folders | Self::VariableNames)
+        matches!(self, Self::Models | Self::Folders | Self::Places | Self::VariableNames)
     }
 }

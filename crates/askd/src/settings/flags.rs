@@ -55,7 +55,9 @@ fn value_name(kind: &Kind) -> &'static str {
         Kind::Choice(_) => "WORD",
         Kind::Model => "MODEL",
         Kind::Models => "MODELS",
-        Kind::Folders => "FOLDERS",
+        Kind::Folders | Kind::Places => "FOLDERS",
+        Kind::Cgroup => "FOLDER",
+        Kind::User => "USER",
         Kind::VariableNames => "NAMES",
         Kind::LogFilter => "FILTER",
     }

@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::checks::ALIASES;
 use claude::permission_mode::PermissionMode;
 
-use super::choices::{LogFormat, ProjectConfig, SqliteSynchronous};
+use super::choices::{IsolationPolicy, LogFormat, ProjectConfig, SqliteSynchronous, WriteRoot};
 
 /// The listener and its connections.
 #[derive(Clone, Debug)]
@@ -92,8 +92,12 @@ pub struct Paths {
     pub claude_bin: PathBuf,
     /// Files that hold secrets, or may: those of the `…_FILE` forms and the settings file.
     pub private_files: Vec<PathBuf>,
+    /// The home of whoever started the server (`HOME`); no run may see it.
+    pub home: Option<PathBuf>,
     /// How long a transcript is kept after its last run.
     pub session_retention: Duration,
+    /// How much all transcripts together may take, in bytes.
+    pub sessions_max_size: u64,
     /// How much configuration a home may be given, in bytes.
     pub max_config: u64,
     /// How large a session may be to be continued, in bytes.
@@ -154,10 +158,42 @@ pub struct Permissions {
     pub allow_bypass: bool,
     /// Whether agents may run as root.
     pub allow_root: bool,
+    /// The user that a server started as root becomes: a name, `UID` or `UID:GID`.
+    pub run_as: Option<String>,
     /// Whether a repository's own configuration is loaded.
     pub project_config: ProjectConfig,
     /// Folders where it is, when `project_config` is `Trusted`; absolute.
     pub trusted_projects: Vec<PathBuf>,
+}
+
+/// What a run may reach. All folders are absolute.
+#[derive(Clone, Debug)]
+pub struct Isolation {
+    /// Whether a run must have a view of its own of the file system.
+    pub policy: IsolationPolicy,
+    /// bubblewrap: an absolute path, or a name without `/`.
+    pub bwrap_bin: PathBuf,
+    /// Folders that no run may see, besides the server's own.
+    pub hidden_folders: Vec<PathBuf>,
+    /// Folders that every run may read, though they lie in something hidden.
+    pub readable_folders: Vec<PathBuf>,
+    /// Folders that every run may write.
+    pub writable_folders: Vec<PathBuf>,
+    /// Where a run may write, if it does not ask for less.
+    pub write_root: WriteRoot,
+    /// Where runs get cgroups of their own.
+    pub cgroup: Cgroup,
+}
+
+/// Where runs get cgroups of their own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cgroup {
+    /// Where this server was given one to divide.
+    Auto,
+    /// Nowhere.
+    Off,
+    /// Below this folder.
+    Folder(PathBuf),
 }
 
 /// Which models requests may name.
@@ -204,6 +240,23 @@ impl Child {
 
 fn is_executable(path: &Path) -> bool {
     path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+}
+
+/// What a run may use up, and what it must leave.
+#[derive(Clone, Debug)]
+pub struct RunLimits {
+    /// Memory of all its processes together, in bytes.
+    pub memory: u64,
+    /// Its processes and threads.
+    pub processes: u64,
+    /// Files that one of its processes may have open.
+    pub open_files: u64,
+    /// Disk that its home may take with its temporary files, in bytes.
+    pub home: u64,
+    /// Processor time, in percent of one processor; only where it has a cgroup.
+    pub cpu_percent: Option<u32>,
+    /// What must be free on the disk of the data folder for a new run, in bytes; 0: nothing.
+    pub min_free_disk: u64,
 }
 
 /// How much of a run's output is read and kept, in bytes.

@@ -39,6 +39,7 @@ pub(super) fn load(sources: &Sources) -> Result<Loaded, SettingsErrors> {
 
     let mut settings = Settings::from_values(&values, &environment);
     settings.paths.private_files = layers.private_files();
+    settings.paths.home = layers.env.get("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
     Ok(Loaded { settings, origins, warnings, values, environment })
 }
 

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use claude::permission_mode::PermissionMode;
 
-use super::choices::{LogFormat, ProjectConfig, SqliteSynchronous};
+use super::choices::{IsolationPolicy, LogFormat, ProjectConfig, SqliteSynchronous, WriteRoot};
 use super::declaration::Fallback::{DataHome, Required, Unset, Value};
 use super::declaration::Kind::{
-    Address, Bool, Choice, Duration as Period, Folders, Integer, LogFilter, Model, Models, Path, Program, Secret, Size,
-    Text, VariableNames,
+    Address, Bool, Cgroup, Choice, Duration as Period, Folders, Integer, LogFilter, Model, Models, Path, Places,
+    Program, Secret, Size, Text, User, VariableNames,
 };
 use super::declaration::{Section, Setting};
 
@@ -39,6 +39,8 @@ pub const SECTIONS: &[Section] = &[
     Section { title: "Store", settings: STORE },
     Section { title: "Runs and the queue", settings: RUNS_AND_THE_QUEUE },
     Section { title: "What an agent may do", settings: WHAT_AN_AGENT_MAY_DO },
+    Section { title: "What a run may reach", settings: WHAT_A_RUN_MAY_REACH },
+    Section { title: "What a run may use up", settings: WHAT_A_RUN_MAY_USE_UP },
     Section { title: "Output of a run", settings: OUTPUT_OF_A_RUN },
     Section { title: "Stopping", settings: STOPPING },
     Section { title: "Logging", settings: LOGGING },
@@ -192,6 +194,13 @@ const FILES_AND_FOLDERS: &[Setting] = &[
         "How long a session's transcript is kept after its last run; then the session cannot be continued.",
     ),
     Setting::new(
+        "sessions_max_size",
+        "ASKD_SESSIONS_MAX_SIZE",
+        Size(1 << 20, 1 << 50),
+        Value("10GiB"),
+        "Most disk that all transcripts together may take; beyond it those go that were not used for the longest time. Looked after every hour.",
+    ),
+    Setting::new(
         "max_config",
         "ASKD_MAX_CONFIG",
         Size(1 << 10, 1 << 32),
@@ -310,7 +319,20 @@ const WHAT_AN_AGENT_MAY_DO: &[Setting] = &[
         Value("false"),
         "Allows `bypassPermissions`, as the default and in requests. It offers no protection against prompt injection.",
     ),
-    Setting::new("allow_root", "ASKD_ALLOW_ROOT", Bool, Value("false"), "Lets agents run as root."),
+    Setting::new(
+        "run_as",
+        "ASKD_RUN_AS",
+        User,
+        Unset,
+        "The user that a server started as root becomes, before it listens: a name, `UID` or `UID:GID`. Unset, it becomes the owner of `WORKSPACE_DIR`, if that is not root.",
+    ),
+    Setting::new(
+        "allow_root",
+        "ASKD_ALLOW_ROOT",
+        Bool,
+        Value("false"),
+        "Lets a server started as root stay root, and with it the agents. It has no effect beside `ASKD_RUN_AS`.",
+    ),
     Setting::new(
         "project_config",
         "ASKD_PROJECT_CONFIG",
@@ -345,6 +367,103 @@ const WHAT_AN_AGENT_MAY_DO: &[Setting] = &[
         VariableNames,
         Value(""),
         "Further environment variables to pass to the CLI, by name, such as `GH_TOKEN`. An agent can read them.",
+    ),
+];
+
+const WHAT_A_RUN_MAY_REACH: &[Setting] = &[
+    Setting::new(
+        "isolation",
+        "ASKD_ISOLATION",
+        Choice(IsolationPolicy::WORDS),
+        Value("best_effort"),
+        "Whether runs get a view of their own of the file system and of processes: `required` (the server does not start without), `best_effort` (what this machine allows; `askd doctor` says what that is) or `off`.",
+    ),
+    Setting::new(
+        "bwrap_bin",
+        "ASKD_BWRAP_BIN",
+        Program,
+        Value("bwrap"),
+        "bubblewrap, with which a run gets namespaces of its own. Without it Landlock is used.",
+    ),
+    Setting::new(
+        "hidden_folders",
+        "ASKD_HIDDEN_FOLDERS",
+        Places,
+        Value(""),
+        "Folders that no run may see, besides those that are always hidden: `ASKD_DATA_DIR`, `CONFIG_DIR`, `WORKSPACE_DIR` (but for what the run works in), the home of the server's user and `/run`.",
+    ),
+    Setting::new(
+        "readable_folders",
+        "ASKD_READABLE_FOLDERS",
+        Places,
+        Value(""),
+        "Folders that every run may read although they lie in something hidden, such as a toolchain in the home of the server's user.",
+    ),
+    Setting::new(
+        "writable_folders",
+        "ASKD_WRITABLE_FOLDERS",
+        Places,
+        Value(""),
+        "Folders that every run may write, such as a cache that runs share. What one run leaves there, another one reads.",
+    ),
+    Setting::new(
+        "write_root",
+        "ASKD_WRITE_ROOT",
+        Choice(WriteRoot::WORDS),
+        Value("workspace"),
+        "Where a run may write: in the `workspace` that its working folder lies in, or in the whole `root`, `WORKSPACE_DIR`. A request may ask for less.",
+    ),
+    Setting::new(
+        "cgroup",
+        "ASKD_CGROUP",
+        Cgroup,
+        Value("auto"),
+        "Where each run gets a cgroup (v2) of its own: `auto` where this server was given one to divide (systemd: `Delegate=yes`), `off`, or below this folder.",
+    ),
+];
+
+const WHAT_A_RUN_MAY_USE_UP: &[Setting] = &[
+    Setting::new(
+        "max_memory",
+        "ASKD_MAX_MEMORY",
+        Size(16 << 20, 1 << 44),
+        Value("4GiB"),
+        "Most memory of a run, all its processes together; a run that takes more is ended.",
+    ),
+    Setting::new(
+        "max_processes",
+        "ASKD_MAX_PROCESSES",
+        Integer(16, 1 << 22),
+        Value("2048"),
+        "Most processes and threads of a run; a run that reaches it is ended.",
+    ),
+    Setting::new(
+        "max_open_files",
+        "ASKD_MAX_OPEN_FILES",
+        Integer(64, 1 << 20),
+        Value("16384"),
+        "Most files that one process of a run may have open; a run that reaches it is ended. A lower limit of the server's own is kept.",
+    ),
+    Setting::new(
+        "max_home",
+        "ASKD_MAX_HOME",
+        Size(1 << 20, 1 << 44),
+        Value("5GiB"),
+        "Most disk that a run's private home may take, its temporary files included, and the largest file that a run may write; a run that takes more is ended.",
+    ),
+    Setting::new(
+        "max_cpu_percent",
+        "ASKD_MAX_CPU_PERCENT",
+        Integer(1, 100_000),
+        Unset,
+        "Most of the processor that a run gets, in percent of one: 150 is one and a half. Kept only where a run has a cgroup; it slows the run and ends nothing.",
+    ),
+    Setting::new(
+        "min_free_disk",
+        "ASKD_MIN_FREE_DISK",
+        Size(0, 1 << 50),
+        Value("256MiB"),
+        "While less is free on the disk of `ASKD_DATA_DIR`, no new run is taken in; 0 takes runs in until nothing is left.",
     ),
 ];
 

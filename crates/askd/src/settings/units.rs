@@ -26,8 +26,8 @@ pub(super) fn parse_size(text: &str) -> Option<u64> {
     scaled(text, &SIZE_UNITS)
 }
 
-/// Prints a size so that [`parse_size`] reads it back.
-pub(super) fn show_size(bytes: u64) -> String {
+/// Prints a size as a setting is written, such as `64MiB`.
+pub fn show_size(bytes: u64) -> String {
     if bytes == 0 { "0B".to_owned() } else { in_units(bytes, &SIZE_UNITS) }
 }
 

@@ -103,6 +103,8 @@ impl Kind {
             Self::Program => Ok(Value::Path(PathBuf::from(text))),
             Self::Choice(words) if !words.contains(&text) => Err(invalid()),
             Self::Model if !is_model_id(text) => Err(invalid()),
+            Self::Cgroup if !is_cgroup(text) => Err(invalid()),
+            Self::User if !is_user(text) => Err(invalid()),
             Self::LogFilter if EnvFilter::try_new(text).is_err() => Err(invalid()),
             Self::Secret if text.chars().any(char::is_control) => {
                 Err(Refusal::new("contains a line break or another control character"))
@@ -120,6 +122,9 @@ impl Kind {
                 }
                 Self::Folders if !is_plain_folder(item) => {
                     return Err(Refusal::new(format!("holds {item:?}, which is empty or contains `..`")));
+                }
+                Self::Places if !is_place(item) => {
+                    return Err(Refusal::new(format!("holds {item:?}, which is no absolute path of a folder")));
                 }
                 Self::VariableNames => child_env::check_name(item).map_err(|reason| Refusal {
                     what: format!("holds {item:?}, which {reason}"),
@@ -140,6 +145,8 @@ impl Kind {
             Self::Address => "an address with a port",
             Self::Choice(_) => "one of the known words",
             Self::Model => "a model id",
+            Self::Cgroup => "one of the known words or an absolute path",
+            Self::User => "a user's name or id",
             Self::LogFilter => "a log filter",
             _ => "valid",
         }
@@ -175,4 +182,26 @@ fn is_model_id(text: &str) -> bool {
 /// Trust is decided by comparing paths, and `..` would make one path mean another.
 fn is_plain_folder(text: &str) -> bool {
     !text.is_empty() && !Path::new(text).components().any(|part| part == Component::ParentDir)
+}
+
+/// A folder whose place in the file system is known. The root itself would mean everything.
+fn is_place(text: &str) -> bool {
+    Path::new(text).is_absolute() && is_plain_folder(text) && Path::new(text).parent().is_some()
+}
+
+fn is_cgroup(text: &str) -> bool {
+    matches!(text, "auto" | "off") || is_place(text)
+}
+
+/// A name as `useradd` takes it, with the dots and capitals of directory services, or ids.
+fn is_user(text: &str) -> bool {
+    let is_id = |part: &str| whole_number(part).is_some_and(|id| u32::try_from(id).is_ok_and(|id| id != u32::MAX));
+    if text.starts_with(|c: char| c.is_ascii_digit()) {
+        return match text.split_once(':') {
+            Some((user, group)) => is_id(user) && is_id(group),
+            None => is_id(text),
+        };
+    }
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.$@\\".contains(c);
+    text.len() <= 256 && !text.starts_with('-') && text.chars().all(allowed)
 }

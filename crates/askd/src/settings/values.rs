@@ -65,6 +65,10 @@ impl Values {
         self.get(key).map(|_| self.text(key))
     }
 
+    pub(super) fn optional_integer(&self, key: &str) -> Option<u64> {
+        self.get(key).map(|_| self.integer(key))
+    }
+
     pub(super) fn optional_secret(&self, key: &str) -> Option<SecretString> {
         self.get(key).map(|_| self.secret(key))
     }

@@ -40,6 +40,8 @@ pub struct RunPatch {
     pub denials: Option<u64>,
     /// How it failed, JSON.
     pub error: Option<String>,
+    /// What confines it, JSON; what is stored stays.
+    pub isolation: Option<String>,
     /// What its session has cost so far, in US dollars; changes the session's row.
     pub session_cost: Option<f64>,
 }
@@ -52,11 +54,12 @@ impl RunPatch {
 
     /// Whether nothing changes in the run's own row.
     fn leaves_the_run(&self) -> bool {
-        let Self { state, started_at, first_event_at, finished_at, cli_version, result_seq, denials, error, .. } = self;
+        let Self { state, started_at, first_event_at, finished_at, result_seq, denials, .. } = self;
+        let Self { cli_version, error, isolation, .. } = self;
         state.is_none()
             && [started_at, first_event_at, finished_at].iter().all(|time| time.is_none())
             && [result_seq, denials].iter().all(|number| number.is_none())
-            && [cli_version, error].iter().all(|text| text.is_none())
+            && [cli_version, error, isolation].iter().all(|text| text.is_none())
     }
 }
 
@@ -77,14 +80,14 @@ const PATCH: &str = "UPDATE runs SET last_seq = $1, log_bytes = log_bytes + $2, 
     state = COALESCE($6, state), started_at = COALESCE(started_at, $7), \
     first_event_at = COALESCE(first_event_at, $8), finished_at = COALESCE($9, finished_at), \
     cli_version = COALESCE($10, cli_version), result_seq = COALESCE($11, result_seq), \
-    denials = COALESCE($12, denials), error = COALESCE($13, error) \
+    denials = COALESCE($12, denials), error = COALESCE($13, error), isolation = COALESCE(isolation, $14) \
     WHERE id = $3 AND epoch = $4 AND last_seq = $5 AND finished_at IS NULL";
 
 /// As [`PATCH`], for a change that brings no events.
 const PATCH_ONLY: &str = "UPDATE runs SET state = COALESCE($3, state), started_at = COALESCE(started_at, $4), \
     first_event_at = COALESCE(first_event_at, $5), finished_at = COALESCE($6, finished_at), \
     cli_version = COALESCE($7, cli_version), result_seq = COALESCE($8, result_seq), \
-    denials = COALESCE($9, denials), error = COALESCE($10, error) \
+    denials = COALESCE($9, denials), error = COALESCE($10, error), isolation = COALESCE(isolation, $11) \
     WHERE id = $1 AND epoch = $2 AND finished_at IS NULL";
 
 const INSERT: &str = "INSERT INTO event_chunks (run_id, first_seq, last_seq, bytes) VALUES ($1, $2, $3, $4)";
@@ -138,6 +141,7 @@ impl Append {
             result_seq.map(number).into(),
             denials.map(number).into(),
             self.patch.error.clone().into(),
+            self.patch.isolation.clone().into(),
         ];
         let [run, epoch]: [Value; 2] = [self.run_id.as_str().into(), self.epoch.into()];
         let (Some((first, ..)), Some((_, last, _))) = (self.chunks.first(), self.chunks.last()) else {

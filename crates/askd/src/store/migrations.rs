@@ -11,12 +11,13 @@ use super::error::{Failure, OpenError};
 use super::sql::{get, statement};
 
 mod v0001_runs;
+mod v0002_isolation;
 
 /// The statements of a version, for one of the engines.
 type Migration = fn(DbBackend) -> Vec<String>;
 
 /// Every version, the first one first.
-const VERSIONS: &[Migration] = &[v0001_runs::statements];
+const VERSIONS: &[Migration] = &[v0001_runs::statements, v0002_isolation::statements];
 
 /// The last version that this binary knows.
 pub(super) fn known() -> i64 {

@@ -55,6 +55,8 @@ pub struct RunRow {
     pub denials: u64,
     /// How it failed, JSON.
     pub error: Option<String>,
+    /// What confines it, JSON; from its turn on.
+    pub isolation: Option<String>,
     /// Whether its events have been removed.
     pub events_expired: bool,
 }
@@ -62,7 +64,8 @@ pub struct RunRow {
 /// Every column of [`RunRow`], to be followed by conditions.
 pub(super) const SELECT: &str = "SELECT r.id, r.key_id, r.session_id, r.workspace, r.state, r.epoch, r.owner, \
     r.lease_until, r.on_disconnect, q.request, r.last_seq, r.log_bytes, r.created_at, r.started_at, r.first_event_at, \
-    r.finished_at, r.cli_version, r.result_seq, r.denials, r.error, r.events_expired \
+    r.finished_at, r.cli_version, r.result_seq, r.denials, r.error, r.isolation, \
+    r.events_expired \
     FROM runs r JOIN run_requests q ON q.run_id = r.id";
 
 impl Store {
@@ -117,6 +120,7 @@ impl RunRow {
             result_seq: get::<Option<i64>>(row, "result_seq")?.and_then(|seq| seq.try_into().ok()),
             denials: get_number(row, "denials")?,
             error: get(row, "error")?,
+            isolation: get(row, "isolation")?,
             events_expired: get::<i64>(row, "events_expired")? != 0,
         })
     }

@@ -11,24 +11,29 @@ use tokio::task::JoinSet;
 use crate::campaign::{LIMIT, random, random_time, rounds};
 use crate::client::{self, client};
 use crate::place::{Place, Server, real_cli};
-use crate::processes::{all, command_line, left_after, signal};
+use crate::processes::{all, cgroups_of, command_line, left_after, signal};
 
 /// Runs at a time. Each leaves two processes of its own behind.
 const RUNS: usize = 4;
 /// How long after the new server listens the old one's processes may live.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long they may live before there is a new one, where each run has a PID namespace: the kernel's time to end them.
+const AT_ONCE: Duration = Duration::from_millis(250);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_survives_the_death_of_the_server() {
     let model = ScriptedModel::start().await.expect("a scripted model");
-    let place = Place::new(&[
+    let usual = [
         ("ANTHROPIC_API_KEY", "sk-test-key"),
         ("ANTHROPIC_BASE_URL", &model.base_url()),
         ("MAX_CONCURRENT", &RUNS.to_string()),
         ("ASKD_CLAUDE_BIN", &real_cli()),
-    ]);
-    let (mut survivors, mut alive_at_the_kill, mut lost) = (Vec::new(), 0, 0);
+    ];
+    let place = Place::new(&[&usual, &isolation()[..]].concat()).drop_root();
+    let (mut survivors, mut alive_at_the_kill, mut lost, mut longest) = (Vec::new(), 0, 0, Duration::ZERO);
     let mut server = Server::start(&place, &[]).await;
+    let report = client::json(client().get(server.url("/v1/isolation")), &[200]).await;
+    let has_namespace = report["in_force"].as_array().expect("a list").contains(&"pid_namespace".into());
     for round in 0..rounds("ASKD_SOAK_ROUNDS", 3) {
         // The processes of this round are known by the time that they sleep, whatever becomes of their environment.
         let sleep = format!("{}.{round:04}", 600_000 + random(100_000));
@@ -43,8 +48,17 @@ async fn nothing_survives_the_death_of_the_server() {
 
         drop(server);
         clients.abort_all();
+        let killed = Instant::now();
+        let still = || [sleepers(&sleep), place.processes_of("")].concat();
+        if has_namespace {
+            let left = left_after(AT_ONCE, still).await;
+            let named =
+                left.into_iter().map(|pid| format!("round {round}, at once: {pid} {}", command_line(pid).join(" ")));
+            survivors.extend(named);
+            longest = longest.max(killed.elapsed());
+        }
         server = Server::start(&place, &[]).await;
-        let left = left_after(PATIENCE, || [sleepers(&sleep), place.processes_of("")].concat()).await;
+        let left = left_after(PATIENCE, still).await;
         for pid in left {
             survivors.push(format!("round {round}: {pid} {}", command_line(pid).join(" ")));
             signal(pid, Signal::KILL);
@@ -52,6 +66,9 @@ async fn nothing_survives_the_death_of_the_server() {
         assert_eq!(place.list("homes"), [""; 0], "homes of the dead server are left");
         assert_eq!(place.list("records"), [""; 0], "records of the dead server are left");
         let after = runs(&server).await;
+        assert_eq!(place.mounts(), [""; 0], "mounts are left");
+        let ids: Vec<&str> = after.iter().filter_map(|run| run["id"].as_str()).collect();
+        assert_eq!(cgroups_of(&ids), [""; 0], "cgroups are left");
         let of_this_round = &after[..after.len() - before];
         lost += of_this_round.iter().filter(|run| says_how_to_go_on(run)).count();
         if all_at_work {
@@ -63,9 +80,25 @@ async fn nothing_survives_the_death_of_the_server() {
         assert!(of_this_round.iter().all(is_settled), "{of_this_round:#?}");
     }
     println!("orphans: {alive_at_the_kill} processes of tools were alive at the kills, {lost} runs were lost");
+    println!("orphans: user {}, isolation: {}, {}", report["user"]["uid"], report["layer"], report["in_force"]);
+    if has_namespace {
+        println!("orphans: before the restart nothing was left after {} ms at most", longest.as_millis());
+    }
     assert!(alive_at_the_kill > 0, "there was nothing to kill");
     assert_eq!(survivors, [""; 0], "processes that outlived their server");
     model.shutdown().await;
+}
+
+/// The variables that choose a layer: `ASKD_SOAK_LAYER`, or else what comes by itself.
+fn isolation() -> Vec<(&'static str, &'static str)> {
+    let chosen = std::env::vars().find(|(name, _)| name == "ASKD_SOAK_LAYER").map(|(_, value)| value);
+    match chosen.as_deref().unwrap_or_default() {
+        "" => vec![],
+        "bubblewrap" => vec![("ASKD_ISOLATION", "required")],
+        "landlock" => vec![("ASKD_ISOLATION", "required"), ("ASKD_BWRAP_BIN", "/nonexistent")],
+        "off" => vec![("ASKD_ISOLATION", "off")],
+        unknown => panic!("ASKD_SOAK_LAYER is {unknown}; bubblewrap, landlock and off are known"),
+    }
 }
 
 /// All runs, newest first.

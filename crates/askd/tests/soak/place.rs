@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -14,6 +15,9 @@ use crate::processes;
 
 /// The key of every server here.
 pub(crate) const KEY: &str = "a-key-for-the-soak-test";
+
+/// `nobody`: a user without rights.
+const UNPRIVILEGED: u32 = 65534;
 
 /// The folders of a server, and the variables that all servers on them have.
 pub(crate) struct Place {
@@ -32,6 +36,21 @@ impl Place {
         Self { root, variables }
     }
 
+    /// Where servers here are started as root, they become another user, if that one can come to the programs.
+    pub(crate) fn drop_root(mut self) -> Self {
+        let is_open = |folder: &Path| fs::metadata(folder).is_ok_and(|folder| folder.mode() & 0o1 != 0);
+        let reachable = |program: &str| Path::new(program).ancestors().all(is_open);
+        if rustix::process::geteuid().is_root() && reachable(env!("CARGO_BIN_EXE_askd")) && reachable(&real_cli()) {
+            fs::set_permissions(self.root.path(), fs::Permissions::from_mode(0o755)).expect("a folder for others");
+            for folder in ["config", "workspace", "data"] {
+                chown(self.folder(folder), Some(UNPRIVILEGED), Some(UNPRIVILEGED)).expect("a folder for another user");
+            }
+            let user = format!("{UNPRIVILEGED}:{UNPRIVILEGED}");
+            self.variables.extend([("ASKD_RUN_AS".to_owned(), user), ("ASKD_ALLOW_ROOT".to_owned(), String::new())]);
+        }
+        self
+    }
+
     pub(crate) fn folder(&self, name: &str) -> PathBuf {
         self.root.path().join(name)
     }
@@ -40,6 +59,12 @@ impl Place {
     pub(crate) fn list(&self, folder: &str) -> Vec<String> {
         let entries = fs::read_dir(self.folder("data").join(folder)).into_iter().flatten().flatten();
         entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+    }
+
+    /// Mounts in or of these folders, as this process sees them.
+    pub(crate) fn mounts(&self) -> Vec<String> {
+        let (all, root) = (fs::read_to_string("/proc/self/mountinfo").expect("mounts"), self.root.path());
+        all.lines().filter(|line| line.contains(&*root.to_string_lossy())).map(str::to_owned).collect()
     }
 
     /// Processes of one run, or of all for an empty id.
@@ -117,7 +142,14 @@ fn spawn(place: &Place, variables: &[(&str, &str)]) -> Child {
     for (variable, folder) in [("CONFIG_DIR", "config"), ("WORKSPACE_DIR", "workspace"), ("ASKD_DATA_DIR", "data")] {
         command.env(variable, place.folder(folder));
     }
-    command.envs(place.variables.iter().map(|(name, value)| (name, value)));
+    for (name, value) in &place.variables {
+        // An empty value takes one away.
+        if value.is_empty() {
+            command.env_remove(name)
+        } else {
+            command.env(name, value)
+        };
+    }
     command.envs(variables.iter().copied());
     command.spawn().expect("the server starts")
 }

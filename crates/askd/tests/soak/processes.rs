@@ -1,6 +1,7 @@
 //! Processes as `/proc` shows them.
 
 use std::fs;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -43,4 +44,21 @@ pub(crate) async fn left_after(patience: Duration, look: impl Fn() -> Vec<u32>) 
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// Control groups, of any hierarchy, that are named after one of these runs.
+pub(crate) fn cgroups_of(runs: &[&str]) -> Vec<String> {
+    let (mut found, mut folders) = (Vec::new(), vec![PathBuf::from("/sys/fs/cgroup")]);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                if runs.iter().any(|run| name.contains(run)) {
+                    found.push(entry.path().display().to_string());
+                }
+                folders.push(entry.path());
+            }
+        }
+    }
+    found
 }

@@ -73,6 +73,7 @@ async fn what_a_run_reports_changes_its_row_and_its_session(place: Place) {
         started_at: Some(2_000),
         first_event_at: Some(2_500),
         cli_version: Some("2.1.300".to_owned()),
+        isolation: Some("{\"layer\":\"landlock\"}".to_owned()),
         ..RunPatch::default()
     };
     stored(&store, Append { patch: started, ..append("run_1", 2, 2) }).await;
@@ -81,12 +82,14 @@ async fn what_a_run_reports_changes_its_row_and_its_session(place: Place) {
         result_seq: Some(3),
         denials: Some(2),
         session_cost: Some(0.25),
+        isolation: Some("{\"layer\":\"none\"}".to_owned()),
         ..RunPatch::default()
     };
     stored(&store, Append { patch: result, ..append("run_1", 3, 3) }).await;
     let row = store.run("run_1").await.unwrap().unwrap();
     assert_eq!((row.started_at, row.first_event_at), (Some(2_000), Some(2_500)), "the first of each stays");
     assert_eq!((row.result_seq, row.denials, row.cli_version.as_deref()), (Some(3), 2, Some("2.1.300")));
+    assert_eq!(row.isolation.as_deref(), Some("{\"layer\":\"landlock\"}"), "what it was started with stays");
     let session = store.session("session of run_1").await.unwrap().unwrap();
     assert_eq!(session, SessionRow { cost_baseline_usd: 0.25, ..session.clone() });
 

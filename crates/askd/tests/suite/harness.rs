@@ -12,9 +12,9 @@ mod wait;
 
 pub(crate) use client::{Answer, Block, Stream};
 pub(crate) use engine::{Engine, Outside, integrity};
-pub(crate) use folders::Folders;
+pub(crate) use folders::{Folders, give};
 pub(crate) use frozen::Frozen;
-pub(crate) use program::{Program, living_pids};
+pub(crate) use program::{Program, UNPRIVILEGED, as_user, living_pids, unprivileged};
 pub(crate) use raw::RawClient;
 pub(crate) use server::{TestServer, TestServerBuilder, fake_cli, launcher, marked_processes, real_cli};
 pub(crate) use v1::{V1, types};

@@ -21,7 +21,9 @@ fn describe(outcome: &Outcome) -> &'static str {
         },
         Outcome::Failed(problem) => match problem.kind {
             ProblemKind::Upstream => "failed: upstream",
-            ProblemKind::Timeout => "failed: timeout",
+            ProblemKind::Timeout(Deadline::Idle) => "failed: idle",
+            ProblemKind::Limit(Limit::Line) => "failed: line",
+            ProblemKind::Limit(Limit::Memory) => "failed: memory",
             _ => "failed",
         },
     }
@@ -81,8 +83,9 @@ fn a_first_result_does_not_make_an_aborted_run_succeed() {
     let success = result(r#"{"type":"result","subtype":"success","is_error":false,"result":"hi"}"#);
     let table = [
         (Ending::Cancelled { by: "the client".into() }, "cancelled"),
-        (Ending::TimedOut { deadline: "no output for 10m".into() }, "failed: timeout"),
-        (Ending::TooLarge { what: "a line of more than 64 MiB".into() }, "failed"),
+        (Ending::TimedOut { deadline: Deadline::Idle, what: "no output for 10m".into() }, "failed: idle"),
+        (Ending::LimitMet { limit: Limit::Line, what: "a line of more than 64 MiB".into() }, "failed: line"),
+        (Ending::LimitMet { limit: Limit::Memory, what: "more than 4 GiB".into() }, "failed: memory"),
         (Ending::Broken { what: "stdin is closed".into() }, "failed"),
         (Ending::Exited { how: "exit code 0".into(), stderr: String::new() }, "completed"),
     ];

@@ -1,22 +1,31 @@
-//! The descriptors that a guardian is given.
+//! What a guardian is given over a socket: its descriptors, and what its child may see and use up.
 //!
 //! They come as a message through a socket that is the guardian's standard input at first. So the server starts it
 //! without any code between fork and exec, and the standard library uses `posix_spawn`, whose cost does not grow with the
 //! server's memory (a fork copies the page tables: 8 ms for 500 MB). It also rules out that a descriptor is inherited by
-//! accident, and mapping them to fixed numbers, which could overwrite the pipe that reports a failed exec.
+//! accident, and mapping them to fixed numbers, which could overwrite the pipe that reports a failed exec. And the paths
+//! of the view stand in no command line that others can read.
+
+mod letter;
 
 use std::fs;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::path::PathBuf;
 
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
 };
 
-/// How many there are at most.
-const MOST: usize = 5;
+use self::letter::Letter;
+use crate::confinement::Confinement;
+
+/// How many descriptors there are at most: as many as the kernel lets travel with one message.
+const MOST: usize = 253;
+/// How long the letter may be, in bytes: it waits in the socket's buffer before anybody reads.
+const LONGEST_LETTER: usize = 64 * 1024;
 
 /// What a guardian is given.
 pub(crate) struct Inherited {
@@ -26,27 +35,42 @@ pub(crate) struct Inherited {
     pub(crate) lifeline: OwnedFd,
     /// Reports to the server.
     pub(crate) status: OwnedFd,
+    /// What is for the child.
+    pub(crate) share: Share,
+}
+
+/// What the main child is given.
+pub(crate) struct Share {
     /// The directory to run in.
     pub(crate) directory: OwnedFd,
-    /// The pipe to hand on to the main child.
+    /// Where that is as the child sees it.
+    pub(crate) cwd: PathBuf,
+    /// The pipe to hand on.
     pub(crate) secret: Option<OwnedFd>,
+    /// What it may see, reach and use up.
+    pub(crate) confinement: Confinement,
 }
 
 impl Inherited {
     /// Puts everything into a socket, and returns its other end: the standard input to start a guardian with.
     pub(crate) fn send(self) -> io::Result<OwnedFd> {
         let (near, far) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-        let Self { stdin, lifeline, status, directory, secret } = &self;
+        let Self { stdin, lifeline, status, share } = self;
+        let (letter, enclosed) = Letter::write(share);
+        let letter = serde_json::to_vec(&letter)?;
         let all: Vec<BorrowedFd<'_>> =
-            [stdin, lifeline, status, directory].into_iter().chain(secret).map(AsFd::as_fd).collect();
+            [&stdin, &lifeline, &status].into_iter().chain(&enclosed).map(AsFd::as_fd).collect();
+        if letter.len() > LONGEST_LETTER || all.len() > MOST {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "too many folders are hidden or let in"));
+        }
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
         let mut message = SendAncillaryBuffer::new(&mut space);
         if !message.push(SendAncillaryMessage::ScmRights(&all)) {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        // Descriptors travel with at least one byte.
-        sendmsg(&near, &[IoSlice::new(b".")], &mut message, SendFlags::empty())?;
-        Ok(far)
+        // Nobody reads yet: what does not fit must be an error, and not a wait for ever.
+        let sent = sendmsg(&near, &[IoSlice::new(&letter)], &mut message, SendFlags::DONTWAIT)?;
+        if sent == letter.len() { Ok(far) } else { Err(io::ErrorKind::WriteZero.into()) }
     }
 
     /// Closes every descriptor above 2, so that the guardian keeps nobody's socket or pipe open, and takes what waits at
@@ -56,24 +80,30 @@ impl Inherited {
     pub(super) fn receive() -> io::Result<Self> {
         close_strays()?;
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
-        let mut message = RecvAncillaryBuffer::new(&mut space);
-        let mut byte = [0];
-        recvmsg(io::stdin(), &mut [IoSliceMut::new(&mut byte)], &mut message, RecvFlags::CMSG_CLOEXEC)?;
+        let mut letter = vec![0; LONGEST_LETTER];
+        let mut length = 0;
         let mut received = Vec::new();
-        for part in message.drain() {
-            if let RecvAncillaryMessage::ScmRights(descriptors) = part {
-                received.extend(descriptors);
+        // The server has closed its end, so that the end of the letter is the end of the stream.
+        while length < letter.len() {
+            let mut message = RecvAncillaryBuffer::new(&mut space);
+            let mut room = [IoSliceMut::new(&mut letter[length..])];
+            let count = recvmsg(io::stdin(), &mut room, &mut message, RecvFlags::CMSG_CLOEXEC)?.bytes;
+            for part in message.drain() {
+                if let RecvAncillaryMessage::ScmRights(descriptors) = part {
+                    received.extend(descriptors);
+                }
             }
+            if count == 0 {
+                break;
+            }
+            length += count;
         }
-        let mut next = received.into_iter();
-        let mut required = || next.next().ok_or(io::ErrorKind::UnexpectedEof);
-        Ok(Self {
-            stdin: required()?,
-            lifeline: required()?,
-            status: required()?,
-            directory: required()?,
-            secret: next.next(),
-        })
+        let letter: Letter = serde_json::from_slice(&letter[..length])?;
+        let mut enclosed = received.into_iter();
+        let mut next = || enclosed.next().ok_or(io::ErrorKind::UnexpectedEof);
+        let (stdin, lifeline, status) = (next()?, next()?, next()?);
+        let share = letter.read(&mut enclosed).ok_or(io::ErrorKind::UnexpectedEof)?;
+        Ok(Self { stdin, lifeline, status, share })
     }
 }
 

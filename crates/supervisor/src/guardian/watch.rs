@@ -8,9 +8,9 @@ use tokio::net::unix::pipe;
 use tokio::signal::unix::Signal as Arrivals;
 use tokio::time::{Instant, sleep_until};
 
+use super::birth::Main;
 use super::order::Order;
-use super::{KILL, Status, TERM};
-use crate::identity::ProcessId;
+use super::{Failure, KILL, Status, TERM};
 use crate::procfs::{self, Entry};
 use crate::reports::{Exit, Report};
 use crate::tree;
@@ -21,13 +21,15 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 /// A tree being watched.
 pub(super) struct Watch<'a> {
-    main: ProcessId,
+    main: Main,
     /// Wakes up when some child has died.
     deaths: Arrivals,
     /// `None` once it has ended.
     lifeline: Option<pipe::Receiver>,
     order: &'a Order,
     status: &'a mut Status,
+    /// Whether the server knows the main child. Before, it wants to know only what went wrong.
+    reported: bool,
     main_ended: bool,
     /// Whether the whole tree is to be killed.
     kill: bool,
@@ -35,13 +37,44 @@ pub(super) struct Watch<'a> {
 
 impl<'a> Watch<'a> {
     pub(super) fn new(
-        main: ProcessId,
+        main: Main,
         deaths: Arrivals,
         lifeline: pipe::Receiver,
         order: &'a Order,
         status: &'a mut Status,
     ) -> Self {
-        Self { main, deaths, lifeline: Some(lifeline), order, status, main_ended: false, kill: false }
+        Self { main, deaths, lifeline: Some(lifeline), order, status, reported: false, main_ended: false, kill: false }
+    }
+
+    /// Waits until the program runs inside of its view. If it will not, or the server is gone meanwhile, nothing is left
+    /// of it afterwards.
+    pub(super) async fn until_entered(
+        &mut self,
+        heard: impl Future<Output = Result<(), Failure>>,
+    ) -> Result<(), Failure> {
+        let mut heard = std::pin::pin!(heard);
+        let failure = loop {
+            tokio::select! {
+                heard = &mut heard => match heard {
+                    Ok(()) => return Ok(()),
+                    Err(failure) => break failure,
+                },
+                () = self.something_happens(None), if !self.kill => {}
+            }
+            if self.kill {
+                break Failure { errno: 0, text: "the server has gone, or has changed its mind".to_owned() };
+            }
+        };
+        if self.reap() {
+            self.kill_all().await;
+        }
+        Err(failure)
+    }
+
+    /// The program runs.
+    pub(super) fn report_start(&mut self) {
+        self.status.report(&Report::Started(self.main.id));
+        self.reported = true;
     }
 
     /// Watches, obeys and reports until no descendant is left, or killing has taken too long.
@@ -64,10 +97,16 @@ impl<'a> Watch<'a> {
     }
 
     /// The main child has ended by itself and left descendants: ask them to end, and wait a little.
+    ///
+    /// With bubblewrap there is nobody to ask: its PID namespace ends with the main program. What can still be seen is on
+    /// its way out, and its number means nothing.
     async fn let_leftovers_end(&mut self) {
+        if self.main.is_wrapper {
+            return;
+        }
         let alive = descendants().iter().filter(|entry| entry.is_alive()).count();
         self.status.report(&Report::Leftover(alive));
-        terminate_all();
+        self.terminate_all();
         let until = Instant::now() + self.order.leftover_grace;
         while self.reap() && !self.kill && Instant::now() < until {
             self.something_happens(Some(until)).await;
@@ -77,10 +116,14 @@ impl<'a> Watch<'a> {
     async fn kill_all(&mut self) {
         let give_up = Instant::now() + self.order.kill_grace;
         let mut pause = FIRST_PAUSE;
+        if self.main.is_wrapper && !self.main_ended {
+            // With it dies the first process of the PID namespace, and so the whole namespace, at once.
+            self.main.id.signal(Signal::KILL);
+        }
         loop {
             // An unreadable /proc leaves the main child to be killed at least; the rest dies with a later round.
             if tree::kill_round(|| Ok(tree::descendants(&procfs::all()?, &[own_pid()]))).is_err() && !self.main_ended {
-                self.main.signal(Signal::KILL);
+                self.main.id.signal(Signal::KILL);
             }
             let next_round = (Instant::now() + pause).min(give_up);
             while Instant::now() < next_round {
@@ -124,7 +167,7 @@ impl<'a> Watch<'a> {
 
     fn obey(&mut self, command: Option<u8>) {
         match command {
-            Some(TERM) => terminate_all(),
+            Some(TERM) => self.terminate_all(),
             Some(KILL) => self.kill = true,
             Some(_) => {}
             None => {
@@ -139,7 +182,7 @@ impl<'a> Watch<'a> {
         loop {
             match wait(WaitOptions::NOHANG) {
                 Ok(Some((pid, how))) => {
-                    let is_main = u32::try_from(pid.as_raw_nonzero().get()).is_ok_and(|pid| pid == self.main.pid);
+                    let is_main = u32::try_from(pid.as_raw_nonzero().get()).is_ok_and(|pid| pid == self.main.id.pid);
                     // Adopted orphans may get the pid of the main child once that is reaped.
                     if is_main && !self.main_ended {
                         self.main_ended = true;
@@ -148,13 +191,29 @@ impl<'a> Watch<'a> {
                             (None, Some(signal)) => Exit::Signal(signal),
                             (None, None) => Exit::Unknown,
                         };
-                        self.status.report(&Report::Ended(exit));
+                        if self.reported {
+                            self.status.report(&Report::Ended(exit));
+                        }
                     }
                 }
                 Ok(None) => return true,
                 Err(rustix::io::Errno::INTR) => {}
                 Err(_) => return false,
             }
+        }
+    }
+
+    /// SIGTERM to every descendant, and SIGCONT, since a stopped process would not notice.
+    ///
+    /// Not to bubblewrap's outer process: it would die of it, and take along the tree that is to end in its own way. Its
+    /// inner one, as the first of a PID namespace, cannot be ended by it.
+    fn terminate_all(&self) {
+        for entry in descendants() {
+            if self.main.is_wrapper && entry.id == self.main.id {
+                continue;
+            }
+            entry.id.signal(Signal::TERM);
+            entry.id.signal(Signal::CONT);
         }
     }
 }
@@ -165,12 +224,4 @@ fn own_pid() -> u32 {
 
 fn descendants() -> Vec<Entry> {
     procfs::all().map(|all| tree::descendants(&all, &[own_pid()])).unwrap_or_default()
-}
-
-/// SIGTERM to every descendant, and SIGCONT, since a stopped process would not notice.
-fn terminate_all() {
-    for entry in descendants() {
-        entry.id.signal(Signal::TERM);
-        entry.id.signal(Signal::CONT);
-    }
 }

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use supervisor::confinement::Confinement;
 use supervisor::identity::{Identity, Marker};
 use supervisor::input::Stdin;
 use supervisor::ladder::{Rung, Stopped};
@@ -28,8 +29,10 @@ pub(crate) fn script(script: &str) -> Launch {
         args: vec!["-c".into(), script.into()],
         env: vec![("PATH".into(), "/usr/bin:/bin".into())],
         cwd: File::open("/").unwrap().into(),
+        cwd_path: "/".into(),
         secret: None,
         marker: Marker { name: MARKER, value: unique_marker() },
+        confinement: Confinement::none(),
     }
 }
 

@@ -105,10 +105,10 @@ async fn a_stopped_guardian_is_replaced() {
 }
 
 /// A server of its own, which runs the script.
-struct Server {
+pub(crate) struct Server {
     process: tokio::process::Child,
-    directory: tempfile::TempDir,
-    marker: String,
+    pub(crate) directory: tempfile::TempDir,
+    pub(crate) marker: String,
     /// The pid that [`DAEMON`] said, if the script had one.
     daemon: Option<u32>,
     lines: tokio::io::Lines<BufReader<tokio::process::ChildStdout>>,
@@ -116,11 +116,25 @@ struct Server {
 
 impl Server {
     async fn start(script: &str) -> Self {
+        Self::start_with(script, None).await
+    }
+
+    /// The same, in a view in which only the server's directory is writable.
+    pub(crate) async fn start_in(view: &str, script: &str) -> Self {
+        Self::start_with(script, Some(view)).await
+    }
+
+    /// The same end as by a lack of memory.
+    pub(crate) async fn kill(&mut self) {
+        self.process.kill().await.unwrap();
+    }
+
+    async fn start_with(script: &str, view: Option<&str>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let marker = unique_marker();
         #[expect(clippy::disallowed_methods, reason = "the server is killed, and must be a process of its own")]
         let mut command = Command::new(LAUNCHER);
-        command.arg("serve").arg(directory.path()).arg(&marker).arg(script);
+        command.arg("serve").arg(directory.path()).arg(&marker).arg(script).args(view);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut process = command.spawn().unwrap();
         let lines = BufReader::new(process.stdout.take().unwrap()).lines();
@@ -139,7 +153,7 @@ impl Server {
         self.lines.next_line().await.unwrap().expect("the server says more")
     }
 
-    fn record(&self) -> RunRecord {
+    pub(crate) fn record(&self) -> RunRecord {
         RunRecord::list(self.directory.path()).unwrap().remove(0)
     }
 

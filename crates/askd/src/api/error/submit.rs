@@ -16,6 +16,7 @@ impl ApiError {
             SubmitError::Refused(refusal) => Self::of_refusal(&refusal, dialect),
             SubmitError::QueueFull(_) => Self::new(ErrorCode::ServerBusy, message),
             SubmitError::ShuttingDown => Self::new(ErrorCode::ShuttingDown, message),
+            SubmitError::DiskLow(_) => Self::new(ErrorCode::StoreUnavailable, message),
             SubmitError::KeyReused => {
                 Self::request(message).with_status(StatusCode::UNPROCESSABLE_ENTITY).with_param("Idempotency-Key")
             }

@@ -12,7 +12,8 @@ use crate::store::append::RunPatch;
 pub(super) fn note(patch: &mut RunPatch, seq: u64, time_ms: i64, body: &EventBody) {
     match body {
         EventBody::Queued | EventBody::Warning(_) => {}
-        EventBody::Turn => {
+        EventBody::Turn { isolation } => {
+            patch.isolation = Some(isolation.clone());
             patch.state = Some(RunState::Running.as_str());
             patch.started_at = Some(time_ms);
         }

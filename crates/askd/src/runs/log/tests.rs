@@ -109,7 +109,7 @@ fn a_log_that_was_let_go_takes_nothing_and_waits_for_nothing() {
 #[test]
 fn a_commit_tells_of_the_run_what_its_events_say() {
     let log = log(1 << 20, 1 << 20);
-    log.append_now(NOW, &EventBody::Turn);
+    log.append_now(NOW, &EventBody::Turn { isolation: "{}".to_owned() });
     let result = r#"{"type":"result","subtype":"success","total_cost_usd":0.25,"permission_denials":[{}]}"#;
     log.append_now(NOW, &EventBody::Agent(Frame::parse(result.into()).unwrap()));
     let patch = log.next_batch(Batch::default()).now_or_never().flatten().unwrap().patch;

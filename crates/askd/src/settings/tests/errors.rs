@@ -1,11 +1,13 @@
 //! Every error says what is wrong, where it was written and what to do.
 
+use std::path::Path;
 use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::Surroundings;
-use crate::settings::{Settings, table};
+use crate::settings::groups::Cgroup;
+use crate::settings::{IsolationPolicy, Settings, WriteRoot, table};
 
 /// A wrong value in the environment and the beginning of what is said of it.
 #[track_caller]
@@ -67,6 +69,43 @@ fn words_addresses_filters_and_models_are_checked() {
     refused("ASKD_MODELS", "claude-x,-p", "holds \"-p\", which is not a model id");
     refused("ASKD_TRUSTED_PROJECTS", "a,../b", "which is empty or contains `..`");
     refused("WORKSPACE_DIR", "/work\u{fffd}", "is not valid UTF-8");
+}
+
+#[test]
+fn folders_users_and_words_of_isolation_are_checked() {
+    refused("ASKD_ISOLATION", "on", "give one of `required`, `best_effort`, `off`");
+    refused("ASKD_WRITE_ROOT", "/", "give one of `workspace`, `root`");
+    for name in ["ASKD_HIDDEN_FOLDERS", "ASKD_READABLE_FOLDERS", "ASKD_WRITABLE_FOLDERS"] {
+        for (value, item) in [("/srv,data", "data"), ("/", "/"), ("/srv/../etc", "/srv/../etc")] {
+            refused(name, value, &format!("holds {item:?}, which is no absolute path of a folder"));
+        }
+    }
+    for value in ["yes", "groups/askd", "/", "/sys/../etc"] {
+        refused("ASKD_CGROUP", value, "give `auto`, `off` or the absolute path of a cgroup's folder");
+    }
+    for value in ["-1", "1000:", ":1", "1000:x", "1000:1:1", "4294967295", "99999999999", "a b", "-u", "a:b"] {
+        refused("ASKD_RUN_AS", value, "is not a user's name or id");
+    }
+}
+
+#[test]
+fn isolation_is_what_the_machine_allows_unless_the_operator_says_more() {
+    let settings = Surroundings::new().settings().isolation;
+    assert_eq!((settings.policy, settings.write_root), (IsolationPolicy::BestEffort, WriteRoot::Workspace));
+    assert_eq!((settings.cgroup, settings.hidden_folders), (Cgroup::Auto, Vec::new()));
+    let at = Surroundings::new().toml("hidden_folders = ['/srv/a', '/srv/b']\ncgroup = '/sys/fs/cgroup/askd'");
+    let settings = at.settings();
+    assert_eq!(settings.isolation.hidden_folders, [Path::new("/srv/a"), Path::new("/srv/b")]);
+    assert_eq!(settings.isolation.cgroup, Cgroup::Folder("/sys/fs/cgroup/askd".into()));
+    assert_eq!(settings.paths.home.as_deref(), Some(Path::new("/home/somebody")));
+}
+
+#[test]
+fn users_are_names_or_numbers() {
+    for value in ["nobody", "www-data", "0", "1000", "1000:0", "J.Doe", "svc$", "CORP\\jane", "jane@corp"] {
+        let run_as = Surroundings::new().env("ASKD_RUN_AS", value).settings().permissions.run_as;
+        assert_eq!(run_as.as_deref(), Some(value));
+    }
 }
 
 #[test]

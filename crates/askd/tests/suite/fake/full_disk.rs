@@ -28,6 +28,17 @@ fn namespaces_work() -> bool {
     tried.is_ok_and(|status| status.success())
 }
 
+/// Whether a test can run; says so where it cannot.
+fn can_run(test: &str) -> bool {
+    let can_run = namespaces_work();
+    if !can_run {
+        // Past the harness, which shows nothing of a test that passes.
+        let line = format!("NOT RUN: {test}: unshare --map-root-user --mount is not allowed here\n");
+        std::io::stderr().write_all(line.as_bytes()).unwrap();
+    }
+    can_run
+}
+
 /// The server's data folder, which only it sees, and the file that fills its disk.
 struct Disk(File);
 
@@ -40,6 +51,11 @@ impl Disk {
 
     fn path(&self, name: &str) -> PathBuf {
         format!("/proc/self/fd/{}/{name}", self.0.as_raw_fd()).into()
+    }
+
+    /// Takes so many bytes of it.
+    fn take(&self, bytes: usize) {
+        fs::write(self.path("ballast"), vec![0; bytes]).unwrap();
     }
 
     /// Takes what is left of it.
@@ -56,16 +72,14 @@ impl Disk {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_refuses_new_work_and_what_is_at_work_goes_on_when_there_is_space_again() {
-    if !namespaces_work() {
-        // Past the harness, which shows nothing of a test that passes.
-        let text = "NOT RUN: a_full_disk_refuses_new_work: unshare --map-root-user --mount is not allowed here\n";
-        std::io::stderr().write_all(text.as_bytes()).unwrap();
+    if !can_run("a_full_disk_refuses_new_work") {
         return;
     }
     let folders = Folders::new();
     let mut command = unshare();
     command.arg(ON_A_SMALL_DISK).arg(folders.data()).arg(launcher());
-    let mut program = Program::start_by(command, &folders, &[("ASKD_STORE_TIMEOUT", "500ms")]);
+    let variables = [("ASKD_STORE_TIMEOUT", "500ms"), ("ASKD_MIN_FREE_DISK", "0")];
+    let mut program = Program::start_by(command, &folders, &variables);
     let client = V1::at(program.address().await);
     let disk = Disk::of(&folders, &program);
     assert!(
@@ -124,4 +138,65 @@ async fn a_full_disk_refuses_new_work_and_what_is_at_work_goes_on_when_there_is_
         }
     }
     assert_eq!(integrity(&folders.data().join("askd.db")).await, "ok");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_is_nearly_full_takes_no_new_runs_and_those_at_work_go_on() {
+    if !can_run("a_disk_that_is_nearly_full_takes_no_new_runs") {
+        return;
+    }
+    let folders = Folders::new();
+    let mut command = unshare();
+    command.arg(ON_A_SMALL_DISK).arg(folders.data()).arg(launcher());
+    let mut program = Program::start_by(command, &folders, &[("ASKD_MIN_FREE_DISK", "32MiB")]);
+    let client = V1::at(program.address().await);
+    let disk = Disk::of(&folders, &program);
+    let run = client.submit(&json!({"prompt": "!touch there\n!await go\n!result fine"})).await;
+    eventually("the run", || folders.workspace().join("there").exists().then_some(())).await;
+    disk.take(40 << 20);
+    let not_ready = eventually_async("a server that is not ready", async || {
+        let answer = client.get("/readyz").await;
+        (answer.status == 503).then_some(answer)
+    })
+    .await;
+    let checks = &not_ready.body["checks"];
+    assert!(checks["disk"]["ok"] == false && checks["store"]["ok"] == true, "{not_ready:?}");
+    assert!(checks["disk"]["message"].as_str().unwrap().contains("ASKD_MIN_FREE_DISK"), "{not_ready:?}");
+
+    let refused = Answer::of(client.post("/runs", &json!({"prompt": "hello"})).send().await.unwrap()).await;
+    assert_eq!((refused.status, &refused.body["error"]["type"]), (503, &json!("overloaded_error")), "{refused:?}");
+    assert!(refused.message().contains("32MiB") && refused.header("retry-after").is_some(), "{refused:?}");
+    let refused = program.ask(&json!({"prompt": "hello"})).await;
+    assert_eq!((refused.status, refused.code()), (503, "STORE_UNAVAILABLE"), "{refused:?}");
+    assert!(refused.header("retry-after").is_some(), "{refused:?}");
+
+    folders.write("workspace/go", "");
+    assert_eq!(client.ended(&run).await["result"], "fine", "what is at work goes on");
+    disk.make_space();
+    eventually_async("readiness", async || (client.get("/readyz").await.status == 200).then_some(())).await;
+    assert_eq!(program.ask(&json!({"prompt": "hello"})).await.status, 200);
+    program.signal(Signal::TERM);
+    assert_eq!(program.ended().await.code(), Some(0), "{}", program.log());
+}
+
+/// A small file system for homes only, so that the store has space.
+const WITH_SMALL_HOMES: &str = r#"mkdir "$0/homes" && mount -t tmpfs -o size=1m tmpfs "$0/homes" && exec "$@""#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_home_does_not_fit_on_the_disk_says_so_and_leaves_no_home() {
+    if !can_run("a_run_whose_home_does_not_fit_on_the_disk_says_so") {
+        return;
+    }
+    let folders = Folders::new();
+    folders.write("config/skills/large/data", &"x".repeat(2 << 20));
+    let mut command = unshare();
+    command.arg(WITH_SMALL_HOMES).arg(folders.data()).arg(launcher());
+    let program = Program::start_by(command, &folders, &[("ASKD_MIN_FREE_DISK", "0")]);
+    let client = V1::at(program.address().await);
+    let run = client.ended(&client.submit(&json!({"prompt": "hello"})).await).await;
+    assert_eq!((&run["state"], &run["error"]["type"]), (&json!("failed"), &json!("run")), "{run}");
+    assert!(run["error"]["message"].as_str().unwrap().contains("disk of the server is full"), "{run}");
+    assert!(run["error"]["hint"].as_str().unwrap().contains("try again"), "{run}");
+    let homes = format!("/proc/{}/root{}/homes", program.pid(), folders.data().display());
+    eventually("that the home is gone", || fs::read_dir(&homes).unwrap().next().is_none().then_some(())).await;
 }

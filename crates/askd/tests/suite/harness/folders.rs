@@ -1,6 +1,7 @@
 //! The three folders of a server, in a temporary one.
 
 use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, lchown};
 use std::path::{Path, PathBuf};
 
 /// Removed when dropped.
@@ -10,7 +11,12 @@ pub(crate) struct Folders {
 
 impl Folders {
     pub(crate) fn new() -> Self {
-        let root = tempfile::Builder::new().prefix("askd-test-").tempdir().unwrap();
+        Self::below(&std::env::temp_dir())
+    }
+
+    /// In another place than where temporary files are.
+    pub(crate) fn below(place: &Path) -> Self {
+        let root = tempfile::Builder::new().prefix("askd-test-").tempdir_in(place).unwrap();
         for folder in ["config", "workspace", "data"] {
             fs::create_dir(root.path().join(folder)).unwrap();
         }
@@ -40,11 +46,29 @@ impl Folders {
         fs::write(path, text).unwrap();
     }
 
+    /// Gives the three folders and all in them to another user, who can come as far as here.
+    pub(crate) fn give_to(&self, id: u32) {
+        fs::set_permissions(self.root(), fs::Permissions::from_mode(0o755)).unwrap();
+        for folder in [self.config(), self.workspace(), self.data()] {
+            give(&folder, id);
+        }
+    }
+
     /// Names below a folder of the root; empty when it is absent.
     pub(crate) fn list(&self, path: &str) -> Vec<String> {
         let entries = fs::read_dir(self.root().join(path)).into_iter().flatten().flatten();
         let mut names: Vec<_> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
         names.sort();
         names
+    }
+}
+
+/// Gives a file, or a folder and all in it, to another user. Links are not followed.
+pub(crate) fn give(path: &Path, id: u32) {
+    lchown(path, Some(id), Some(id)).unwrap();
+    if path.is_dir() && !path.is_symlink() {
+        for entry in fs::read_dir(path).unwrap() {
+            give(&entry.unwrap().path(), id);
+        }
     }
 }

@@ -16,6 +16,26 @@ use super::folders::Folders;
 use super::server::{fake_cli, launcher};
 use super::wait::{beside, eventually};
 
+/// `nobody`: a user without rights.
+pub(crate) const UNPRIVILEGED: u32 = 65534;
+
+/// Starts the program as a user without rights, where the tests run as root.
+pub(crate) fn unprivileged(askd: &Path) -> Command {
+    as_user(UNPRIVILEGED, askd)
+}
+
+/// Starts the program as this user, where the tests run as root.
+#[expect(clippy::disallowed_methods, reason = "the program under test, as another user")]
+pub(crate) fn as_user(id: u32, askd: &Path) -> Command {
+    if !rustix::process::geteuid().is_root() {
+        return Command::new(askd);
+    }
+    let mut command = Command::new("setpriv");
+    let user = [format!("--reuid={id}"), format!("--regid={id}")];
+    command.args(user).args(["--clear-groups", "--"]).arg(askd);
+    command
+}
+
 /// A running `askd serve`. Killed when dropped.
 pub(crate) struct Program {
     child: Child,
@@ -43,6 +63,8 @@ impl Program {
             ("ASKD_CLAUDE_BIN", fake_cli().into_os_string()),
             ("PATH", "/usr/local/bin:/usr/bin:/bin".into()),
             ("ASKD_ALLOW_ROOT", "1".into()),
+            // Scripts note process ids, which are others in a namespace.
+            ("ASKD_ISOLATION", "off".into()),
         ]);
         for (name, value) in variables {
             if value.is_empty() {
@@ -81,7 +103,9 @@ impl Program {
         eventually("the server's address in its log", || {
             let log = self.log.lock().unwrap();
             let mut entries = log.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-            entries.find_map(|entry| entry["address"].as_str()?.parse().ok())
+            let address = entries.find_map(|entry| entry["address"].as_str()?.parse().ok());
+            assert!(address.is_some() || !self.reader.is_finished(), "it has ended: {}", log.join("\n"));
+            address
         })
         .await
     }

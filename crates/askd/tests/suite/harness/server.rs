@@ -9,7 +9,7 @@ use std::time::Duration;
 use askd::ambient::Ambient;
 use askd::app::App;
 use askd::serve::{self, StartError};
-use askd::settings::Settings;
+use askd::settings::{IsolationPolicy, Settings};
 use jiff::Timestamp;
 use secrecy::SecretString;
 use serde_json::Value;
@@ -64,9 +64,10 @@ impl TestServerBuilder {
         Self::fake().child_variable("FAKE_CLAUDE", options)
     }
 
-    /// With the real CLI, which asks the model at `base_url`.
+    /// With the real CLI, which asks the model at `base_url`. Its runs are isolated as they would be without a setting.
     pub(crate) fn real(base_url: &str) -> Self {
         let mut builder = Self::new(real_cli());
+        builder.settings.isolation.policy = IsolationPolicy::BestEffort;
         builder.settings.credentials.anthropic_api_key = Some("sk-test-key".to_owned().into());
         builder.child_variable("ANTHROPIC_BASE_URL", base_url)
     }

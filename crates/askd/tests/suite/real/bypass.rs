@@ -1,50 +1,17 @@
 //! `bypassPermissions`, where the operator allows it. The CLI refuses it to root, so the program runs as a user
 //! without rights.
 
-use std::fs;
-use std::os::unix::fs::{PermissionsExt, chown};
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
 use scripted_model::ScriptedModel;
 use scripted_model::prompt::{text, tool, turns};
 use serde_json::json;
 
 use super::outside::Outside;
 use super::{Told, World};
-use crate::harness::{Folders, real_cli};
+use crate::harness::Folders;
 
-/// `nobody`.
-const UNPRIVILEGED: u32 = 65534;
-
-/// A program that a user without rights can execute, wherever the checkout lies.
-fn reachable(program: &Path, folders: &Folders) -> PathBuf {
-    let there = folders.root().join(program.file_name().unwrap());
-    fs::hard_link(program, &there).or_else(|_| fs::copy(program, &there).map(drop)).unwrap();
-    there
-}
-
-/// Starts the program as a user without rights, in folders that this user owns.
-async fn start(folders: &Folders, model: &ScriptedModel) -> Outside {
-    let askd = Path::new(env!("CARGO_BIN_EXE_askd"));
-    let (cli, command) = if rustix::process::geteuid().is_root() {
-        let id = Some(UNPRIVILEGED);
-        chown(folders.root(), id, id).unwrap();
-        fs::set_permissions(folders.root(), fs::Permissions::from_mode(0o755)).unwrap();
-        for folder in [folders.config(), folders.workspace(), folders.data()] {
-            chown(folder, id, id).unwrap();
-        }
-        #[expect(clippy::disallowed_methods, reason = "the program under test, as another user")]
-        let mut command = Command::new("/usr/bin/setpriv");
-        let user = [format!("--reuid={UNPRIVILEGED}"), format!("--regid={UNPRIVILEGED}"), "--clear-groups".into()];
-        command.args(user).arg("--").arg(reachable(askd, folders));
-        (reachable(&real_cli(), folders), Some(command))
-    } else {
-        (real_cli(), None)
-    };
-    let cli = cli.display().to_string();
-    let variables = [("ASKD_CLAUDE_BIN", cli.as_str()), ("ASKD_ALLOW_BYPASS", "1"), ("ASKD_ALLOW_ROOT", "")];
-    Outside::start(folders, model, command, &variables).await
+/// A server that lets requests ask for it.
+async fn start(folders: &Folders, model: &ScriptedModel, isolation: &str) -> Outside {
+    Outside::unprivileged(folders, model, &[("ASKD_ALLOW_BYPASS", "1"), ("ASKD_ISOLATION", isolation)]).await
 }
 
 fn bash(command: &str) -> String {
@@ -55,7 +22,7 @@ fn bash(command: &str) -> String {
 async fn everything_runs_without_a_rule() {
     let model = ScriptedModel::start().await.unwrap();
     let folders = Folders::new();
-    let server = start(&folders, &model).await;
+    let server = start(&folders, &model, "best_effort").await;
     let body = json!({"prompt": bash("sh -c 'touch made.txt; id -u'"), "permissionMode": "bypassPermissions"});
     let told = Told(server.stream(body.clone()).await.rest().await);
     assert_eq!(told.text(), "end");
@@ -77,7 +44,8 @@ async fn deny_rules_hold_all_the_same() {
     let folders = Folders::new();
     folders.write("config/private.txt", "the-operators-secret");
     folders.write("elsewhere.txt", "not-private");
-    let server = start(&folders, &model).await;
+    // Without a layer, which would stop it first.
+    let server = start(&folders, &model, "off").await;
     for (file, content, denied) in
         [("elsewhere.txt", "not-private", None), ("config/private.txt", "the-operators-secret", Some("1"))]
     {

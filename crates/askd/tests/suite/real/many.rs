@@ -6,9 +6,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use scripted_model::ScriptedModel;
+use scripted_model::prompt::{text, tool, turns};
 use serde_json::json;
+use uuid::Uuid;
 
 use super::World;
+use super::outside::Outside;
+use crate::harness::Folders;
 
 const CLIENTS: usize = 50;
 const SLOTS: usize = 3;
@@ -80,4 +85,71 @@ async fn ask(world: &World, number: usize) -> String {
     } else {
         world.told(json!({"prompt": prompt})).await.text()
     }
+}
+
+/// Runs that are there at the same time.
+const TOGETHER: usize = 20;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_isolated_runs_at_once_know_nothing_of_each_other() {
+    let model = ScriptedModel::start().await.unwrap();
+    let folders = Folders::new();
+    folders.write("config/CLAUDE.md", "Remember the heron.");
+    folders.write("config/skills/s/SKILL.md", "---\nname: s\ndescription: d\n---\nx");
+    folders.write("config/settings.json", r#"{"permissions": {"deny": ["WebFetch"]}}"#);
+    let canaries: Vec<String> = (0..TOGETHER).map(|number| format!("canary-{number:02}-{}", Uuid::new_v4())).collect();
+    for (number, canary) in canaries.iter().enumerate() {
+        folders.write(&format!("workspace/w{number}/canary.txt"), canary);
+    }
+    // Isolated as it comes: nothing is said about it.
+    let together = TOGETHER.to_string();
+    let server = Outside::unprivileged(&folders, &model, &[("MAX_CONCURRENT", &together)]).await;
+    let layer = server.get("/v1/isolation").await.body["layer"].clone();
+    let config = || {
+        let mut all = BTreeMap::new();
+        contents(&folders.config(), &mut all);
+        all
+    };
+    let before = config();
+
+    let asked = canaries.iter().enumerate().map(async |(number, canary)| {
+        let leave = format!("sh -c 'echo {canary} > ~/canary; echo {canary} > ${{TMPDIR:-/tmp}}/canary'");
+        let look = "sh -c 'cat ~/canary ${TMPDIR:-/tmp}/canary* canary.txt ../*/canary.txt; ls ~/..'";
+        let script = turns([
+            tool("Bash", &json!({"command": leave, "description": "d"})),
+            tool("Bash", &json!({"command": look, "description": "d"})),
+            text(canary),
+        ]);
+        let body = json!({"prompt": script, "cwd": format!("w{number}"), "allowedTools": ["Bash"]});
+        server.ask(body).await.result().to_owned()
+    });
+    let mut most = 0;
+    let watch = async {
+        loop {
+            most = most.max(folders.list("data/homes").len());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let answers = tokio::select! {
+        answers = join_all(asked) => answers,
+        () = watch => unreachable!(),
+    };
+
+    assert_eq!(answers, canaries);
+    assert_eq!(most, TOGETHER, "all were there at the same time");
+    assert_eq!(config(), before, "the configuration is as it was");
+    let mut looked = 0;
+    for request in model.messages() {
+        let body = String::from_utf8_lossy(request.raw_body());
+        let met: Vec<&String> = canaries.iter().filter(|canary| body.contains(canary.as_str())).collect();
+        assert_eq!(met.len(), 1, "a run has met others: {met:?} in {:?}", request.tool_results());
+        if let [_, result] = &request.tool_results()[..] {
+            looked += 1;
+            let own = result.matches(met[0].as_str()).count();
+            assert!(own >= 3, "in home, temporary folder and workspace ({layer}): {result}");
+        }
+    }
+    assert_eq!(looked, TOGETHER, "each has looked around");
+    server.stop(&folders).await;
+    model.shutdown().await;
 }

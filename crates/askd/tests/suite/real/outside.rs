@@ -1,6 +1,8 @@
 //! The program with the real CLI, as a process of its own.
 
+use std::fs;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use askd::settings::Settings;
@@ -8,7 +10,9 @@ use rustix::process::Signal;
 use scripted_model::ScriptedModel;
 use serde_json::Value;
 
-use crate::harness::{Answer, Folders, Program, Stream, marked_processes, real_cli};
+use crate::harness::{
+    Answer, Folders, Program, Stream, UNPRIVILEGED, launcher, marked_processes, real_cli, unprivileged,
+};
 
 /// The program, and how it is reached.
 pub(super) struct Outside {
@@ -30,6 +34,8 @@ impl Outside {
             ("ASKD_CLAUDE_BIN", cli.as_str()),
             ("ANTHROPIC_BASE_URL", base_url.as_str()),
             ("ANTHROPIC_API_KEY", "sk-test-key"),
+            // As it comes: what runs get where nobody chooses.
+            ("ASKD_ISOLATION", ""),
         ];
         all.extend_from_slice(variables);
         let program = match command {
@@ -38,6 +44,22 @@ impl Outside {
         };
         let address = program.address().await;
         Self { program, address, client: reqwest::Client::new() }
+    }
+
+    /// Starts it as a user without rights, in folders that this user owns.
+    pub(super) async fn unprivileged(folders: &Folders, model: &ScriptedModel, variables: &[(&str, &str)]) -> Self {
+        if rustix::process::geteuid().is_root() {
+            folders.give_to(UNPRIVILEGED);
+        }
+        let command = unprivileged(&reachable(&launcher(), folders));
+        let cli = reachable(&real_cli(), folders).display().to_string();
+        let usual = [("ASKD_CLAUDE_BIN", cli.as_str()), ("ASKD_ALLOW_ROOT", "")];
+        Self::start(folders, model, Some(command), &[&usual, variables].concat()).await
+    }
+
+    pub(super) async fn get(&self, path: &str) -> Answer {
+        let request = self.client.get(format!("http://{}{path}", self.address));
+        Answer::of(request.header("x-api-key", Settings::TEST_API_KEY).send().await.unwrap()).await
     }
 
     async fn post(&self, body: &Value) -> reqwest::Response {
@@ -62,4 +84,12 @@ impl Outside {
         assert_eq!(folders.list("data/records"), [""; 0], "records are left");
         assert_eq!(marked_processes(&folders.data()), [0; 0], "processes are left");
     }
+}
+
+/// A program that a user without rights can execute, wherever the checkout lies.
+fn reachable(program: &Path, folders: &Folders) -> PathBuf {
+    let there = folders.root().join("bin").join(program.file_name().unwrap());
+    fs::create_dir_all(there.parent().unwrap()).unwrap();
+    fs::hard_link(program, &there).or_else(|_| fs::copy(program, &there).map(drop)).unwrap();
+    there
 }

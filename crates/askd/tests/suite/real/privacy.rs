@@ -1,14 +1,21 @@
-//! What a run must not read, whoever asks for it: the model through `Read`, the client through `@path`.
+//! What a run must not read, whoever asks for it: the model through `Read`, the client through `@path`. Nothing but the CLI's
+//! own rules is in the way here: no layer of isolation helps.
 
 use std::path::{Path, PathBuf};
 
+use askd::settings::IsolationPolicy;
 use scripted_model::prompt::{text, tool, turns};
 use serde_json::json;
 
 use super::World;
-use crate::harness::eventually;
+use crate::harness::{TestServerBuilder, eventually};
 
 const SECRET: &str = "the-secret-of-another";
+
+/// A world where the CLI's rules have to hold alone.
+async fn open_world(change: impl FnOnce(TestServerBuilder) -> TestServerBuilder) -> World {
+    World::with(|server| change(server).set(|settings| settings.isolation.policy = IsolationPolicy::Off)).await
+}
 
 /// Whether a run gets at the content of a file, by the tool or by a mention; both are tried.
 async fn gets_at(world: &World, file: &Path) -> [bool; 2] {
@@ -29,7 +36,7 @@ async fn gets_at(world: &World, file: &Path) -> [bool; 2] {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_is_not_private_is_read_in_both_ways() {
     // Else the tests below would prove nothing.
-    let world = World::with(|server| server.file("elsewhere/file.txt", SECRET)).await;
+    let world = open_world(|server| server.file("elsewhere/file.txt", SECRET)).await;
     let file = world.server.folders.root().join("elsewhere/file.txt");
     assert_eq!(gets_at(&world, &file).await, [true, true]);
     let link = world.server.folders.workspace().join("link");
@@ -43,7 +50,7 @@ async fn a_file_that_is_not_private_is_read_in_both_ways() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_operators_configuration_is_private() {
-    let world = World::with(|server| server.file("config/.credentials-of-somebody.json", SECRET)).await;
+    let world = open_world(|server| server.file("config/.credentials-of-somebody.json", SECRET)).await;
     let file = world.server.folders.config().join(".credentials-of-somebody.json");
     assert_eq!(gets_at(&world, &file).await, [false, false]);
     world.stop().await;
@@ -51,7 +58,7 @@ async fn the_operators_configuration_is_private() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_transcript_of_another_session_is_private() {
-    let world = World::new().await;
+    let world = open_world(|server| server).await;
     let answer = world.ask(json!({"prompt": format!("{SECRET} [[text:x]]")})).await;
     let id = answer.body["session_id"].as_str().unwrap();
     let transcript = world.server.folders.data().join(format!("sessions/{id}/{id}.jsonl"));
@@ -62,7 +69,7 @@ async fn the_transcript_of_another_session_is_private() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_home_of_another_run_is_private() {
-    let world = World::new().await;
+    let world = open_world(|server| server).await;
     let other = world.server.stream(json!({"prompt": "[[hang]]"})).await;
     world.model_is_asked().await;
     let homes = world.server.folders.list("data/homes");
@@ -80,7 +87,7 @@ async fn the_home_of_another_run_is_private() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_way_around_by_a_link_or_by_dots_leads_nowhere() {
-    let world = World::with(|server| server.file("config/private.txt", SECRET)).await;
+    let world = open_world(|server| server.file("config/private.txt", SECRET)).await;
     let workspace = world.server.folders.workspace();
     std::os::unix::fs::symlink(world.server.folders.config(), workspace.join("link")).unwrap();
     let ways = ["link/private.txt", "../config/private.txt", "x/../../config/./private.txt"];
@@ -92,7 +99,7 @@ async fn a_way_around_by_a_link_or_by_dots_leads_nowhere() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_process_file_system_is_private() {
-    let world = World::new().await;
+    let world = open_world(|server| server).await;
     for file in ["/proc/self/environ", "/proc/self/cmdline"] {
         world.model.clear();
         let script = turns([tool("Read", &json!({"file_path": file})), text("end")]);
@@ -107,7 +114,7 @@ async fn the_process_file_system_is_private() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_reads_the_files_of_its_own_skills() {
-    let world = World::with(|server| {
+    let world = open_world(|server| {
         server
             .file("config/skills/lookup/SKILL.md", "---\nname: lookup\ndescription: Looks up.\n---\nRead table.txt")
             .file("config/skills/lookup/table.txt", "row 4711")

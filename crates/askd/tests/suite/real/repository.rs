@@ -1,6 +1,6 @@
 //! A repository's own configuration, harmless and hostile, under each `ASKD_PROJECT_CONFIG`.
 
-use askd::settings::ProjectConfig;
+use askd::settings::{IsolationPolicy, ProjectConfig};
 use scripted_model::ScriptedModel;
 use scripted_model::prompt::{text, tool, turns};
 use serde_json::json;
@@ -35,6 +35,8 @@ fn policy(policy: ProjectConfig, trust: bool) -> impl FnOnce(TestServerBuilder) 
     move |server| {
         let repo = server.folders.workspace().join("repo");
         server.set(|settings| {
+            // What an attack does is seen outside of the workspace: only the CLI's own rules are to stop it.
+            settings.isolation.policy = IsolationPolicy::Off;
             settings.permissions.project_config = policy;
             settings.permissions.trusted_projects = if trust { vec![repo] } else { Vec::new() };
         })

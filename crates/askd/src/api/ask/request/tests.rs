@@ -39,6 +39,8 @@ fn every_field_is_understood() {
         expand: true,
         deltas: false,
         timeout_seconds: None,
+        write_root: None,
+        additional_folders: Vec::new(),
     };
     assert_eq!(asked.unwrap(), AskRequest { request, stream: true });
 }

@@ -20,14 +20,44 @@ fn every_field_is_understood() {
         "prompt": "-p", "cwd": "a", "max_turns": 50, "agent": "reviewer", "system_prompt": "s", "model": "opus",
         "allowed_tools": "Read, Edit", "permission_mode": "plan", "session_id": "00000000-0000-0000-0000-000000000007",
         "output_schema": {"type": "object"}, "expand": true, "deltas": true, "on_disconnect": "continue",
-        "timeout_seconds": 60, "metadata": {"team.a_b-1": "x"},
+        "timeout_seconds": 60, "metadata": {"team.a_b-1": "x"}, "write_root": "a/b",
+        "additional_folders": [{"path": "lib"}, {"path": "out", "writable": true}],
     }))
     .unwrap();
-    insta::assert_snapshot!(serde_json::to_string(&asked.request).unwrap(), @r#"{"prompt":"-p","cwd":"a","resume":"00000000-0000-0000-0000-000000000007","permission_mode":"plan","allowed_tools":["Read","Edit"],"agent":"reviewer","model":"opus","max_turns":50,"system_prompt":"s","output_schema":{"type":"object"},"expand":true,"deltas":true,"timeout_seconds":60}"#);
+    insta::assert_snapshot!(serde_json::to_string(&asked.request).unwrap(), @r#"{"prompt":"-p","cwd":"a","resume":"00000000-0000-0000-0000-000000000007","permission_mode":"plan","allowed_tools":["Read","Edit"],"agent":"reviewer","model":"opus","max_turns":50,"system_prompt":"s","output_schema":{"type":"object"},"expand":true,"deltas":true,"timeout_seconds":60,"write_root":"a/b","additional_folders":[{"path":"lib","writable":false},{"path":"out","writable":true}]}"#);
     assert_eq!(
         (asked.on_disconnect, asked.metadata),
         (OnDisconnect::Continue, vec![("team.a_b-1".into(), "x".into())])
     );
+}
+
+#[test]
+fn what_is_wrong_with_a_folder_names_it() {
+    let many = vec![json!({"path": "a"}); 17];
+    for (field, value, part) in [
+        ("write_root", json!(1), "write_root must be a string"),
+        ("write_root", json!(""), "write_root must not be empty; `.` is the workspace root"),
+        ("write_root", json!("/etc"), "write_root must be relative to the workspace root"),
+        ("write_root", json!("a/../b"), "write_root must not contain `..`"),
+        ("write_root", json!("a\nb"), "write_root must not have control characters"),
+        ("additional_folders", json!({}), "additional_folders must be a list of objects"),
+        ("additional_folders", json!(["a"]), "additional_folders must be a list of objects"),
+        ("additional_folders", json!(many), "additional_folders has 17 folders; at most 16 are allowed"),
+        ("additional_folders", json!([{"path": "a"}, {}]), "additional_folders[1].path is missing"),
+        ("additional_folders", json!([{"path": 1}]), "additional_folders[0].path must be a string"),
+        ("additional_folders", json!([{"path": "../a"}]), "additional_folders[0].path must not contain `..`"),
+        ("additional_folders", json!([{"path": "/a"}]), "additional_folders[0].path must be relative"),
+        ("additional_folders", json!([{"path": "a", "writable": 1}]), "[0].writable must be true or false"),
+        (
+            "additional_folders",
+            json!([{"path": "a", "mode": "rw"}]),
+            "additional_folders[0] has no field `mode`; the fields are path, writable",
+        ),
+    ] {
+        let error = parse(json!({"prompt": "x", field: value})).err().unwrap();
+        assert!(error.message().contains(part), "{}", error.message());
+        assert_eq!(error.at_fault(), Some(field));
+    }
 }
 
 #[test]

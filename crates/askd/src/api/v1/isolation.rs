@@ -1,0 +1,19 @@
+//! `GET /v1/isolation`: what confines runs, why not more, and what is not prevented.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{StatusCode, Uri};
+use axum::response::Response;
+
+use super::super::error::ApiError;
+use super::super::query;
+use super::json;
+use crate::app::App;
+
+pub(super) async fn isolation(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, ApiError> {
+    query::none(&uri)?;
+    // Words and numbers always serialise.
+    let report = serde_json::to_vec(app.runs().shared().isolation.report()).unwrap_or_default();
+    Ok(json(StatusCode::OK, report))
+}

@@ -1,0 +1,175 @@
+//! What is looked at without starting anything: the user, folders, credentials, the address.
+
+use std::io;
+use std::path::Path;
+
+use rustix::fs::Access;
+
+use super::{Check, Patient};
+use crate::config_dir::ConfigDir;
+use crate::credentials::CredentialSource;
+use crate::privileges::{Standing, access};
+use crate::serve::places;
+use crate::settings::Settings;
+
+/// Everything that needs no process.
+pub(super) fn before(patient: &Patient) -> Vec<Check> {
+    let settings = &patient.settings;
+    let mut checks = vec![user(patient), key(patient)];
+    checks.extend(patient.warnings.iter().map(|warning| Check::warn("settings", warning, "see askd settings")));
+    if let Err(wrong) = places::check(settings) {
+        checks.push(Check::fail("folders", wrong, "the server does not start with folders that lie like this"));
+    }
+    checks.push(workspace_dir(settings));
+    checks.push(config_dir(settings));
+    checks.push(data_dir(patient));
+    checks.push(credential(settings));
+    checks.push(listen(settings));
+    checks
+}
+
+fn user(patient: &Patient) -> Check {
+    let uid = rustix::process::geteuid().as_raw();
+    match &patient.standing {
+        Ok(Standing::Dropped(user)) => {
+            Check::ok("user", format!("started as root, the server and its agents become {user}"))
+        }
+        Ok(Standing::AsStarted) => {
+            Check::ok("user", format!("the server and its agents are uid {uid}, who started it"))
+        }
+        Ok(Standing::Root) => Check::warn(
+            "user",
+            "agents run as root (ASKD_ALLOW_ROOT): whatever a layer does not hold back, a model may do",
+            "set ASKD_RUN_AS to an unprivileged user and remove ASKD_ALLOW_ROOT",
+        ),
+        Err(error) => Check::fail("user", error, "what follows was tried by the user who started this"),
+    }
+}
+
+fn key(patient: &Patient) -> Check {
+    if patient.has_key {
+        return Check::ok("api_key", "API_KEY is set");
+    }
+    Check::fail("api_key", "API_KEY is not set", "set API_KEY or API_KEY_FILE; the server needs it to start")
+}
+
+fn workspace_dir(settings: &Settings) -> Check {
+    let (name, path) = ("workspace_dir", &settings.paths.workspace_dir);
+    let shown = path.display();
+    if let Err(error) = access(path, Access::READ_OK | Access::EXEC_OK) {
+        let hint = "create it, or set WORKSPACE_DIR to a folder that the user may read";
+        return Check::fail(name, format!("WORKSPACE_DIR `{shown}` cannot be used: {error}"), hint);
+    }
+    let has_workspaces = path
+        .read_dir()
+        .into_iter()
+        .flatten()
+        .flatten()
+        .any(|entry| access(&entry.path(), Access::WRITE_OK | Access::EXEC_OK).is_ok() && entry.path().is_dir());
+    if access(path, Access::WRITE_OK).is_ok() || has_workspaces {
+        return Check::ok(name, format!("WORKSPACE_DIR `{shown}` can be worked in"));
+    }
+    let hint = "give it, or folders in it, to the user";
+    Check::warn(name, format!("the user can write nothing in WORKSPACE_DIR `{shown}`: agents can only read"), hint)
+}
+
+fn config_dir(settings: &Settings) -> Check {
+    let (name, path) = ("config_dir", &settings.paths.config_dir);
+    let shown = path.display();
+    match access(path, Access::READ_OK | Access::EXEC_OK) {
+        _ if path.is_file() => Check::fail(name, format!("CONFIG_DIR `{shown}` is no folder"), "name a folder"),
+        Ok(()) => Check::ok(name, format!("CONFIG_DIR `{shown}` can be read")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Check::warn(
+            name,
+            format!("CONFIG_DIR `{shown}` does not exist: runs have no agents, skills, rules or settings of yours"),
+            "create it, or set CONFIG_DIR",
+        ),
+        Err(error) => {
+            Check::fail(name, format!("CONFIG_DIR `{shown}` cannot be read: {error}"), "let the user read it")
+        }
+    }
+}
+
+fn data_dir(patient: &Patient) -> Check {
+    let (name, path) = ("data_dir", &patient.settings.paths.data_dir);
+    let shown = path.display();
+    if patient.data_is_handed_over {
+        return Check::ok(name, format!("ASKD_DATA_DIR `{shown}` is made by root at the start and given to the user"));
+    }
+    let all = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
+    match access(path, all) {
+        Ok(()) => Check::ok(name, format!("ASKD_DATA_DIR `{shown}` can be written")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let existing = path.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(Path::new("/"));
+            match access(existing, Access::WRITE_OK | Access::EXEC_OK) {
+                Ok(()) => Check::ok(name, format!("ASKD_DATA_DIR `{shown}` is made at the start")),
+                Err(error) => Check::fail(
+                    name,
+                    format!("ASKD_DATA_DIR `{shown}` cannot be made: `{}`: {error}", existing.display()),
+                    "create it for the user, or name another folder",
+                ),
+            }
+        }
+        Err(error) => Check::fail(
+            name,
+            format!("ASKD_DATA_DIR `{shown}` cannot be used: {error}"),
+            "give it with everything in it to the user (chown -R), or name another folder",
+        ),
+    }
+}
+
+/// Which kind of credential there is, and never which one.
+fn credential(settings: &Settings) -> Check {
+    let name = "credential";
+    let config = ConfigDir::new(&settings.paths.config_dir, settings.paths.max_config);
+    if CredentialSource::new(settings, config.login()).uses_login() {
+        return Check::warn(
+            name,
+            "the CLI's stored login in CONFIG_DIR. It is meant for ordinary use by the one person it belongs to: do not \
+             serve others with it. Project configuration is off, since it could send the login elsewhere",
+            "set ANTHROPIC_API_KEY, or the variables of a cloud provider",
+        );
+    }
+    let given = &settings.credentials;
+    if given.claude_code_oauth_token.is_some() {
+        return Check::warn(
+            name,
+            "CLAUDE_CODE_OAUTH_TOKEN, which is one person's token: do not serve others with it",
+            "set ANTHROPIC_API_KEY, or the variables of a cloud provider",
+        );
+    }
+    if let Some((variable, _)) = given.variables().first() {
+        return Check::ok(name, format!("{variable} is set"));
+    }
+    if given.api_key_helper.is_some() {
+        return Check::ok(name, "ASKD_API_KEY_HELPER is set; it was not run");
+    }
+    if CredentialSource::names_cloud(settings) {
+        return Check::ok(name, "a cloud provider is chosen; its own credentials were not looked at");
+    }
+    if settings.child.get("ANTHROPIC_BASE_URL").is_some() {
+        return Check::ok(name, "none, and ANTHROPIC_BASE_URL names a service of its own");
+    }
+    Check::warn(
+        name,
+        "no credential for the model is set: runs will fail",
+        "set ANTHROPIC_API_KEY or ANTHROPIC_API_KEY_FILE",
+    )
+}
+
+fn listen(settings: &Settings) -> Check {
+    let address = settings.server.listen;
+    if address.ip().is_loopback() {
+        return Check::ok("listen", format!("{address} is for this machine alone"));
+    }
+    let message = format!("{address} is reached from other machines, and without TLS");
+    Check::warn("listen", message, "put a proxy with TLS in front, or listen on 127.0.0.1")
+}
+
+/// Whether root makes a folder or gives it to the user.
+pub(super) fn is_absent_or_empty(folder: &Path) -> bool {
+    match folder.read_dir() {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    }
+}

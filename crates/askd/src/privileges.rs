@@ -1,0 +1,192 @@
+//! The user as whom the server works, and with it every agent.
+//!
+//! A server that is started as root becomes somebody else before it listens, starts a thread or runs a program. What it
+//! was told is read before: a secret that only root may read still arrives. See [`settle`].
+
+use std::fmt;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
+
+use rustix::process::{getegid, geteuid};
+use supervisor::cgroup::{Delegation, NotDelegated};
+
+use self::users::Users;
+use crate::settings::Settings;
+use crate::settings::groups::Cgroup;
+
+mod change;
+mod checks;
+mod handover;
+mod users;
+
+pub use checks::{access, obstacle};
+pub use users::own_home;
+
+/// A user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// The numeric id.
+    pub uid: u32,
+    /// The id of the primary group.
+    pub gid: u32,
+    /// Ids of all groups, the primary one included.
+    pub groups: Vec<u32>,
+    /// The name, where there is one.
+    pub name: Option<String>,
+}
+
+impl fmt::Display for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            Some(name) => write!(f, "`{name}` (uid {}, gid {})", self.uid, self.gid),
+            None => write!(f, "uid {}, gid {}", self.uid, self.gid),
+        }
+    }
+}
+
+/// As whom a server works.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// As whoever started it, who is not root.
+    AsStarted,
+    /// As root, as the operator has allowed.
+    Root,
+    /// As this user, though it was started as root.
+    Dropped(User),
+}
+
+/// Why a server does not start as the user that it was started as. The texts say what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum PrivilegesError {
+    /// Nobody has said who the agents are to be.
+    #[error(
+        "askd runs agents with its own rights and was started as root, and WORKSPACE_DIR `{0}` belongs to root. Set \
+         ASKD_RUN_AS to an unprivileged user (or give WORKSPACE_DIR to one: askd becomes its owner), or set \
+         ASKD_ALLOW_ROOT=1 if this machine is the agent's alone"
+    )]
+    Root(PathBuf),
+    /// The setting names root.
+    #[error("ASKD_RUN_AS names root; choose an unprivileged user, or set ASKD_ALLOW_ROOT=1 instead to stay root")]
+    RunAsRoot,
+    /// The setting names another user, and only root can become one.
+    #[error("ASKD_RUN_AS names {wanted}, and askd was started as uid {own}: only root can become another user")]
+    NotRoot {
+        /// The user of the setting.
+        wanted: User,
+        /// The server's own id.
+        own: u32,
+    },
+    /// There is no such user.
+    #[error("ASKD_RUN_AS `{0}` is not in /etc/passwd; give the numbers, as UID:GID")]
+    Unknown(String),
+    /// The list of users cannot be read.
+    #[error("cannot read `{file}`, which ASKD_RUN_AS needs: {source}")]
+    Users {
+        /// The file.
+        file: &'static str,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// The kernel says no.
+    #[error(
+        "cannot become {user}: {source}; a container needs the capabilities SETUID and SETGID for it, or start \
+         askd as that user"
+    )]
+    Change {
+        /// The user.
+        user: User,
+        /// What went wrong.
+        source: io::Error,
+    },
+    /// The user can do too little.
+    #[error("askd works as {user}, who cannot use {what} `{path}`: {source}; {hint}")]
+    Unusable {
+        /// The user.
+        user: User,
+        /// The setting that names it.
+        what: &'static str,
+        /// The folder or file at fault.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+        /// What to do.
+        hint: &'static str,
+    },
+}
+
+/// As whom a server with these settings would work, if this process started it.
+pub fn choose(settings: &Settings) -> Result<Standing, PrivilegesError> {
+    let (permissions, workspaces) = (&settings.permissions, &settings.paths.workspace_dir);
+    if let Some(run_as) = &permissions.run_as {
+        let user = Users::system()?.named(run_as).ok_or_else(|| PrivilegesError::Unknown(run_as.clone()))?;
+        return match (geteuid().as_raw(), user.uid) {
+            (_, 0) => Err(PrivilegesError::RunAsRoot),
+            (0, _) => Ok(Standing::Dropped(user)),
+            (own, wanted) if own == wanted && getegid().as_raw() == user.gid => Ok(Standing::AsStarted),
+            (own, _) => Err(PrivilegesError::NotRoot { wanted: user, own }),
+        };
+    }
+    if !geteuid().is_root() {
+        return Ok(Standing::AsStarted);
+    }
+    if permissions.allow_root {
+        return Ok(Standing::Root);
+    }
+    let Ok(owner) = workspaces.metadata() else { return Err(PrivilegesError::Root(workspaces.clone())) };
+    if owner.uid() == 0 {
+        return Err(PrivilegesError::Root(workspaces.clone()));
+    }
+    Ok(Standing::Dropped(Users::system()?.owner(owner.uid(), owner.gid())))
+}
+
+/// What [`settle`] has done.
+#[derive(Debug)]
+pub struct Settled {
+    /// As whom the server works from now on.
+    pub standing: Standing,
+    /// Why runs will get no control groups although root could have given some; for the log.
+    pub cgroup: Option<String>,
+}
+
+/// Makes the process be who the server is to be, for good, and looks whether that user can do what a server does.
+///
+/// To be called while the process has one thread, before anything is opened that it uses later. It must not be called
+/// twice. Of the file system it changes nothing but `ASKD_DATA_DIR`: it is made if it is not there, and given to the
+/// user if it is root's and empty.
+pub fn settle(settings: &Settings) -> Result<Settled, PrivilegesError> {
+    let standing = choose(settings)?;
+    let Standing::Dropped(user) = &standing else { return Ok(Settled { standing, cgroup: None }) };
+    let seen = checks::Seen::by_root(settings);
+    handover::data_dir(&settings.paths.data_dir, user).map_err(|source| PrivilegesError::Unusable {
+        user: user.clone(),
+        what: "ASKD_DATA_DIR",
+        path: settings.paths.data_dir.clone(),
+        source,
+        hint: "root could not make it; name another folder",
+    })?;
+    let cgroup = give_cgroup(&settings.isolation.cgroup, user).err();
+    change::become_user(user).map_err(|source| PrivilegesError::Change { user: user.clone(), source })?;
+    seen.can_be_used_by(user, settings)?;
+    Ok(Settled { standing, cgroup })
+}
+
+/// [`settle`] for somebody who only looks: nothing is made and nothing is given away.
+pub fn rehearse(settings: &Settings) -> Result<Standing, PrivilegesError> {
+    let standing = choose(settings)?;
+    if let Standing::Dropped(user) = &standing {
+        change::become_user(user).map_err(|source| PrivilegesError::Change { user: user.clone(), source })?;
+    }
+    Ok(standing)
+}
+
+/// A group that this user may divide among runs: afterwards nobody here could give it away.
+fn give_cgroup(cgroup: &Cgroup, user: &User) -> Result<(), String> {
+    let delegation: Result<Delegation, NotDelegated> = match cgroup {
+        Cgroup::Off => return Ok(()),
+        Cgroup::Auto => Delegation::detect(None),
+        Cgroup::Folder(folder) => Delegation::detect(Some(folder)),
+    };
+    let given = delegation.map_err(|error| error.to_string())?.give_to(user.uid, user.gid);
+    given.map_err(|error| format!("the group cannot be given to {user}: {error}"))
+}

@@ -1,0 +1,136 @@
+//! Whether a user can do what a server does: named at the start rather than by the first run that fails.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::Access;
+use rustix::io::Errno;
+
+use super::{PrivilegesError, User};
+use crate::settings::Settings;
+
+/// How many workspaces are looked at.
+const MAX_WORKSPACES: usize = 10_000;
+
+/// No path has more links in it.
+const MAX_LINKS: usize = 8;
+
+/// What this process's user may do with a file or folder.
+pub fn access(path: &Path, access: Access) -> io::Result<()> {
+    Ok(rustix::fs::access(path, access)?)
+}
+
+/// The first folder on the way to `path` that this process's user cannot enter; else `path` itself.
+pub fn obstacle(path: &Path) -> PathBuf {
+    let mut path = path.to_owned();
+    for _ in 0..MAX_LINKS {
+        let mut ancestors: Vec<_> = path.ancestors().skip(1).collect();
+        ancestors.reverse();
+        if let Some(closed) = ancestors.into_iter().find(|at| access(at, Access::EXEC_OK).is_err()) {
+            return closed.canonicalize().unwrap_or_else(|_| closed.to_owned());
+        }
+        let Ok(target) = path.read_link() else { break };
+        path = path.parent().unwrap_or(&path).join(target);
+    }
+    path
+}
+
+/// What root has seen. What root does not see either is reported later, as for everybody.
+pub(super) struct Seen {
+    config: bool,
+    program: Option<PathBuf>,
+    launcher: Option<PathBuf>,
+}
+
+impl Seen {
+    pub(super) fn by_root(settings: &Settings) -> Self {
+        Self {
+            config: settings.paths.config_dir.exists(),
+            program: settings.child.find_program(&settings.paths.claude_bin),
+            launcher: Path::new("/proc/self/exe").canonicalize().ok(),
+        }
+    }
+
+    /// To be called as that user.
+    pub(super) fn can_be_used_by(&self, user: &User, settings: &Settings) -> Result<(), PrivilegesError> {
+        let unusable = |what, path: &Path, source: io::Error, hint| {
+            let path = if source.kind() == io::ErrorKind::PermissionDenied { obstacle(path) } else { path.to_owned() };
+            Err(PrivilegesError::Unusable { user: user.clone(), what, path, source, hint })
+        };
+        let paths = &settings.paths;
+        if let Err(error) = may_work_in(&paths.workspace_dir) {
+            let hint = "agents could write nothing there: give it or a folder in it to this user, or set ASKD_RUN_AS to \
+                        its owner";
+            return unusable("WORKSPACE_DIR", &paths.workspace_dir, error, hint);
+        }
+        let all = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
+        // Where it is not there yet, this user makes it or fails to.
+        match access(&paths.data_dir, all) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                let hint = "give the folder with everything in it to this user (chown -R), or name another one";
+                return unusable("ASKD_DATA_DIR", &paths.data_dir, error, hint);
+            }
+            _ => {}
+        }
+        let read = Access::READ_OK | Access::EXEC_OK;
+        if self.config
+            && let Err(error) = access(&paths.config_dir, read)
+        {
+            return unusable("CONFIG_DIR", &paths.config_dir, error, "let this user read it, or name another folder");
+        }
+        for (what, program) in [("the CLI", &self.program), ("the executable of askd", &self.launcher)] {
+            if let Some(program) = program
+                && let Err(error) = access(program, read)
+            {
+                return unusable(what, program, error, "install it where this user may read it");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether this process's user can write the folder or one of the workspaces in it. A file system that nobody can write
+/// is no mistake: the operator has made it so.
+fn may_work_in(workspaces: &Path) -> io::Result<()> {
+    access(workspaces, Access::READ_OK | Access::EXEC_OK)?;
+    let is_fine = |path: &Path| match rustix::fs::access(path, Access::WRITE_OK | Access::EXEC_OK) {
+        Ok(()) | Err(Errno::ROFS) => Ok(()),
+        Err(error) => Err(error),
+    };
+    let Err(error) = is_fine(workspaces) else { return Ok(()) };
+    let mut folders = workspaces.read_dir()?.flatten().take(MAX_WORKSPACES).map(|entry| entry.path());
+    if folders.any(|path| path.is_dir() && is_fine(&path).is_ok()) { Ok(()) } else { Err(error.into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn what_can_be_reached_has_no_obstacle() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        assert_eq!(obstacle(&file), file);
+        let absent = folder.path().join("absent/file");
+        assert_eq!(obstacle(&absent), folder.path().join("absent"));
+    }
+
+    #[test]
+    fn a_link_is_followed_to_what_is_in_the_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("link");
+        symlink("absent/file", &link).unwrap();
+        assert_eq!(obstacle(&link), folder.path().join("absent"));
+    }
+
+    #[test]
+    fn a_folder_in_which_one_can_write_can_be_worked_in() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(may_work_in(folder.path()).is_ok());
+        assert!(may_work_in(&folder.path().join("absent")).is_err());
+    }
+}

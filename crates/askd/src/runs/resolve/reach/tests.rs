@@ -1,0 +1,121 @@
+//! What a request may ask of the workspaces, and what it is told of the rest.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use super::*;
+
+/// Workspaces `shop` (with `web` and `doc/old`) and `other`.
+fn workspaces() -> (tempfile::TempDir, Workspaces) {
+    let root = tempfile::tempdir().unwrap();
+    for path in ["shop/web", "shop/doc/old", "other"] {
+        fs::create_dir_all(root.path().join(path)).unwrap();
+    }
+    fs::write(root.path().join("shop/file"), "").unwrap();
+    symlink("/etc", root.path().join("shop/out")).unwrap();
+    symlink("../other", root.path().join("shop/beside")).unwrap();
+    let workspaces = Workspaces::open(root.path()).unwrap();
+    (root, workspaces)
+}
+
+fn wanted(cwd: &str, write_root: Option<&str>, additional: &[(&str, bool)]) -> Wanted {
+    let folder = |(path, writable): &(&str, bool)| AdditionalFolder { path: (*path).to_owned(), writable: *writable };
+    Wanted {
+        cwd: cwd.to_owned(),
+        write_root: write_root.map(str::to_owned),
+        additional: additional.iter().map(folder).collect(),
+    }
+}
+
+/// Workspace and write root, relative to the workspace root.
+fn found(wanted: &Wanted, allowed: WriteRoot) -> Result<(String, String), (&'static str, String)> {
+    let (_root, workspaces) = workspaces();
+    let text = |folder: &Folder| folder.relative().display().to_string();
+    match wanted.find(&workspaces, allowed, Layer::Bubblewrap) {
+        Ok(Found { reach, .. }) => Ok((text(&reach.workspace), text(&reach.write_root))),
+        Err(refusal) => Err((refusal.field, refusal.message)),
+    }
+}
+
+#[test]
+fn by_itself_a_run_may_write_its_workspace_or_what_the_setting_says() {
+    for (cwd, workspace, root) in [("shop/web", "shop", ""), ("shop", "shop", ""), ("", "", "")] {
+        let plain = wanted(cwd, None, &[]);
+        assert_eq!(found(&plain, WriteRoot::Workspace).unwrap(), (workspace.into(), workspace.into()), "{cwd}");
+        assert_eq!(found(&plain, WriteRoot::Root).unwrap(), (workspace.into(), root.into()), "{cwd}");
+    }
+}
+
+#[test]
+fn a_request_may_ask_for_less() {
+    for (cwd, write_root, allowed) in [
+        ("shop", "shop/web", WriteRoot::Workspace),
+        ("shop/doc", "shop/doc", WriteRoot::Workspace),
+        ("shop/doc/old", "shop/doc", WriteRoot::Workspace),
+        ("shop/doc/old", "shop", WriteRoot::Root),
+        ("", "shop/web", WriteRoot::Workspace),
+    ] {
+        let less = wanted(cwd, Some(write_root), &[]);
+        assert_eq!(found(&less, allowed).unwrap().1, write_root, "{cwd}");
+    }
+    assert_eq!(found(&wanted("shop", Some("."), &[]), WriteRoot::Root).unwrap().1, "");
+}
+
+#[test]
+fn what_it_must_not_ask_for_is_named() {
+    for (cwd, write_root, part) in [
+        ("shop", ".", "must lie in the workspace of cwd (ASKD_WRITE_ROOT)"),
+        ("shop", "other", "must lie in the workspace of cwd"),
+        ("shop", "shop/beside", "must lie in the workspace of cwd"),
+        ("shop/web", "shop/doc", "must lie in cwd or contain it"),
+        ("shop", "shop/out", "write_root must stay inside the workspace root"),
+        ("shop", "shop/absent", "write_root does not exist in the workspace root"),
+        ("shop", "shop/file", "write_root is not a folder"),
+    ] {
+        let (field, message) = found(&wanted(cwd, Some(write_root), &[]), WriteRoot::Workspace).unwrap_err();
+        assert!(field == "write_root" && message.contains(part), "{write_root}: {message}");
+    }
+    for (additional, part) in [
+        (&[("shop/out", false)][..], "additional_folders[0].path must stay inside the workspace root"),
+        (&[("other", false), ("absent", true)], "additional_folders[1].path does not exist"),
+        (&[("other", false), ("shop/beside", true)], "additional_folders[1] names the same folder as one before it"),
+        (&[("shop", true)], "additional_folders[0] is the write root already"),
+    ] {
+        let (field, message) = found(&wanted("shop", None, additional), WriteRoot::Workspace).unwrap_err();
+        assert!(field == "additional_folders" && message.contains(part), "{message}");
+    }
+    assert_eq!(found(&wanted("absent", None, &[]), WriteRoot::Root).unwrap_err().0, "cwd");
+}
+
+#[test]
+fn the_cli_is_told_what_the_request_names() {
+    let (_root, workspaces) = workspaces();
+    let named = |wanted: Wanted| {
+        let found = wanted.find(&workspaces, WriteRoot::Workspace, Layer::Bubblewrap).unwrap();
+        let relative = |path: &PathBuf| path.strip_prefix(workspaces.path()).unwrap().display().to_string();
+        found.named.iter().map(relative).collect::<Vec<_>>()
+    };
+    assert_eq!(named(wanted("shop/web", None, &[])), [""; 0]);
+    assert_eq!(named(wanted("shop/web", Some("shop"), &[("other", true)])), ["shop", "other"]);
+}
+
+#[test]
+fn without_a_layer_nothing_of_it_could_be_kept() {
+    let (_root, workspaces) = workspaces();
+    let find =
+        |wanted: Wanted| wanted.find(&workspaces, WriteRoot::Workspace, Layer::None).map_err(|refusal| refusal.field);
+    assert_eq!(find(wanted("shop", Some("shop/web"), &[])).unwrap_err(), "write_root");
+    assert_eq!(find(wanted("shop", None, &[("other", false)])).unwrap_err(), "additional_folders");
+    assert!(find(wanted("shop", None, &[])).is_ok());
+}
+
+#[test]
+fn landlock_cannot_take_away_what_it_has_given() {
+    let (_root, workspaces) = workspaces();
+    let find = |additional: &[(&str, bool)]| {
+        wanted("shop", None, additional).find(&workspaces, WriteRoot::Workspace, Layer::Landlock).map(drop)
+    };
+    let refusal = find(&[("other", false), ("shop/doc", false)]).unwrap_err();
+    assert!(refusal.message.starts_with("additional_folders[1] lies in a folder that the run may write"), "{refusal}");
+    assert!(find(&[("other", false)]).is_ok() && find(&[("other", true), ("shop/doc", true)]).is_ok());
+}

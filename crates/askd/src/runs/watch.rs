@@ -1,0 +1,272 @@
+//! Watches over what live runs use up. One look serves them all, and while no run lives nothing is looked at.
+//!
+//! Where the kernel keeps a limit by itself (a cgroup, a user namespace) this only tells of it; elsewhere it is what
+//! keeps the limit, and a run can be faster than a look: for a quarter of a second, on disk for a second and more.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use supervisor::cgroup::RunCgroup;
+use supervisor::identity::ProcessId;
+use supervisor::ladder::Rung;
+use supervisor::process::{Escalator, Process};
+use supervisor::usage::{self, Usage};
+use tokio::sync::Notify;
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep};
+
+use super::RunId;
+use super::alarm::Alarm;
+use super::limits::Breach;
+use crate::disk::usage::{Taken, measure};
+use crate::settings::groups::RunLimits;
+
+/// From one look at processes to the next.
+const USAGE_EVERY: Duration = Duration::from_millis(250);
+
+/// From one look at homes to the next.
+const DISK_EVERY: Duration = Duration::from_secs(1);
+
+/// Of all time, looks take no more than this part: a look that takes long is followed by as many times that of peace.
+const PEACE: u32 = 9;
+
+/// Even after a look that took very long the next one comes.
+const LONGEST_PEACE: Duration = Duration::from_secs(15);
+
+/// Files and folders of one home that are looked at; a home with more is full, however small they are.
+const MAX_ENTRIES: usize = 200_000;
+
+/// The runs that are watched over.
+#[derive(Debug, Default)]
+pub struct Watch {
+    runs: Mutex<HashMap<RunId, Arc<Watched>>>,
+    came: Notify,
+}
+
+/// A live run.
+#[derive(Debug)]
+struct Watched {
+    run: RunId,
+    guardian: ProcessId,
+    home: PathBuf,
+    cgroup: Mutex<Option<RunCgroup>>,
+    escalator: Escalator,
+    alarm: Arc<Alarm>,
+    most_memory: AtomicU64,
+}
+
+/// A run is watched over as long as this is held.
+#[derive(Debug)]
+pub struct Watching<'a> {
+    watch: &'a Watch,
+    watched: Arc<Watched>,
+}
+
+impl Watch {
+    /// Watches over a run from now on. What it finds is told by `alarm`, after the run's processes were killed.
+    pub fn over(
+        &self,
+        run: RunId,
+        process: &Process,
+        home: PathBuf,
+        cgroup: Option<RunCgroup>,
+        alarm: Arc<Alarm>,
+    ) -> Watching<'_> {
+        let (guardian, escalator) = (process.identity().guardian, process.escalator());
+        let (cgroup, most_memory) = (Mutex::new(cgroup), AtomicU64::new(0));
+        let watched = Arc::new(Watched { run, guardian, home, cgroup, escalator, alarm, most_memory });
+        self.lock().insert(run, Arc::clone(&watched));
+        self.came.notify_waiters();
+        Watching { watch: self, watched }
+    }
+
+    /// The runs of which processes may be alive.
+    pub fn runs(&self) -> Vec<RunId> {
+        self.lock().keys().copied().collect()
+    }
+
+    /// Looks at all runs, for ever.
+    pub async fn keep(&self, limits: &RunLimits) {
+        tokio::join!(
+            self.repeat("processes", USAGE_EVERY, limits, look_at_processes),
+            self.repeat("homes", DISK_EVERY, limits, look_at_homes)
+        );
+    }
+
+    async fn repeat(
+        &self,
+        what: &str,
+        every: Duration,
+        limits: &RunLimits,
+        look: fn(&[Arc<Watched>], &RunLimits) -> io::Result<()>,
+    ) {
+        let mut failing = false;
+        loop {
+            let (runs, limits) = (self.some().await, limits.clone());
+            let begin = Instant::now();
+            let looked =
+                spawn_blocking(move || look(&runs, &limits)).await.unwrap_or_else(|error| Err(io::Error::other(error)));
+            if let Err(error) = &looked
+                && !failing
+            {
+                tracing::error!(%error, "cannot look at the {what} of runs: their limits may not be kept");
+            }
+            failing = looked.is_err();
+            sleep(every.max((begin.elapsed() * PEACE).min(LONGEST_PEACE))).await;
+        }
+    }
+
+    /// All runs, as soon as there is one.
+    async fn some(&self) -> Vec<Arc<Watched>> {
+        loop {
+            let came = self.came.notified();
+            let runs: Vec<_> = self.lock().values().cloned().collect();
+            if !runs.is_empty() {
+                return runs;
+            }
+            came.await;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<RunId, Arc<Watched>>> {
+        // No code that can panic runs under the lock.
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Watching<'_> {
+    /// The most memory that was seen, in bytes; `None`: the run was too short for a look.
+    pub fn most_memory(&self) -> Option<u64> {
+        Some(self.watched.most_memory.load(Ordering::Relaxed)).filter(|most| *most > 0)
+    }
+
+    /// Ends the watch; the run's cgroup is to be removed now.
+    pub fn end(self) -> Option<RunCgroup> {
+        self.watched.cgroup().take()
+    }
+
+    /// Looks once more, for a run whose processes have ended by themselves: the kernel may have ended them for a limit.
+    pub fn look_again(&self, limits: &RunLimits) {
+        if let Some(breach) = self.watched.kernel_s_word(limits) {
+            self.watched.end(breach);
+        }
+    }
+}
+
+impl Drop for Watching<'_> {
+    fn drop(&mut self) {
+        self.watch.lock().remove(&self.watched.run);
+    }
+}
+
+impl Watched {
+    /// Ends the run: first the word, so that the run's task hears of it before it sees the processes go.
+    fn end(&self, breach: Breach) {
+        let what = breach.what.clone();
+        if self.alarm.raise(breach) {
+            tracing::warn!(run = %self.run, what, "a limit was met; the run is ended");
+        }
+        self.escalator.escalate(Rung::Kill);
+        if let Some(Err(error)) = self.cgroup().as_ref().map(RunCgroup::kill) {
+            tracing::debug!(run = %self.run, %error, "a cgroup cannot be killed; its guardian does it");
+        }
+    }
+
+    fn cgroup(&self) -> MutexGuard<'_, Option<RunCgroup>> {
+        self.cgroup.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn kernel_s_word(&self, limits: &RunLimits) -> Option<Breach> {
+        kernel_s_word(self.cgroup().as_ref()?, limits)
+    }
+
+    fn judge(&self, usage: &Usage, limits: &RunLimits) -> Option<Breach> {
+        self.most_memory.fetch_max(usage.memory_bytes, Ordering::Relaxed);
+        if usage.memory_bytes > limits.memory {
+            Some(Breach::memory(limits))
+        } else if usage.tasks >= limits.processes {
+            Some(Breach::processes(limits))
+        } else if usage.most_open_files >= limits.open_files {
+            Some(Breach::open_files(limits))
+        } else {
+            self.kernel_s_word(limits)
+        }
+    }
+}
+
+/// What the kernel has counted in a run's cgroup. Memory that had to be taken back, of cached files say, is no breach.
+fn kernel_s_word(cgroup: &RunCgroup, limits: &RunLimits) -> Option<Breach> {
+    let events = cgroup.events().ok()?;
+    if events.oom_kills > 0 {
+        return Some(Breach::memory(limits));
+    }
+    (events.tasks_max_hits > 0).then(|| Breach::processes(limits))
+}
+
+fn look_at_processes(runs: &[Arc<Watched>], limits: &RunLimits) -> io::Result<()> {
+    let guardians: Vec<_> = runs.iter().map(|watched| watched.guardian).collect();
+    let sampled = usage::sample(&guardians)?;
+    for (watched, usage) in runs.iter().zip(&sampled) {
+        if let Some(breach) = watched.judge(usage, limits) {
+            watched.end(breach);
+        }
+    }
+    Ok(())
+}
+
+fn look_at_homes(runs: &[Arc<Watched>], limits: &RunLimits) -> io::Result<()> {
+    let mut looked = Ok(());
+    for watched in runs {
+        let breach = match measure(&watched.home, MAX_ENTRIES) {
+            Ok(Taken::Bytes(bytes)) => (bytes > limits.home).then(|| Breach::home(limits)),
+            Ok(Taken::TooMuchToLookAt) => Some(Breach::too_many_files(MAX_ENTRIES)),
+            // It has ended meanwhile, and its home is gone.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => {
+                looked = Err(error);
+                None
+            }
+        };
+        if let Some(breach) = breach {
+            watched.end(breach);
+        }
+    }
+    looked
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use claude::outcome::Limit;
+    use supervisor::cgroup::{CgroupLimits, Delegation};
+
+    use super::*;
+    use crate::settings::Settings;
+
+    #[test]
+    fn what_the_kernel_has_ended_or_refused_is_a_breach() {
+        let root = tempfile::tempdir().unwrap();
+        for (file, text) in
+            [("cgroup.controllers", "memory pids"), ("cgroup.subtree_control", ""), ("cgroup.procs", "")]
+        {
+            fs::write(root.path().join(file), text).unwrap();
+        }
+        let limits = Settings::for_testing(root.path()).run_limits;
+        let none = CgroupLimits { memory_bytes: None, tasks: None, cpu_percent: None };
+        let cgroup = Delegation::at(root.path()).unwrap().create("x", &none).unwrap();
+        let write = |file: &str, text: &str| fs::write(root.path().join("askd-run-x").join(file), text).unwrap();
+        let limit = || kernel_s_word(&cgroup, &limits).map(|breach| breach.limit);
+        write("memory.events", "low 0\nhigh 0\nmax 9\noom 0\noom_kill 0\n");
+        write("pids.events", "max 0\n");
+        assert_eq!(limit(), None, "memory that was taken back harms nobody");
+        write("pids.events", "max 1\n");
+        assert_eq!(limit(), Some(Limit::Processes));
+        write("memory.events", "low 0\nhigh 0\nmax 9\noom 1\noom_kill 2\n");
+        assert_eq!(limit(), Some(Limit::Memory));
+    }
+}

@@ -1,0 +1,142 @@
+//! From a slot to a running process.
+
+use std::io;
+use std::sync::Arc;
+
+use supervisor::cgroup::RunCgroup;
+use supervisor::records::RunRecord;
+use supervisor::spawn::{Child, Graces, Launch, Limits, spawn};
+
+use super::super::event::EventBody;
+use super::super::limits::resources;
+use super::super::prepare::{PrepareError, Prepared, prepare};
+use super::super::redact::Redactor;
+use super::super::{Finished, RunError, RunErrorKind, RunState};
+use super::Worker;
+use crate::disk;
+use crate::homes::Home;
+
+/// A run whose process is there.
+pub(super) struct Started {
+    pub(super) child: Child,
+    pub(super) redactor: Redactor,
+    pub(super) cgroup: Option<RunCgroup>,
+}
+
+impl Worker {
+    /// Prepares the home and starts the process.
+    pub(super) async fn start(&self, home: &Arc<Home>) -> Result<Started, Finished> {
+        let failed = |message: String| Finished::failed(RunErrorKind::Run, message);
+        let shared = &self.shared;
+        let granted = tokio::select! {
+            biased;
+            () = self.run.live.cancel.cancelled() => return Err(self.cancelled()),
+            granted = shared.credentials.grant(shared.cli.reads_key_descriptor, &shared.programs) => granted,
+        };
+        let granted = granted.map_err(|error| {
+            tracing::error!(run = %self.run.id, %error, "no credential");
+            failed("ASKD_API_KEY_HELPER gave no key; the server's log says why".into())
+        })?;
+        let redactor = Redactor::new(granted.values.iter().chain(&shared.secrets).cloned());
+        let task = {
+            let (shared, run, home) = (Arc::clone(shared), Arc::clone(&self.run), Arc::clone(home));
+            move || {
+                let mut prepared = prepare(&shared, run.id, &run.spec, &home, granted)?;
+                // Last, when the copy of the transcript is complete.
+                home.claim(run.spec.session.id()).map_err(PrepareError::Home)?;
+                let cgroup = shared.isolation.cgroup(&run.id.to_string()).map_err(PrepareError::Cgroup)?;
+                let confinement = &mut prepared.launch.confinement;
+                confinement.resources = resources(&shared.settings);
+                let folder = cgroup.as_ref().map(|cgroup| cgroup.folder().try_clone_to_owned());
+                confinement.cgroup = folder.transpose().map_err(PrepareError::Cgroup)?;
+                Ok::<_, PrepareError>((prepared, cgroup))
+            }
+        };
+        let prepared = tokio::task::spawn_blocking(task).await.map_err(|error| failed(error.to_string()))?;
+        let (Prepared { launch, warnings }, cgroup) = prepared.map_err(|error| {
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            tracing::warn!(run = %self.run.id, %error, cause, "cannot prepare a run");
+            match disk::full_below(&error) {
+                Some(full) => not_prepared("the run cannot be prepared", full),
+                None => failed(error.to_string()),
+            }
+        })?;
+        for warning in warnings {
+            self.log(&EventBody::Warning(warning));
+        }
+        match self.launch(launch).await {
+            Ok(child) => Ok(Started { child, redactor, cgroup }),
+            Err(end) => {
+                self.remove_cgroup(cgroup).await;
+                Err(end)
+            }
+        }
+    }
+
+    /// Starts the process, once it may begin.
+    async fn launch(&self, launch: Launch) -> Result<Child, Finished> {
+        let (shared, failed) = (&self.shared, |message: &str| Finished::failed(RunErrorKind::Run, message));
+        // Not before it is stored that the run has begun: after a crash it must not be taken for one that still waits.
+        tokio::select! {
+            biased;
+            () = self.run.live.cancel.cancelled() => return Err(self.cancelled()),
+            stored = self.run.live.log.all_stored() => if !stored {
+                return Err(failed("the run is no longer in the hands of this server"));
+            },
+        }
+        // Not to be cut short: whoever drops it does not see the end of what it has started. A cancel is noticed by the
+        // conversation, before its first word.
+        let started = spawn(launch, self.limits()).await;
+        let child = started.map_err(|error| {
+            tracing::error!(run = %self.run.id, %error, "cannot start the CLI");
+            failed("the CLI could not be started; the server's log says why")
+        })?;
+        // The marker in its environment finds the process as well, should the server die before this is written.
+        let record = RunRecord::new(self.run.id.to_string(), child.identity().clone());
+        if let Err(error) = record.and_then(|record| record.write(&shared.records)) {
+            tracing::warn!(run = %self.run.id, %error, "cannot write a run's record");
+        }
+        Ok(child)
+    }
+
+    /// To be called when its processes are gone; what is still in it is killed.
+    pub(super) async fn remove_cgroup(&self, cgroup: Option<RunCgroup>) {
+        let Some(cgroup) = cgroup else { return };
+        let task = move || {
+            // An older kernel cannot; then removing it says so if anything is left.
+            drop(cgroup.kill());
+            cgroup.remove()
+        };
+        let removed = tokio::task::spawn_blocking(task).await;
+        if let Err(error) = removed.unwrap_or_else(|error| Err(io::Error::other(error))) {
+            tracing::warn!(run = %self.run.id, %error, "cannot remove the cgroup of a run");
+        }
+    }
+
+    fn limits(&self) -> Limits {
+        let (output, stopping) = (&self.shared.settings.output, &self.shared.settings.stopping);
+        Limits {
+            max_line_bytes: output.max_line,
+            stderr_tail_bytes: output.stderr_tail,
+            write_timeout: self.shared.settings.deadlines.first_output,
+            graces: Graces {
+                soft: stopping.soft,
+                eof: stopping.eof,
+                term: stopping.term,
+                kill: stopping.kill,
+                ..Graces::default()
+            },
+        }
+    }
+}
+
+/// The end of a run whose home could not be made or filled. A disk that is full is no fault of the run.
+pub(super) fn not_prepared(what: &str, error: &io::Error) -> Finished {
+    if !disk::is_full(error) {
+        return Finished::failed(RunErrorKind::Run, what);
+    }
+    let message = format!("{what}: the disk of the server is full, or its quota is used up");
+    let hint = "try again later; the operator can free space on the disk of ASKD_DATA_DIR".to_owned();
+    let error = RunError { hint: Some(hint), ..RunError::new(RunErrorKind::Run, message) };
+    Finished { state: RunState::Failed, error: Some(error) }
+}

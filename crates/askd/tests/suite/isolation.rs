@@ -1,0 +1,6 @@
+//! What the server says of its own isolation, and whether that is so.
+
+mod cgroup;
+mod doctor;
+mod probe;
+mod report;

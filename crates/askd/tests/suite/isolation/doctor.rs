@@ -1,0 +1,187 @@
+//! `askd doctor`: what it says is what a run then meets.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use askd::settings::Settings;
+use rustix::process::geteuid;
+use serde_json::{Value, json};
+
+use crate::harness::{Folders, Program, UNPRIVILEGED, V1, fake_cli, launcher, unprivileged};
+
+const WITHOUT_BWRAP: (&str, &str) = ("ASKD_BWRAP_BIN", "/nonexistent/bwrap");
+
+/// `askd doctor` over these folders.
+fn doctor(mut command: Command, folders: &Folders, args: &[&str], variables: &[(&str, &str)]) -> Output {
+    let below = |folder: &str| folders.root().join(folder).into_os_string();
+    command.arg("doctor").args(args).env_clear();
+    command.envs([
+        ("API_KEY", Settings::TEST_API_KEY.into()),
+        ("CONFIG_DIR", below("config")),
+        ("WORKSPACE_DIR", below("workspace")),
+        ("ASKD_DATA_DIR", below("data")),
+        ("ASKD_CLAUDE_BIN", fake_cli().into_os_string()),
+        ("ANTHROPIC_API_KEY", "sk-a-credential".into()),
+        ("PATH", "/usr/local/bin:/usr/bin:/bin".into()),
+        ("ASKD_ALLOW_ROOT", "1".into()),
+    ]);
+    for (name, value) in variables {
+        if value.is_empty() {
+            command.env_remove(name)
+        } else {
+            command.env(name, value)
+        };
+    }
+    command.output().unwrap()
+}
+
+#[expect(clippy::disallowed_methods, reason = "the program under test")]
+fn askd() -> Command {
+    Command::new(launcher())
+}
+
+/// Its findings, and whether it ended with 0.
+fn diagnosis(output: &Output) -> (Value, bool) {
+    let text = String::from_utf8_lossy(&output.stdout);
+    let json = serde_json::from_str(&text)
+        .unwrap_or_else(|error| panic!("{error}: {text}\n{}", String::from_utf8_lossy(&output.stderr)));
+    (json, output.status.success())
+}
+
+fn check<'a>(diagnosis: &'a Value, name: &str) -> &'a Value {
+    let mut checks = diagnosis["checks"].as_array().unwrap().iter();
+    checks.find(|check| check["name"] == name).unwrap_or_else(|| panic!("no {name}: {diagnosis:#}"))
+}
+
+/// What a run does to find out: each attack, and the protection that stops it.
+fn attacks(folders: &Folders, server: u32) -> Vec<(String, &'static str)> {
+    let path = |below: &str| folders.root().join(below).display().to_string();
+    vec![
+        (format!("read {}", path("data/instance-id")), "private_files"),
+        (format!("list {}", path("workspace/other")), "private_files"),
+        (format!("write {}", path("beside")), "read_only_system"),
+        (format!("list /proc/{server}"), "pid_namespace"),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_doctor_says_is_what_a_run_meets() {
+    for (root, without_bwrap) in [(true, false), (true, true), (false, false), (false, true)] {
+        if root && !geteuid().is_root() {
+            continue;
+        }
+        // Not below /tmp, of which a run may have one of its own.
+        let folders = Folders::below(Path::new(env!("CARGO_TARGET_TMPDIR")));
+        folders.write("workspace/own/file", "");
+        folders.write("workspace/other/file", "");
+        folders.give_to(if root { 0 } else { UNPRIVILEGED });
+        let command = || if root { askd() } else { unprivileged(&launcher()) };
+        let variables: Vec<_> =
+            [("ASKD_ISOLATION", "best_effort")].into_iter().chain(without_bwrap.then_some(WITHOUT_BWRAP)).collect();
+        let (said, _) = diagnosis(&doctor(command(), &folders, &["--json"], &variables));
+        let case = format!("root: {root}, without bwrap: {without_bwrap}: {said:#}");
+
+        let program = Program::start_by(command(), &folders, &variables);
+        let client = V1::at(program.address().await);
+        let report = client.get("/v1/isolation").await.body;
+        for field in ["layer", "reason", "nested_namespaces", "not_prevented", "user", "limits"] {
+            assert_eq!(said["isolation"][field], report[field], "{field}: {case}");
+        }
+        let in_force = report["in_force"].as_array().unwrap();
+        let without_cgroup: Vec<_> =
+            in_force.iter().filter(|word| !word.as_str().unwrap().starts_with("cgroup")).collect();
+        assert_eq!(
+            said["isolation"]["in_force"].as_array().unwrap().iter().collect::<Vec<_>>(),
+            without_cgroup,
+            "{case}"
+        );
+        if without_bwrap {
+            assert_eq!(check(&said, "bubblewrap")["status"], "warn", "{case}");
+            assert_ne!(report["layer"], "bubblewrap", "{case}");
+        }
+
+        let attacks = attacks(&folders, program.pid());
+        let script: Vec<_> = attacks.iter().map(|(attack, _)| format!("!attack {attack}")).collect();
+        let body = json!({"prompt": script.join("\n"), "cwd": "own"});
+        let run = client.ended(&client.submit(&body).await).await;
+        assert_eq!(run["isolation"]["in_force"], report["in_force"], "{case}");
+        let outcomes: Value = serde_json::from_str(run["result"].as_str().unwrap_or_default())
+            .unwrap_or_else(|error| panic!("{error}: {run:#}\n{}", program.log()));
+        for ((attack, protection), outcome) in attacks.iter().zip(outcomes.as_array().unwrap()) {
+            let is_said_to_be_stopped = in_force.contains(&json!(protection));
+            assert_eq!(outcome["worked"], !is_said_to_be_stopped, "{attack}: {outcome}: {case}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_may_look_beside_a_server_and_leaves_nothing() {
+    let folders = Folders::new();
+    let program = Program::start(&folders, &[]);
+    program.address().await;
+    let before = folders.list("data");
+    let (said, ok) = diagnosis(&doctor(askd(), &folders, &["--json"], &[]));
+    assert!(ok && said["ok"] == true, "{said:#}");
+    assert_eq!(folders.list("data"), before);
+    let left = fs::read_dir("/tmp").unwrap().flatten();
+    let own = left.filter(|entry| {
+        entry.file_name().to_string_lossy().starts_with("askd-doctor-")
+            && fs::read_dir(entry.path()).is_ok_and(|mut in_it| in_it.next().is_none())
+    });
+    assert_eq!(own.count(), 0);
+}
+
+#[test]
+fn what_keeps_a_server_from_starting_is_a_failure_with_a_remedy() {
+    for (variables, name, part) in [
+        (vec![("API_KEY", "")], "api_key", "API_KEY_FILE"),
+        (vec![("ASKD_CLAUDE_BIN", "/nonexistent/claude")], "cli", "npm install"),
+        (vec![("ASKD_CLAUDE_BIN", "/bin/echo")], "cli", "ASKD_CLAUDE_BIN"),
+        (vec![("WORKSPACE_DIR", "/nonexistent/workspace")], "workspace_dir", "WORKSPACE_DIR"),
+        (vec![("CONFIG_DIR", "/etc/passwd")], "config_dir", "folder"),
+    ] {
+        let (said, ok) = diagnosis(&doctor(askd(), &Folders::new(), &["--json"], &variables));
+        let found = check(&said, name);
+        assert!(!ok && found["status"] == "fail", "{said:#}");
+        assert!(found["hint"].as_str().unwrap().contains(part), "{said:#}");
+    }
+}
+
+#[test]
+fn a_credential_is_told_by_its_kind_and_never_itself() {
+    let folders = Folders::new();
+    let kind = |variables: &[(&str, &str)]| {
+        let output = doctor(askd(), &folders, &[], variables);
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(!text.contains("sk-a-credential"), "{text}");
+        text.lines().find(|line| line.contains(" credential ")).unwrap().to_owned()
+    };
+    assert!(kind(&[]).contains("ok    credential             ANTHROPIC_API_KEY is set"));
+    let token = kind(&[("ANTHROPIC_API_KEY", ""), ("CLAUDE_CODE_OAUTH_TOKEN", "sk-a-credential")]);
+    assert!(token.starts_with("warn") && token.contains("one person's token"), "{token}");
+    assert!(kind(&[("ANTHROPIC_API_KEY", "")]).contains("no credential"));
+    folders.write("config/.credentials.json", r#"{"claudeAiOauth":{"accessToken":"sk-a-credential"}}"#);
+    let login = kind(&[("ANTHROPIC_API_KEY", "")]);
+    assert!(login.starts_with("warn") && login.contains("do not serve others with it"), "{login}");
+}
+
+#[test]
+fn as_root_it_looks_as_the_user_that_the_server_would_become() {
+    if !geteuid().is_root() {
+        return;
+    }
+    let folders = Folders::new();
+    folders.give_to(UNPRIVILEGED);
+    let (said, ok) = diagnosis(&doctor(askd(), &folders, &["--json"], &[("ASKD_ALLOW_ROOT", "")]));
+    assert!(ok, "{said:#}");
+    assert_eq!(said["isolation"]["user"]["uid"], UNPRIVILEGED);
+    assert!(check(&said, "user")["message"].as_str().unwrap().contains("become"), "{said:#}");
+
+    folders.give_to(0);
+    let (said, ok) = diagnosis(&doctor(askd(), &folders, &["--json"], &[("ASKD_ALLOW_ROOT", "")]));
+    assert!(!ok);
+    assert!(check(&said, "user")["message"].as_str().unwrap().contains("ASKD_RUN_AS"), "{said:#}");
+    let (said, _) = diagnosis(&doctor(askd(), &folders, &["--json"], &[]));
+    assert_eq!(check(&said, "user")["status"], "warn", "{said:#}");
+}

@@ -1,0 +1,224 @@
+//! What the child does to itself between the fork and the program: an ordered list.
+//!
+//! The guardian has one thread, so that the child may do here whatever an ordinary program may.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{Mode, OFlags, openat};
+use rustix::io::Errno;
+use rustix::process::{
+    Pid, Resource, Rlimit, Signal, fchdir, getgid, getppid, getrlimit, getuid, set_parent_process_death_signal,
+    setrlimit, umask,
+};
+use rustix::thread::{
+    Gid, Uid, clear_ambient_capability_set, set_no_new_privs, set_thread_res_gid, set_thread_res_uid,
+};
+
+use super::Failure;
+use crate::confinement::{Folders, Resources};
+use crate::descriptors::keep_only;
+use crate::reports::{Report, VIEW};
+use crate::{landlock, seccomp};
+
+/// How much rather than the server the kernel is to end a run when memory runs out.
+const OOM_MALUS: i32 = 500;
+/// The most that the kernel takes.
+const OOM_WORST: i32 = 1000;
+
+/// What the acts need to know, and the descriptors that they need or let through.
+pub(super) struct Acts {
+    pub(super) guardian: Pid,
+    pub(super) cgroup: Option<OwnedFd>,
+    pub(super) resources: Resources,
+    pub(super) view: ViewAct,
+    /// The pipe for the words about a failure.
+    pub(super) report: OwnedFd,
+    /// What the program, or bubblewrap, inherits.
+    pub(super) kept: Vec<OwnedFd>,
+}
+
+/// What is left to do for the view.
+pub(super) enum ViewAct {
+    /// Enter the directory.
+    Host(OwnedFd),
+    /// Enter the directory, then give up the rest.
+    Landlock(OwnedFd, Folders),
+    /// Nothing: what is executed is bubblewrap, and it keeps the report pipe for its stage.
+    Bubblewrap,
+}
+
+type Act = fn(&Acts) -> io::Result<()>;
+
+/// The order of the acts, with what is said when one fails.
+const ORDER: [(&str, Act); 11] = [
+    ("cannot enter the cgroup", enter_cgroup),
+    ("cannot run as this user", check_ids),
+    ("cannot ask to be killed with the guardian", die_with_guardian),
+    ("the guardian is gone", check_guardian),
+    ("cannot give up new privileges", give_up_privileges),
+    ("cannot set the limits", set_limits),
+    ("cannot set the umask", set_umask),
+    ("cannot close the descriptors", close_descriptors),
+    ("cannot enter the working directory", enter_directory),
+    (VIEW, confine),
+    (VIEW, filter_calls),
+];
+
+impl Acts {
+    /// Performs them all. What goes wrong is said on the report pipe, too, since the way back through the standard
+    /// library takes a number only.
+    pub(super) fn perform(&self) -> io::Result<()> {
+        for (words, act) in ORDER {
+            if let Err(source) = act(self) {
+                let Failure { errno, text } = Failure::of(words, &source);
+                let report = format!("{}\n", Report::Failed { errno, text });
+                // If nobody hears it, the number has to do.
+                rustix::io::write(&self.report, report.as_bytes()).ok();
+                return Err(io::Error::from_raw_os_error(if errno == 0 { Errno::PERM.raw_os_error() } else { errno }));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// First of all, so that whatever follows is counted.
+fn enter_cgroup(acts: &Acts) -> io::Result<()> {
+    let Some(folder) = &acts.cgroup else { return Ok(()) };
+    let processes = openat(folder, "cgroup.procs", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+    // 0 is whoever writes.
+    rustix::io::write(processes, b"0")?;
+    Ok(())
+}
+
+/// The server has put down its privileges before. Here it shows whether it has really done so: real, effective and saved
+/// ids are the same, and the way back to root is closed.
+fn check_ids(_: &Acts) -> io::Result<()> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    for name in ["Uid:", "Gid:"] {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+        let mut ids = line.split_ascii_whitespace();
+        let first = ids.next();
+        if first.is_none() || ids.any(|id| Some(id) != first) {
+            return Err(io::Error::other(format!("real, effective and saved ids differ ({name}{line})")));
+        }
+    }
+    let back =
+        || io::Error::other("it could become root again; start the server as this user, or let it drop root itself");
+    if !getuid().is_root() && set_thread_res_uid(None, Some(Uid::ROOT), None).is_ok() {
+        return Err(back());
+    }
+    if !getuid().is_root() && !getgid().is_root() && set_thread_res_gid(None, Some(Gid::ROOT), None).is_ok() {
+        return Err(back());
+    }
+    Ok(())
+}
+
+fn die_with_guardian(_: &Acts) -> io::Result<()> {
+    Ok(set_parent_process_death_signal(Some(Signal::KILL))?)
+}
+
+/// It may have died before the request; then the signal never comes.
+fn check_guardian(acts: &Acts) -> io::Result<()> {
+    if getppid() == Some(acts.guardian) { Ok(()) } else { Err(Errno::SRCH.into()) }
+}
+
+/// Nor do capabilities go on to the program that a container gave to an ordinary user.
+fn give_up_privileges(_: &Acts) -> io::Result<()> {
+    set_no_new_privs(true)?;
+    match clear_ambient_capability_set() {
+        // A kernel that is too old for them has none.
+        Ok(()) | Err(Errno::INVAL) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn set_limits(acts: &Acts) -> io::Result<()> {
+    let Resources { processes: _, processes_backstop, open_files, file_size } = acts.resources;
+    limit(Resource::Core, Some(0))?;
+    limit(Resource::Nofile, open_files)?;
+    limit(Resource::Fsize, file_size)?;
+    // In a user namespace the stage sets a limit that counts this run alone. One that is set out here would keep
+    // bubblewrap from starting while the user has other processes.
+    if !matches!(acts.view, ViewAct::Bubblewrap) {
+        limit(Resource::Nproc, processes_backstop)?;
+    }
+    // No error: without /proc, or in a foreign security policy, it is merely the server that may be ended first.
+    drop(worsen_oom_score());
+    Ok(())
+}
+
+/// Soft and hard, and never more than there was.
+pub(crate) fn limit(resource: Resource, value: Option<u64>) -> io::Result<()> {
+    let Some(value) = value else { return Ok(()) };
+    let value = getrlimit(resource).maximum.map_or(value, |most| most.min(value));
+    Ok(setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value) })?)
+}
+
+fn worsen_oom_score() -> io::Result<()> {
+    const FILE: &str = "/proc/self/oom_score_adj";
+    let score: i32 = fs::read_to_string(FILE)?.trim().parse().map_err(io::Error::other)?;
+    let worse = score.saturating_add(OOM_MALUS).min(OOM_WORST);
+    OpenOptions::new().write(true).open(FILE)?.write_all(worse.to_string().as_bytes())
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "all acts have one form")]
+fn set_umask(_: &Acts) -> io::Result<()> {
+    umask(Mode::RWXG | Mode::RWXO);
+    Ok(())
+}
+
+/// They close at the exec.
+fn close_descriptors(acts: &Acts) -> io::Result<()> {
+    let report = matches!(acts.view, ViewAct::Bubblewrap).then_some(&acts.report);
+    let kept: Vec<BorrowedFd<'_>> = acts.kept.iter().chain(report).map(AsFd::as_fd).collect();
+    keep_only(&kept)
+}
+
+fn enter_directory(acts: &Acts) -> io::Result<()> {
+    match &acts.view {
+        ViewAct::Host(directory) | ViewAct::Landlock(directory, _) => Ok(fchdir(directory)?),
+        // bubblewrap changes into it by its path inside; no directory goes with it.
+        ViewAct::Bubblewrap => Ok(()),
+    }
+}
+
+fn confine(acts: &Acts) -> io::Result<()> {
+    let ViewAct::Landlock(_, Folders { hidden, binds, temporary }) = &acts.view else { return Ok(()) };
+    let binds: Vec<_> = binds.iter().map(|bind| (bind.descriptor.as_fd(), bind.access)).collect();
+    landlock::restrict(hidden, &binds, temporary.as_fd()).map_err(io::Error::other)
+}
+
+/// With bubblewrap, the stage does it: bubblewrap itself needs what is refused then.
+fn filter_calls(acts: &Acts) -> io::Result<()> {
+    if matches!(acts.view, ViewAct::Landlock(..)) && seccomp::is_available() {
+        seccomp::apply(seccomp::Profile::Landlock)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The [crate documentation](crate) promises it.
+    #[test]
+    fn the_order_of_the_acts_is_the_documented_one() {
+        let order: Vec<&str> = ORDER.iter().map(|(words, _)| *words).collect();
+        let documented = [
+            "cannot enter the cgroup",
+            "cannot run as this user",
+            "cannot ask to be killed with the guardian",
+            "the guardian is gone",
+            "cannot give up new privileges",
+            "cannot set the limits",
+            "cannot set the umask",
+            "cannot close the descriptors",
+            "cannot enter the working directory",
+            "cannot make the view",
+            "cannot make the view",
+        ];
+        assert_eq!(order, documented);
+    }
+}
