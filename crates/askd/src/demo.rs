@@ -68,7 +68,11 @@ pub async fn run(
     let server = prepared.ok_or(DemoError::Interrupted)?;
     let address = server.address()?;
     let lifecycle = server.app().lifecycle().clone();
-    writeln!(terminal, "askd listens on http://{address}, with the CLI {}", server.app().runs().shared().cli.version)?;
+    let shared = server.app().runs().shared();
+    writeln!(terminal, "askd listens on http://{address}, with the CLI {}", shared.cli.version)?;
+    let user =
+        if rustix::process::geteuid().is_root() { ", and works as root, which `askd serve` refuses" } else { "" };
+    writeln!(terminal, "the run's layer of isolation: {}{user}", shared.isolation.layer())?;
 
     let prompt = match &question {
         Some(question) => question.clone(),
@@ -97,6 +101,7 @@ fn settings(folder: &std::path::Path, claude_bin: &std::path::Path, model: &str)
     let mut env: Vec<(String, String)> = [
         ("API_KEY", "a-key-for-the-demo".to_owned()),
         ("ASKD_LISTEN", "127.0.0.1:0".to_owned()),
+        // What the model does is scripted here, and the CLI may lie where root alone can reach it.
         ("ASKD_ALLOW_ROOT", "1".to_owned()),
         ("ASKD_LOG", "warn".to_owned()),
         ("ANTHROPIC_BASE_URL", model.to_owned()),

@@ -1,7 +1,9 @@
 //! `askd doctor`: looks at this machine with the server's settings, and says what works, what does not, and what to do.
 //!
 //! It becomes the user that the server would become, and tries every layer of isolation by a probe, as the server does. It
-//! takes no lock, writes nothing into the server's folders and asks no model, so it may run beside a server.
+//! takes no lock, changes nothing of the server's and asks no model, so it may run beside a server. What it tries, it tries in a
+//! folder in `/tmp`; where that cannot be written, in one in `ASKD_DATA_DIR`, which a server's janitor removes should the doctor
+//! be killed.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -10,8 +12,8 @@ use serde::Serialize;
 
 use crate::ambient::Ambient;
 use crate::isolation::report::Report;
-use crate::privileges::{self, Standing};
-use crate::settings::{Loaded, Settings};
+use crate::privileges::{self, Rehearsal, Standing};
+use crate::settings::{Loaded, Problem, Settings, SettingsErrors};
 
 mod checks;
 mod ground;
@@ -23,6 +25,8 @@ mod layers;
 pub enum Status {
     /// As it should be.
     Ok,
+    /// Not looked at: only the server itself can.
+    Skip,
     /// The server starts, and something is less than it could be.
     Warn,
     /// The server does not start, or its runs fail.
@@ -52,6 +56,10 @@ impl Check {
         Self { name, status: Status::Warn, message: message.into(), hint: Some(hint.into()) }
     }
 
+    fn skip(name: &'static str, message: impl Into<String>) -> Self {
+        Self { name, status: Status::Skip, message: message.into(), hint: None }
+    }
+
     fn fail(name: &'static str, message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { name, status: Status::Fail, message: message.into(), hint: Some(hint.into()) }
     }
@@ -76,6 +84,8 @@ pub struct Patient {
     /// `API_KEY` was given.
     has_key: bool,
     standing: Result<Standing, String>,
+    /// What the start itself would refuse.
+    refusal: Option<Check>,
     /// A server that is started as root makes its data folder, or gives it away.
     data_is_handed_over: bool,
 }
@@ -84,20 +94,28 @@ impl Patient {
     /// Becomes the user that a server with these settings would become. To be called while the process has one thread.
     pub fn admit(loaded: Loaded, has_key: bool) -> Self {
         let Loaded { settings, warnings, .. } = loaded;
-        let nothing_is_there = checks::is_absent_or_empty(&settings.paths.data_dir);
-        let standing = privileges::rehearse(&settings).map_err(|error| error.to_string());
-        let data_is_handed_over = nothing_is_there && matches!(standing, Ok(Standing::Dropped(_)));
-        Self { settings, warnings, has_key, standing, data_is_handed_over }
+        let (standing, data_is_handed_over, refusal) = match privileges::rehearse(&settings) {
+            Ok(Rehearsal { standing, data_is_handed_over, refusal }) => (Ok(standing), data_is_handed_over, refusal),
+            Err(error) => (Err(error.to_string()), false, None),
+        };
+        let refusal = refusal.map(|error| Check {
+            name: error.subject(),
+            status: Status::Fail,
+            message: error.to_string(),
+            hint: None,
+        });
+        Self { settings, warnings, has_key, standing, refusal, data_is_handed_over }
     }
 }
 
 /// Looks at everything. `launcher` is the executable that answers to `__launch` and `__probe`.
 pub async fn examine(patient: Patient, ambient: &Ambient, launcher: PathBuf) -> Diagnosis {
     let mut checks = checks::before(&patient);
+    let gives_cgroup = matches!(patient.standing, Ok(Standing::Dropped(_)));
     let isolation = match ground::Ground::make(patient.settings.clone(), ambient, launcher) {
         Ok(ground) => {
             let program = ground.cli(&mut checks).await;
-            ground.isolation(program, &mut checks).await
+            ground.isolation(program, gives_cgroup, &mut checks).await
         }
         Err(error) => {
             let hint = "let the user write /tmp or ASKD_DATA_DIR";
@@ -105,17 +123,35 @@ pub async fn examine(patient: Patient, ambient: &Ambient, launcher: PathBuf) -> 
             None
         }
     };
+    if let Some(refusal) = patient.refusal {
+        // The start's own words are better than what was found out here about the same thing.
+        let at = checks.iter().position(|check| check.name == refusal.name).unwrap_or(checks.len());
+        checks.retain(|check| check.name != refusal.name);
+        checks.insert(at, refusal);
+    }
     let ok = checks.iter().all(|check| check.status != Status::Fail);
     Diagnosis { ok, checks, isolation }
 }
 
 impl Diagnosis {
+    /// What is wrong with settings that cannot even be read.
+    pub fn of_settings(errors: &SettingsErrors) -> Self {
+        let finding = |problem: &Problem| Check {
+            name: "settings",
+            status: Status::Fail,
+            message: problem.to_string(),
+            hint: None,
+        };
+        Self { ok: false, checks: errors.problems().iter().map(finding).collect(), isolation: None }
+    }
+
     /// For people: a line for each finding, what to do below it, then what is not prevented.
     pub fn to_text(&self) -> String {
         let mut text = String::new();
         for Check { name, status, message, hint } in &self.checks {
             let status = match status {
                 Status::Ok => "ok  ",
+                Status::Skip => "skip",
                 Status::Warn => "warn",
                 Status::Fail => "FAIL",
             };
@@ -127,7 +163,18 @@ impl Diagnosis {
         }
         if let Some(report) = &self.isolation {
             let words: Vec<_> = report.in_force.iter().map(|protection| protection.as_str()).collect();
-            let _ = writeln!(text, "\nIn force for a run: {}: {}", report.layer, words.join(", "));
+            let begin = if self.ok {
+                "In force for a run"
+            } else {
+                "The server would not start: mend what says FAIL first. As things are, this would be in force for a run"
+            };
+            let _ = writeln!(text, "\n{begin}: {}: {}", report.layer, words.join(", "));
+            if !report.costs.is_empty() {
+                let _ = writeln!(text, "What programs of a run cannot do because of it:");
+                for sentence in &report.costs {
+                    let _ = writeln!(text, "  - {sentence}");
+                }
+            }
             let _ = writeln!(text, "Not prevented:");
             for sentence in &report.not_prevented {
                 let _ = writeln!(text, "  - {sentence}");

@@ -97,26 +97,33 @@ impl Homes {
     /// Clears away the homes of a dead server, after their sessions were moved back. To be called when none of its
     /// processes is left. A home that cannot be cleared away stays, and is tried again at the next start.
     pub fn recover(&self, sessions: &Sessions) -> io::Result<usize> {
-        self.clear_unless(sessions, |_| false)
+        self.clear_unless(sessions, |_| Some(None::<()>))
     }
 
     /// Clears away the homes that nobody in this process holds, after their sessions were moved back: those of runs of
-    /// which something could not be ended, or not be kept. A home whose session is `in_use` stays. To be called when none
-    /// of those runs' processes is left; gives the number of homes.
-    pub fn clear(&self, sessions: &Sessions, in_use: impl Fn(Uuid) -> bool) -> io::Result<usize> {
+    /// which something could not be ended, or not be kept. `hold` keeps runs from a session as long as what it gives is
+    /// kept; a home of whose session it gives nothing stays. To be called when none of those runs' processes is left; gives
+    /// the number of homes.
+    pub fn clear<H>(&self, sessions: &Sessions, hold: impl Fn(Uuid) -> Option<H>) -> io::Result<usize> {
         self.clear_unless(sessions, |home| {
             let name = home.file_name().and_then(|name| name.to_str());
-            name.is_some_and(|name| self.held.names().contains(name)) || self.owner(home).is_some_and(&in_use)
+            if name.is_some_and(|name| self.held.names().contains(name)) {
+                return None;
+            }
+            match self.owner(home) {
+                Some(session) => hold(session).map(Some),
+                None => Some(None),
+            }
         })
     }
 
-    fn clear_unless(&self, sessions: &Sessions, stays: impl Fn(&Path) -> bool) -> io::Result<usize> {
+    /// `may_go` gives nothing for a home that stays.
+    fn clear_unless<H>(&self, sessions: &Sessions, may_go: impl Fn(&Path) -> Option<Option<H>>) -> io::Result<usize> {
         let mut count = 0;
         for entry in fs::read_dir(&self.folder)? {
             let path = entry?.path();
-            if stays(&path) {
-                continue;
-            }
+            // A run that took the session up in between would work with its older transcript, and then put that over this one.
+            let Some(_held) = may_go(&path) else { continue };
             match self.recover_one(&path, sessions) {
                 Ok(()) => count += 1,
                 Err(error) => {
@@ -267,6 +274,14 @@ mod tests {
         assert_eq!(f.left(), 0);
     }
 
+    /// Looks, when it is let go, whether the session is back.
+    struct Hold<'a>(&'a Fixture, Uuid, &'a std::cell::Cell<bool>);
+    impl Drop for Hold<'_> {
+        fn drop(&mut self) {
+            self.2.set(self.0.transcript(self.1).is_some());
+        }
+    }
+
     #[test]
     fn a_home_that_nobody_holds_is_cleared_and_gives_its_session_back() {
         let f = fixture();
@@ -274,8 +289,10 @@ mod tests {
         let home = f.home_with_transcript(held, "at work");
         home.claim(held).unwrap();
         f.home_with_transcript(left, "left").claim(left).unwrap();
-        assert_eq!(f.homes.clear(&f.sessions, |session| session == left).unwrap(), 0, "its session is in use");
-        assert_eq!(f.homes.clear(&f.sessions, |_| false).unwrap(), 1);
+        assert_eq!(f.homes.clear(&f.sessions, |_| None::<()>).unwrap(), 0, "its session is in use");
+        let kept = std::cell::Cell::new(false);
+        assert_eq!(f.homes.clear(&f.sessions, |session| Some(Hold(&f, session, &kept))).unwrap(), 1);
+        assert!(kept.get(), "the session was held until its transcript was back");
         assert_eq!((f.transcript(left).as_deref(), f.transcript(held)), (Some("left"), None));
         assert!(home.path().exists());
         home.remove().unwrap();

@@ -12,13 +12,15 @@ use serde::Serialize;
 use supervisor::cgroup::RunCgroup;
 use supervisor::confinement::{Bubblewrap, Confinement, View};
 
+use crate::privileges;
+use crate::settings::groups::Cgroup;
 use crate::settings::{IsolationPolicy, Settings, WriteRoot};
 use cgroups::Cgroups;
 use probe::probe;
 use protection::Protection;
 use report::{LayerReport, Limits, Report};
 use view::{HostView, RunView};
-use words::{Situation, not_prevented};
+use words::{Situation, Weakness, not_prevented};
 
 pub mod attempts;
 pub mod place;
@@ -30,6 +32,7 @@ pub mod view;
 
 mod cgroups;
 mod judge;
+mod mounts;
 mod user;
 mod words;
 
@@ -75,13 +78,25 @@ pub struct RunIsolation {
     pub reason: Option<String>,
 }
 
-/// No layer holds, and one is required.
+/// Why there is no stronger layer where the program for it is missing.
+pub const NO_BUBBLEWRAP: &str = "bubblewrap is not installed";
+
+/// What is asked for cannot be had. The texts say what to do.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "ASKD_ISOLATION is required, and no layer holds here: {0}. Install bubblewrap and allow user namespaces, or use a kernel \
-     with Landlock (Linux 6.2 or newer), or set ASKD_ISOLATION=best_effort; `askd doctor` says more"
-)]
-pub struct NoLayer(String);
+pub enum Unisolated {
+    /// No layer holds, and one is required.
+    #[error(
+        "ASKD_ISOLATION is required, and no layer holds here: {0}. Install bubblewrap and allow user namespaces, or use a \
+         kernel with Landlock (Linux 6.2 or newer), or set ASKD_ISOLATION=best_effort; `askd doctor` says more"
+    )]
+    NoLayer(String),
+    /// The operator has named a cgroup, and it is none for this server.
+    #[error(
+        "the folder of ASKD_CGROUP cannot be used: {0}. Name a folder of the cgroup2 file system that the server's user may \
+         write and that has no processes in it, or set ASKD_CGROUP=auto"
+    )]
+    Cgroup(String),
+}
 
 /// What confines runs.
 #[derive(Debug)]
@@ -95,16 +110,23 @@ pub struct Isolation {
 
 impl Isolation {
     /// Tries the layers that the policy allows, the strongest first, until one holds.
-    pub async fn choose(ground: Ground<'_>) -> Result<Self, NoLayer> {
+    pub async fn choose(ground: Ground<'_>) -> Result<Self, Unisolated> {
         let (settings, policy) = (ground.settings, ground.settings.isolation.policy);
-        let mut cgroups = Cgroups::detect(&settings.isolation.cgroup, &settings.run_limits);
+        let mut cgroups =
+            Cgroups::detect(&settings.isolation.cgroup, &settings.run_limits).map_err(Unisolated::Cgroup)?;
         if let Err(error) = cgroups.remove_leftovers() {
             tracing::warn!(%error, "cannot remove the cgroups of an earlier server");
         }
-        let cgroup = cgroups.create(&format!("probe-{}", ground.name)).unwrap_or_else(|error| {
-            cgroups.give_up(error.to_string());
-            None
-        });
+        let cgroup = match cgroups.create(&format!("probe-{}", ground.name)) {
+            Err(error) if matches!(settings.isolation.cgroup, Cgroup::Folder(_)) => {
+                return Err(Unisolated::Cgroup(format!("no cgroup can be made in it: {error}")));
+            }
+            Err(error) => {
+                cgroups.give_up(error.to_string());
+                None
+            }
+            Ok(cgroup) => cgroup,
+        };
         let bwrap = settings.child.find_program(&settings.isolation.bwrap_bin);
         let candidates: &[Layer] = match policy {
             IsolationPolicy::Off => &[],
@@ -121,13 +143,15 @@ impl Isolation {
         }
         if policy == IsolationPolicy::Required && !layers.iter().any(LayerReport::is_available) {
             cgroups.try_out(cgroup);
-            return Err(NoLayer(why_not(&layers, |report| report.detail.as_ref().or(report.reason.as_ref()))));
+            return Err(Unisolated::NoLayer(why_not(&layers, |report| {
+                report.detail.as_ref().or(report.reason.as_ref())
+            })));
         }
         if !layers.iter().any(LayerReport::is_available) {
             layers.push(try_layer(&ground, Layer::None, None, cgroup.as_ref()).await);
         }
         cgroups.try_out(cgroup);
-        let report = put_together(settings, layers, &cgroups);
+        let report = put_together(settings, &ground.host, layers, &cgroups);
         report.log();
         let run =
             RunIsolation { layer: report.layer, in_force: report.in_force.clone(), reason: report.reason.clone() };
@@ -163,6 +187,11 @@ impl Isolation {
     pub fn cgroup(&self, run: &str) -> io::Result<Option<RunCgroup>> {
         self.cgroups.create(run)
     }
+
+    /// Ends and removes the cgroups of runs that are not `in_use` by these names; how many there were.
+    pub fn clear_cgroups(&self, in_use: impl Fn(&str) -> bool) -> io::Result<usize> {
+        self.cgroups.clear(in_use)
+    }
 }
 
 impl RunIsolation {
@@ -182,7 +211,7 @@ pub async fn survey(ground: &Ground<'_>) -> Report {
     for layer in [Layer::Bubblewrap, Layer::Landlock, Layer::None] {
         layers.push(try_layer(ground, layer, bwrap.as_deref(), None).await);
     }
-    put_together(settings, layers, &cgroups)
+    put_together(settings, &ground.host, layers, &cgroups)
 }
 
 async fn try_layer(ground: &Ground<'_>, layer: Layer, bwrap: Option<&Path>, cgroup: Option<&RunCgroup>) -> LayerReport {
@@ -191,7 +220,7 @@ async fn try_layer(ground: &Ground<'_>, layer: Layer, bwrap: Option<&Path>, cgro
         (Layer::Bubblewrap, None) => {
             let program = ground.settings.isolation.bwrap_bin.display();
             missing(
-                "bubblewrap is not installed",
+                NO_BUBBLEWRAP,
                 format!("there is no program `{program}`; install bubblewrap, or set ASKD_BWRAP_BIN to its path"),
             )
         }
@@ -214,7 +243,7 @@ fn confine(host: &HostView, layer: Layer, bwrap: &Path, run: &RunView<'_>) -> io
 }
 
 /// The report: the first layer that holds is the one.
-fn put_together(settings: &Settings, mut layers: Vec<LayerReport>, cgroups: &Cgroups) -> Report {
+fn put_together(settings: &Settings, host: &HostView, mut layers: Vec<LayerReport>, cgroups: &Cgroups) -> Report {
     let policy = settings.isolation.policy;
     let allowed = |report: &&LayerReport| policy != IsolationPolicy::Off || report.name == Layer::None;
     let chosen = layers.iter().filter(allowed).find(|report| report.is_available()).cloned();
@@ -238,17 +267,27 @@ fn put_together(settings: &Settings, mut layers: Vec<LayerReport>, cgroups: &Cgr
     }
     layers.sort_by_key(|report| report.name);
     let lacks = supervisor::landlock::lacking();
+    let weaknesses = [
+        (settings.isolation.write_root == WriteRoot::Root, Weakness::RootIsWritable),
+        (chosen.as_ref().is_some_and(|report| report.shown_sockets), Weakness::ShownSockets),
+        (mounts::are_passed_on(), Weakness::MountsArePassedOn),
+        (!host.masked_alone().is_empty(), Weakness::SecretsBesideOthers),
+        (!host.seen_elsewhere().is_empty(), Weakness::SeenElsewhere),
+    ];
+    let weaknesses: Vec<_> = weaknesses.into_iter().filter(|(is_so, _)| *is_so).map(|(_, weakness)| weakness).collect();
+    let groups = privileges::powerful_groups();
     let situation = Situation {
         layer,
         in_force: &in_force,
-        root_is_writable: settings.isolation.write_root == WriteRoot::Root,
-        shown_sockets: chosen.as_ref().is_some_and(|report| report.shown_sockets),
+        weaknesses: &weaknesses,
+        powerful_groups: &groups,
         landlock_lacks: &lacks,
     };
     Report {
         policy: policy.as_str(),
         layer,
         not_prevented: not_prevented(&situation),
+        costs: words::costs(layer),
         in_force,
         reason,
         layers,

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use askd::ambient::Ambient;
 use askd::demo::DemoError;
-use askd::doctor::{self, Patient};
+use askd::doctor::{self, Diagnosis, Patient};
 use askd::isolation::attempts;
 use askd::privileges::{Settled, Standing};
 use askd::serve::signals::Signals;
@@ -133,19 +133,25 @@ fn run_doctor(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     if !has_key {
         sources.env.push((KEY[0].to_owned(), "only-for-this-look".to_owned()));
     }
-    let loaded = Settings::load(&sources).map_err(|errors| Failure::usage(errors.to_string()))?;
+    let loaded = match Settings::load(&sources) {
+        Err(errors) if matches.get_flag("json") => {
+            print_diagnosis(&Diagnosis::of_settings(&errors), true)?;
+            return Ok(ExitCode::from(USAGE));
+        }
+        loaded => loaded.map_err(|errors| Failure::usage(errors.to_string()))?,
+    };
     let patient = Patient::admit(loaded, has_key);
     own_process()?;
     block_on(async {
         let diagnosis = doctor::examine(patient, &Ambient::system(), launcher()).await;
-        let text = if matches.get_flag("json") {
-            format!("{}\n", serde_json::to_string_pretty(&diagnosis)?)
-        } else {
-            diagnosis.to_text()
-        };
-        stdout().write_all(text.as_bytes())?;
+        print_diagnosis(&diagnosis, matches.get_flag("json"))?;
         Ok(if diagnosis.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     })
+}
+
+fn print_diagnosis(diagnosis: &Diagnosis, as_json: bool) -> Result<(), Failure> {
+    let text = if as_json { format!("{}\n", serde_json::to_string_pretty(diagnosis)?) } else { diagnosis.to_text() };
+    Ok(stdout().write_all(text.as_bytes())?)
 }
 
 fn run_demo(matches: &ArgMatches) -> Result<ExitCode, Failure> {
@@ -168,6 +174,8 @@ fn own_process() -> Result<(), Failure> {
     // runs as the same user could read the server's keys in /proc otherwise.
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;
+    // A run may open fewer than the server, and is to have enough.
+    supervisor::open_files::raise().map_err(StartError::Process)?;
     // From here on, whatever a guardian that was killed leaves behind becomes a child of this process.
     Ok(supervisor::orphans::become_subreaper().map_err(StartError::Process)?)
 }

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use rustix::process::{getegid, geteuid};
 use supervisor::cgroup::{Delegation, NotDelegated};
 
-use self::users::Users;
+use self::users::{Unlisted, Users};
 use crate::settings::Settings;
 use crate::settings::groups::Cgroup;
 
@@ -20,8 +20,8 @@ mod checks;
 mod handover;
 mod users;
 
-pub use checks::{access, obstacle};
-pub use users::own_home;
+pub use checks::{BEHIND_A_SHUT_FOLDER, access, may_work_in, obstacle, shut_on_the_way};
+pub use users::{own_home, powerful_groups};
 
 /// A user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub struct User {
     pub uid: u32,
     /// The id of the primary group.
     pub gid: u32,
-    /// Ids of all groups, the primary one included.
+    /// Ids of all groups that a process of it gets here, the primary one first.
     pub groups: Vec<u32>,
     /// The name, where there is one.
     pub name: Option<String>,
@@ -77,9 +77,14 @@ pub enum PrivilegesError {
         /// The server's own id.
         own: u32,
     },
-    /// There is no such user.
-    #[error("ASKD_RUN_AS `{0}` is not in /etc/passwd; give the numbers, as UID:GID")]
-    Unknown(String),
+    /// There is no such user or group.
+    #[error("ASKD_RUN_AS: `{name}` is not in {file}; give the numbers, as UID:GID")]
+    Unknown {
+        /// The user or group.
+        name: String,
+        /// Where it was looked for.
+        file: &'static str,
+    },
     /// The list of users cannot be read.
     #[error("cannot read `{file}`, which ASKD_RUN_AS needs: {source}")]
     Users {
@@ -113,13 +118,44 @@ pub enum PrivilegesError {
         /// What to do.
         hint: &'static str,
     },
+    /// The user cannot start a program without which nothing works.
+    #[error(
+        "askd works as {user}, who cannot use {what} `{path}`: `{obstacle}`: {source}; install it where this user may read it"
+    )]
+    Program {
+        /// The user.
+        user: User,
+        /// Which one.
+        what: &'static str,
+        /// Where it is.
+        path: PathBuf,
+        /// The folder that is in the way, or the program itself.
+        obstacle: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+}
+
+impl PrivilegesError {
+    /// What is at fault, by the word that `askd doctor` has for it.
+    pub fn subject(&self) -> &'static str {
+        match self {
+            Self::Unusable { what: "WORKSPACE_DIR", .. } => "workspace_dir",
+            Self::Unusable { what: "CONFIG_DIR", .. } => "config_dir",
+            Self::Unusable { .. } => "data_dir",
+            Self::Program { what: checks::CLI, .. } => "cli",
+            Self::Program { .. } => "executable",
+            _ => "user",
+        }
+    }
 }
 
 /// As whom a server with these settings would work, if this process started it.
 pub fn choose(settings: &Settings) -> Result<Standing, PrivilegesError> {
     let (permissions, workspaces) = (&settings.permissions, &settings.paths.workspace_dir);
     if let Some(run_as) = &permissions.run_as {
-        let user = Users::system()?.named(run_as).ok_or_else(|| PrivilegesError::Unknown(run_as.clone()))?;
+        let named = Users::system()?.named(run_as);
+        let user = named.map_err(|Unlisted { name, file }| PrivilegesError::Unknown { name, file })?;
         return match (geteuid().as_raw(), user.uid) {
             (_, 0) => Err(PrivilegesError::RunAsRoot),
             (0, _) => Ok(Standing::Dropped(user)),
@@ -153,11 +189,13 @@ pub struct Settled {
 ///
 /// To be called while the process has one thread, before anything is opened that it uses later. It must not be called
 /// twice. Of the file system it changes nothing but `ASKD_DATA_DIR`: it is made if it is not there, and given to the
-/// user if it is root's and empty.
+/// user if it is root's and empty. Even that is done only once everything else is known to be usable.
 pub fn settle(settings: &Settings) -> Result<Settled, PrivilegesError> {
     let standing = choose(settings)?;
     let Standing::Dropped(user) = &standing else { return Ok(Settled { standing, cgroup: None }) };
     let seen = checks::Seen::by_root(settings);
+    let change = |source| PrivilegesError::Change { user: user.clone(), source };
+    change::as_user(user, || seen.can_be_used_by(user, settings)).map_err(change)??;
     handover::data_dir(&settings.paths.data_dir, user).map_err(|source| PrivilegesError::Unusable {
         user: user.clone(),
         what: "ASKD_DATA_DIR",
@@ -166,18 +204,33 @@ pub fn settle(settings: &Settings) -> Result<Settled, PrivilegesError> {
         hint: "root could not make it; name another folder",
     })?;
     let cgroup = give_cgroup(&settings.isolation.cgroup, user).err();
-    change::become_user(user).map_err(|source| PrivilegesError::Change { user: user.clone(), source })?;
-    seen.can_be_used_by(user, settings)?;
+    change::become_user(user).map_err(change)?;
+    checks::data_dir_can_be_used_by(user, &settings.paths.data_dir)?;
     Ok(Settled { standing, cgroup })
 }
 
+/// What [`rehearse`] has found.
+#[derive(Debug)]
+pub struct Rehearsal {
+    /// As whom such a server would work, and this process does now.
+    pub standing: Standing,
+    /// Whether root would make the data folder, or give it away.
+    pub data_is_handed_over: bool,
+    /// What that user cannot use, for which the start would be refused.
+    pub refusal: Option<PrivilegesError>,
+}
+
 /// [`settle`] for somebody who only looks: nothing is made and nothing is given away.
-pub fn rehearse(settings: &Settings) -> Result<Standing, PrivilegesError> {
+pub fn rehearse(settings: &Settings) -> Result<Rehearsal, PrivilegesError> {
     let standing = choose(settings)?;
+    let (mut data_is_handed_over, mut refusal) = (false, None);
     if let Standing::Dropped(user) = &standing {
+        data_is_handed_over = handover::is_due(&settings.paths.data_dir);
+        let seen = checks::Seen::by_root(settings);
         change::become_user(user).map_err(|source| PrivilegesError::Change { user: user.clone(), source })?;
+        refusal = seen.can_be_used_by(user, settings).err();
     }
-    Ok(standing)
+    Ok(Rehearsal { standing, data_is_handed_over, refusal })
 }
 
 /// A group that this user may divide among runs: afterwards nobody here could give it away.

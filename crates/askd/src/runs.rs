@@ -9,6 +9,7 @@ pub mod chunk_cache;
 pub mod conversation;
 pub mod event;
 pub mod follow;
+pub mod ground;
 pub mod limits;
 pub mod live;
 pub mod log;
@@ -34,10 +35,9 @@ use claude::permission_mode::PermissionMode;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use self::ground::Ground;
 use self::schema::AnswerSchema;
-use crate::isolation::view::Reach;
 use crate::store::chunk::EventRef;
-use crate::workspaces::Folder;
 
 /// The id of a run: `run_` and a UUID of version 7.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -66,10 +66,8 @@ impl RunId {
 pub struct RunSpec {
     /// The user's message.
     pub prompt: String,
-    /// The working folder, held open since it was checked.
-    pub folder: Folder,
-    /// What it may see and change of the workspaces.
-    pub reach: Reach,
+    /// Its working folder, and what it may see and change of the workspaces.
+    pub ground: Ground,
     /// Folders besides the working folder that the CLI is to treat as its own.
     pub additional_directories: Vec<PathBuf>,
     /// A new session or one taken up again.

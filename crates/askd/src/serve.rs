@@ -25,7 +25,7 @@ use crate::homes::Homes;
 use crate::http_server::Bounds;
 use crate::isolation::place::short_name;
 use crate::isolation::view::{HostView, ViewError};
-use crate::isolation::{Ground, Isolation, NoLayer};
+use crate::isolation::{Ground, Isolation, Unisolated};
 use crate::lifecycle::Lifecycle;
 use crate::marker::{MARKER_VARIABLE, MarkerPrefix};
 use crate::privileges::{self, PrivilegesError, Standing};
@@ -102,12 +102,23 @@ pub enum StartError {
     /// The CLI cannot be used.
     #[error(transparent)]
     Cli(#[from] CliError),
+    /// It is there, perhaps, and nobody can say.
+    #[error(
+        "the Claude Code CLI `{program}` is behind `{folder}`, which the server's user cannot enter; install it where this \
+         user may read it"
+    )]
+    ShutCli {
+        /// The CLI.
+        program: PathBuf,
+        /// The folder that is in the way.
+        folder: PathBuf,
+    },
     /// Runs could not have the view that they need.
     #[error(transparent)]
     View(#[from] ViewError),
-    /// Isolation is required, and there is none.
+    /// Isolation is required, and there is none, or a part of it was asked for and cannot be had.
     #[error(transparent)]
-    Isolation(#[from] NoLayer),
+    Isolation(#[from] Unisolated),
     /// The address is taken or not ours.
     #[error("cannot listen on {address}: {source}; choose another address with ASKD_LISTEN")]
     Listen {
@@ -213,7 +224,7 @@ pub async fn prepare(mut settings: Settings, ambient: Ambient, launcher: PathBuf
     let home = homes.create(|| ambient.uuid()).map_err(in_data)?;
     let cli = Cli::discover(&settings, &programs, &home, &data.join("cli.json")).await;
     home.remove().map_err(in_data)?;
-    let cli = cli?;
+    let cli = cli.map_err(unusable_cli)?;
     let isolation = isolate(&settings, &cli, &programs, short_name(ambient.uuid())).await?;
     let credentials = CredentialSource::new(&settings, config.login());
     warnings::give(&settings, &credentials, &workspaces, &isolation);
@@ -320,6 +331,16 @@ fn project_policy(settings: &Settings) -> ProjectConfigPolicy {
         ProjectConfig::Auto => ProjectConfigPolicy::Auto,
         ProjectConfig::Trusted => ProjectConfigPolicy::Trusted(settings.permissions.trusted_projects.clone()),
         ProjectConfig::Off => ProjectConfigPolicy::Off,
+    }
+}
+
+fn unusable_cli(error: CliError) -> StartError {
+    match error {
+        CliError::NotFound(program) if program.is_absolute() => match privileges::shut_on_the_way(&program) {
+            Some(folder) => StartError::ShutCli { program, folder },
+            None => CliError::NotFound(program).into(),
+        },
+        error => error.into(),
     }
 }
 

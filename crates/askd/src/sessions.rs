@@ -8,7 +8,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use claude::environment::{CONFIG_FOLDER, PROJECT_DIR_NAME};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, open, openat2, renameat, statat};
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, ResolveFlags, Timespec, Timestamps, UTIME_NOW, open, openat2, renameat, statat,
+    utimensat,
+};
 use rustix::io::Errno;
 use uuid::Uuid;
 
@@ -99,6 +102,10 @@ impl Sessions {
             remove_if_there(&folder.join(&extras))?;
             renameat(source, &extras, &target, &extras)?;
         }
+        // By it the oldest sessions are found, and an agent can have given its own any time, one that never comes too.
+        let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+        let times = Timestamps { last_access: now, last_modification: now };
+        utimensat(source, &name, &times, AtFlags::SYMLINK_NOFOLLOW)?;
         Ok(renameat(source, &name, &target, kept_as)?)
     }
 
@@ -325,6 +332,19 @@ mod tests {
         symlink("/etc/hostname", project_folder(&home).join(file_name(ID))).unwrap();
         f.sessions.carry_back(ID, &home).unwrap();
         assert!(!f.sessions.exists(ID));
+    }
+
+    #[test]
+    fn the_time_that_an_agent_gave_its_transcript_does_not_count() {
+        let f = fixture();
+        let home = f.home("home");
+        Fixture::write(&home, "old");
+        let file = fs::File::options().write(true).open(project_folder(&home).join(file_name(ID))).unwrap();
+        let begun = file.metadata().unwrap().modified().unwrap();
+        file.set_modified(begun + Duration::from_hours(24 * 365 * 100)).unwrap();
+        f.sessions.carry_back(ID, &home).unwrap();
+        let hour = Duration::from_hours(1);
+        assert_eq!(f.sessions.prune(begun + hour * 3, hour * 2, |_| false).unwrap(), 1);
     }
 
     #[test]

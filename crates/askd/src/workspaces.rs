@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat2};
+use rustix::fs::{Mode, OFlags, ResolveFlags, fstat, open, openat2};
 use rustix::io::Errno;
 
 /// The workspace root.
@@ -18,8 +18,17 @@ pub struct Workspaces {
 #[derive(Debug)]
 pub struct Folder {
     descriptor: OwnedFd,
+    place: Place,
+}
+
+/// A folder that was found, not held open: runs that wait for their turn would use up the server's descriptors.
+/// [`Workspaces::reopen`] opens the very same one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
     relative: PathBuf,
     path: PathBuf,
+    /// Its device and inode: another folder in its place has others.
+    identity: (u64, u64),
 }
 
 /// Why a folder cannot be worked in. The texts are for the caller, and follow the name of a field.
@@ -43,6 +52,19 @@ pub enum FolderError {
     /// No path can look like this.
     #[error("is not a valid path")]
     Invalid,
+    /// Another folder than the one that was found.
+    #[error("is no longer the folder that it was when the run was taken in")]
+    Replaced,
+    /// The server cannot open it at this moment: a disk that fails, no descriptors, no memory.
+    #[error("cannot be opened at the moment; the server's log says why")]
+    Unavailable,
+}
+
+impl FolderError {
+    /// Whether it is the server's trouble, and no fault of the path.
+    pub fn is_the_server_s(&self) -> bool {
+        matches!(self, Self::Unavailable)
+    }
 }
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -80,30 +102,39 @@ impl Workspaces {
         self.enter(Path::new(if relative.is_empty() { "." } else { relative }))
     }
 
+    /// Opens a folder that was found before. Whatever is in its place now instead is refused.
+    pub fn reopen(&self, place: &Place) -> Result<Folder, FolderError> {
+        let name = if place.relative.as_os_str().is_empty() { Path::new(".") } else { &place.relative };
+        let folder = self.enter(name)?;
+        // Through a link it would have another path.
+        if folder.place == *place { Ok(folder) } else { Err(FolderError::Replaced) }
+    }
+
     fn enter(&self, relative: &Path) -> Result<Folder, FolderError> {
-        let descriptor = self.resolve(relative).map_err(|errno| match errno {
-            Errno::XDEV | Errno::LOOP => FolderError::Outside,
-            Errno::NOENT => FolderError::NotFound,
-            Errno::NOTDIR => FolderError::NotAFolder,
-            Errno::ACCESS | Errno::PERM => FolderError::Forbidden,
-            _ => FolderError::Invalid,
-        })?;
-        let relative = self.below_root(&descriptor).ok_or(FolderError::Invalid)?;
-        Ok(Folder { descriptor, path: self.path.join(&relative), relative })
+        let descriptor = self.resolve(relative).map_err(|errno| reason(relative, errno))?;
+        let stat = fstat(&descriptor).map_err(|errno| reason(relative, errno))?;
+        let relative = self.below_root(&descriptor)?;
+        let place = Place { path: self.path.join(&relative), relative, identity: (stat.st_dev, stat.st_ino) };
+        Ok(Folder { descriptor, place })
     }
 
     /// The workspace that a folder lies in, opened; for the root itself the root.
     pub fn workspace_of(&self, folder: &Folder) -> Result<Folder, FolderError> {
-        let name = folder.relative.components().next().map_or(".".as_ref(), |name| Path::new(name.as_os_str()));
+        let name = folder.relative().components().next().map_or(".".as_ref(), |name| Path::new(name.as_os_str()));
         let workspace = self.enter(name)?;
         // Between the two looks the name may have become a link to another workspace.
         if folder.relative().starts_with(workspace.relative()) { Ok(workspace) } else { Err(FolderError::NotFound) }
     }
 
     /// Where an open folder is: without links, `.` and `..`, empty for the root itself.
-    fn below_root(&self, descriptor: &OwnedFd) -> Option<PathBuf> {
-        let path_of = |fd: &OwnedFd| std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).ok();
-        Some(path_of(descriptor)?.strip_prefix(path_of(&self.root)?).ok()?.to_owned())
+    fn below_root(&self, descriptor: &OwnedFd) -> Result<PathBuf, FolderError> {
+        let path_of = |fd: &OwnedFd| {
+            let path = std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()));
+            path.map_err(|error| unavailable(Path::new("/proc/self/fd"), &error))
+        };
+        let path = path_of(descriptor)?;
+        // Not below it: it was moved or removed meanwhile.
+        Ok(path.strip_prefix(path_of(&self.root)?).map_err(|_| FolderError::NotFound)?.to_owned())
     }
 
     fn resolve(&self, relative: &Path) -> Result<OwnedFd, Errno> {
@@ -117,6 +148,24 @@ impl Workspaces {
         }
         Err(Errno::AGAIN)
     }
+}
+
+/// Why a folder was not opened.
+fn reason(relative: &Path, errno: Errno) -> FolderError {
+    match errno {
+        Errno::XDEV | Errno::LOOP => FolderError::Outside,
+        Errno::NOENT => FolderError::NotFound,
+        Errno::NOTDIR => FolderError::NotAFolder,
+        Errno::ACCESS | Errno::PERM => FolderError::Forbidden,
+        Errno::INVAL | Errno::NAMETOOLONG => FolderError::Invalid,
+        // EMFILE, ENFILE, ENOMEM, EIO, ESTALE, and whatever else a file system may say.
+        _ => unavailable(relative, &errno.into()),
+    }
+}
+
+fn unavailable(path: &Path, error: &io::Error) -> FolderError {
+    tracing::error!(path = %path.display(), %error, "cannot open a folder of the workspaces");
+    FolderError::Unavailable
 }
 
 /// What to say of a root that was opened and cannot be resolved in. Filters of older container runtimes say EPERM for
@@ -134,8 +183,12 @@ fn unresolvable(error: Errno) -> io::Error {
 impl Folder {
     /// The same folder by a descriptor of its own.
     pub fn try_clone(&self) -> io::Result<Self> {
-        let descriptor = self.descriptor.try_clone()?;
-        Ok(Self { descriptor, relative: self.relative.clone(), path: self.path.clone() })
+        Ok(Self { descriptor: self.descriptor.try_clone()?, place: self.place.clone() })
+    }
+
+    /// What to note of it, to open it again.
+    pub fn place(&self) -> &Place {
+        &self.place
     }
 
     /// The open folder.
@@ -143,12 +196,24 @@ impl Folder {
         self.descriptor.as_fd()
     }
 
+    /// Where it was when it was opened: absolute, without links.
+    pub fn path(&self) -> &Path {
+        self.place.path()
+    }
+
+    /// The path below the root, without links, `.` and `..`; empty for the root itself.
+    pub fn relative(&self) -> &Path {
+        self.place.relative()
+    }
+}
+
+impl Place {
     /// The workspace that it lies in: the folder directly below the root; `None` for the root itself.
     pub fn workspace(&self) -> Option<&str> {
         self.relative.components().next()?.as_os_str().to_str()
     }
 
-    /// Where it was when it was opened: absolute, without links.
+    /// Where it was when it was found: absolute, without links.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -156,6 +221,11 @@ impl Folder {
     /// The path below the root, without links, `.` and `..`; empty for the root itself.
     pub fn relative(&self) -> &Path {
         &self.relative
+    }
+
+    /// Whether it is the root of all workspaces.
+    pub fn is_root(&self) -> bool {
+        self.relative.as_os_str().is_empty()
     }
 }
 
@@ -247,6 +317,37 @@ mod tests {
         assert_eq!(workspaces.folder("file").unwrap_err(), FolderError::NotAFolder);
         assert_eq!(workspaces.folder("a\0b").unwrap_err(), FolderError::Invalid);
         assert_eq!(workspaces.folder(&"x".repeat(10_000)).unwrap_err(), FolderError::Invalid);
+    }
+
+    #[test]
+    fn a_place_is_opened_again_unless_another_folder_or_a_link_is_there() {
+        let (guard, workspaces) = root();
+        let root = guard.path().join("root");
+        for cwd in ["", "project/src"] {
+            let place = workspaces.folder(cwd).unwrap().place().clone();
+            assert_eq!(workspaces.reopen(&place).unwrap().path(), root.canonicalize().unwrap().join(cwd));
+        }
+        let place = workspaces.folder("project").unwrap().place().clone();
+        fs::rename(root.join("project"), root.join("moved")).unwrap();
+        assert_eq!(workspaces.reopen(&place).unwrap_err(), FolderError::NotFound);
+        symlink("moved", root.join("project")).unwrap();
+        assert_eq!(workspaces.reopen(&place).unwrap_err(), FolderError::Replaced);
+        fs::remove_file(root.join("project")).unwrap();
+        fs::create_dir(root.join("project")).unwrap();
+        assert_eq!(workspaces.reopen(&place).unwrap_err(), FolderError::Replaced);
+        fs::remove_dir(root.join("project")).unwrap();
+        fs::rename(root.join("moved"), root.join("project")).unwrap();
+        assert!(workspaces.reopen(&place).is_ok());
+    }
+
+    #[test]
+    fn trouble_of_the_server_is_no_fault_of_the_path() {
+        for errno in [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::IO, Errno::STALE, Errno::AGAIN] {
+            assert!(reason(Path::new("x"), errno).is_the_server_s(), "{errno}");
+        }
+        for errno in [Errno::NOENT, Errno::ACCESS, Errno::INVAL, Errno::NAMETOOLONG, Errno::LOOP] {
+            assert!(!reason(Path::new("x"), errno).is_the_server_s(), "{errno}");
+        }
     }
 
     #[test]

@@ -3,10 +3,11 @@
 //! bubblewrap takes its acts in the order of its arguments. So what is mounted is sorted by path, parents first: what is
 //! let in below a hidden folder comes after the mask, and what is hidden below something that is let in is masked again.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::fd::RawFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 use crate::confinement::Access;
@@ -25,7 +26,7 @@ const SYSTEM: &[&str] = &[
     "--die-with-parent",
     "--ro-bind / /",
     "--dev /dev",
-    // Shared memory counts as the run's memory, and is bounded all the same.
+    // A watch over the run's memory sees of a file here only what is mapped; a cgroup sees all of it. So it is bounded.
     "--size 67108864 --tmpfs /dev/shm",
     "--remount-ro /dev",
     "--proc /proc",
@@ -97,11 +98,11 @@ fn about(path: &Path, what: &str) -> io::Error {
     io::Error::other(format!("`{}` {what}", path.display()))
 }
 
-/// The arguments of bubblewrap up to its `--`, which is included.
+/// The arguments of bubblewrap up to its `--`, which is not included: each ends with a zero, as `--args` wants it.
 ///
 /// `cwd` is the folder to begin in, as it is found inside. It must lie in something that is let in. `is_root`: whether
 /// this user is uid 0.
-pub(crate) fn arguments(mut places: Vec<Place>, cwd: &Path, is_root: bool) -> io::Result<Vec<OsString>> {
+pub(crate) fn arguments(mut places: Vec<Place>, cwd: &Path, is_root: bool) -> io::Result<Vec<u8>> {
     for path in places.iter().map(|place| place.path.as_path()).chain([cwd]) {
         check(path)?;
     }
@@ -111,9 +112,16 @@ pub(crate) fn arguments(mut places: Vec<Place>, cwd: &Path, is_root: bool) -> io
         return Err(about(cwd, "is the folder to work in, and nothing that is let in holds it"));
     }
     let for_root = SYSTEM_FOR_ROOT.iter().filter(|_| is_root);
-    let mut arguments: Vec<OsString> =
-        SYSTEM.iter().chain(for_root).flat_map(|act| act.split(' ')).map(OsString::from).collect();
-    let mut say = |words: &[&OsStr]| arguments.extend(words.iter().map(OsString::from));
+    let mut arguments = Vec::new();
+    let mut say = |words: &[&OsStr]| {
+        for word in words {
+            arguments.extend_from_slice(word.as_bytes());
+            arguments.push(0);
+        }
+    };
+    for word in SYSTEM.iter().chain(for_root).flat_map(|act| act.split(' ')) {
+        say(&[word.as_ref()]);
+    }
     for Place { path, what } in &places {
         match what {
             What::EmptyFolder => {
@@ -132,7 +140,7 @@ pub(crate) fn arguments(mut places: Vec<Place>, cwd: &Path, is_root: bool) -> io
     for Place { path, .. } in places.iter().filter(|place| place.what == What::EmptyFolder) {
         say(&["--remount-ro".as_ref(), path.as_ref()]);
     }
-    say(&["--chdir".as_ref(), cwd.as_ref(), "--".as_ref()]);
+    say(&["--chdir".as_ref(), cwd.as_ref()]);
     Ok(arguments)
 }
 
@@ -174,14 +182,16 @@ mod tests {
         Place { path: path.into(), what }
     }
 
+    fn words(arguments: &[u8]) -> String {
+        let text = str::from_utf8(arguments).unwrap();
+        text.strip_suffix('\0').unwrap().replace('\0', " ")
+    }
+
     /// The arguments after the system's part, one act a line.
     fn acts(places: Vec<Place>, cwd: &str) -> String {
-        let words: Vec<String> = arguments(places, Path::new(cwd), false)
-            .unwrap()
-            .into_iter()
-            .map(|word| word.into_string().unwrap())
-            .collect();
-        let text = words.join(" ").replace(" --", "\n--").replace("\n--tmpfs", " --tmpfs");
+        let text = words(&arguments(places, Path::new(cwd), false).unwrap())
+            .replace(" --", "\n--")
+            .replace("\n--tmpfs", " --tmpfs");
         text.split_once("--proc /proc\n").unwrap().1.to_owned()
     }
 
@@ -203,7 +213,6 @@ mod tests {
             place("/run/resolv.conf", What::Bind(RO, 14)),
         ];
         let all = arguments(places, Path::new("/srv/work/shop/site/pages"), true).unwrap();
-        let all: Vec<String> = all.into_iter().map(|word| word.into_string().unwrap()).collect();
         let expected = "--unshare-user --unshare-pid --unshare-ipc --unshare-uts --unshare-cgroup-try --cap-drop ALL \
             --die-with-parent --ro-bind / / --dev /dev --size 67108864 --tmpfs /dev/shm --remount-ro /dev --proc /proc \
             --ro-bind /proc/sys /proc/sys --ro-bind-try /proc/mtrr /proc/mtrr \
@@ -213,8 +222,8 @@ mod tests {
             --size 1048576 --tmpfs /srv/work --ro-bind-fd 12 /srv/work/shop --bind-fd 13 /srv/work/shop/site \
             --bind-fd 20 /tmp --bind-fd 21 /var/tmp \
             --remount-ro /run --remount-ro /srv/data --remount-ro /srv/work \
-            --chdir /srv/work/shop/site/pages --";
-        assert_eq!(all.join(" "), expected);
+            --chdir /srv/work/shop/site/pages";
+        assert_eq!(words(&all), expected);
     }
 
     #[test]
@@ -228,7 +237,7 @@ mod tests {
         assert_eq!(
             acts(places, "/work"),
             "--bind-fd 9 /work\n--size 1048576 --tmpfs /work/.askd\n--bind-fd 10 /work/.askd/homes/one\n\
-             --remount-ro /work/.askd\n--chdir /work\n--"
+             --remount-ro /work/.askd\n--chdir /work"
         );
     }
 
@@ -239,7 +248,7 @@ mod tests {
             place("/tmp/data", What::EmptyFolder),
             place("/tmp/data/homes/one", What::Bind(RW, 9)),
         ];
-        assert_eq!(acts(places, "/tmp"), "--bind-fd 8 /tmp\n--bind-fd 9 /tmp/data/homes/one\n--chdir /tmp\n--");
+        assert_eq!(acts(places, "/tmp"), "--bind-fd 8 /tmp\n--bind-fd 9 /tmp/data/homes/one\n--chdir /tmp");
     }
 
     #[test]
@@ -249,7 +258,7 @@ mod tests {
             place("/work", What::EmptyFolder),
             place("/work", What::Bind(RO, 9)),
         ];
-        assert_eq!(acts(places, "/work"), "--ro-bind-fd 9 /work\n--bind-fd 8 /work\n--chdir /work\n--");
+        assert_eq!(acts(places, "/work"), "--ro-bind-fd 9 /work\n--bind-fd 8 /work\n--chdir /work");
     }
 
     #[test]

@@ -5,9 +5,15 @@
 //! ```text
 //! DELEGATION            subtree_control: what is offered of memory, pids, cpu
 //! ├── askd-server       whatever was in the folder itself, the server first
-//! ├── askd-run-NAME     one for each run
+//! ├── askd-run-NAME     one for each run: its limits
+//! │   └── run           its processes
 //! └── ...
 //! ```
+//!
+//! Two groups for each run, since its processes have the user to whom both belong. In namespaces of its own a run can
+//! mount the hierarchy, but only from the group downwards in which its cgroup namespace was made (checked): so it comes
+//! to the inner one, in which there is nothing to be changed, and not to its limits. Without a cgroup namespace and a
+//! read-only `/sys` nothing keeps it from them.
 //!
 //! A group must not hold processes and hand out controllers at once, so the server moves aside, unless the operator has
 //! named another folder. Everything here is reading and writing of small files.
@@ -21,7 +27,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{FlockOperation, Gid, Mode, OFlags, Uid, flock, mkdirat, openat};
+use rustix::fs::{FlockOperation, Gid, Mode, OFlags, Uid, flock, openat};
 
 pub use self::run::{CgroupEvents, RunCgroup};
 
@@ -124,33 +130,35 @@ impl Delegation {
     ///
     /// `name` is made of letters, digits, `-` and `_`.
     pub fn create(&self, name: &str, limits: &CgroupLimits) -> io::Result<RunCgroup> {
-        let name = run_name(name)?;
-        mkdirat(&self.folder, &name, Mode::from_raw_mode(0o755))?;
-        let cgroup = RunCgroup::open(&self.folder, name)?;
-        if let Err(error) = files::write_limits(&cgroup, &self.controllers, limits) {
-            // The group is empty and of no use.
-            drop(cgroup.remove());
-            return Err(error);
-        }
-        Ok(cgroup)
+        RunCgroup::make(&self.folder, run_name(name)?, &self.controllers, limits)
     }
 
     /// Kills what a dead server has left in groups of its runs, removes the groups, and says how many they were.
     ///
     /// For use at a server's start. From then on, until this value is dropped, the folder is this server's: the error
-    /// is [`WouldBlock`](io::ErrorKind::WouldBlock) if it is another's that is alive.
+    /// is [`WouldBlock`](io::ErrorKind::WouldBlock) if it is another's that is alive. A group that cannot be removed
+    /// keeps no other from it; the error comes at the end and names the first.
     pub fn remove_leftovers(&self) -> io::Result<usize> {
         flock(&self.folder, FlockOperation::NonBlockingLockExclusive)?;
+        self.remove_unless(|_| false)
+    }
+
+    /// The same for a server that is at work: groups stay of which `in_use` says so of the name that they were made with.
+    pub fn remove_unless(&self, in_use: impl Fn(&str) -> bool) -> io::Result<usize> {
         let mut removed = 0;
-        for name in files::folders_in(self.folder.as_fd())? {
-            if name.starts_with(RUN) {
-                let cgroup = RunCgroup::open(&self.folder, name)?;
-                cgroup.kill()?;
-                cgroup.remove()?;
-                removed += 1;
+        let mut failed: Option<io::Error> = None;
+        let groups = files::folders_in(self.folder.as_fd())?;
+        let left = |group: &&String| group.strip_prefix(RUN).is_some_and(|name| !in_use(name));
+        for name in groups.iter().filter(left) {
+            match run::end(self.folder.as_fd(), name) {
+                Ok(()) => removed += 1,
+                Err(error) if failed.is_none() => {
+                    failed = Some(io::Error::new(error.kind(), format!("{name}: {error}")));
+                }
+                Err(_) => {}
             }
         }
-        Ok(removed)
+        failed.map_or(Ok(removed), Err)
     }
 
     /// Hands the folder to the user that the server is about to become: what the kernel's rules of delegation name.

@@ -35,7 +35,8 @@ pub struct Resources {
     /// How many tasks the *user* may have at once: the backstop where there is no user namespace, and the kernel counts
     /// every process of the user, the server's too.
     pub processes_backstop: Option<u64>,
-    /// How many descriptors one process may have open.
+    /// How many descriptors one process may have open: at most [so many](crate::open_files) as keep the server ahead, also
+    /// with `None`.
     pub open_files: Option<u64>,
     /// How long one file may become, in bytes.
     pub file_size: Option<u64>,
@@ -48,6 +49,9 @@ pub enum View {
     Host,
     /// Namespaces of its own: nothing of the host is writable but what is bound, hidden folders are empty, and no process
     /// of the host can be seen.
+    ///
+    /// A named pipe of the host can be opened for writing all the same: a read-only mount does not cover what is in it. And
+    /// what the host mounts later in a shared mount appears in the view, with the access that the host has.
     Bubblewrap(Bubblewrap),
     /// Rules on the host's own view: what is hidden cannot be opened, and only what is bound can be written.
     Landlock(Folders),
@@ -56,7 +60,8 @@ pub enum View {
 /// A view that bubblewrap makes.
 #[derive(Debug)]
 pub struct Bubblewrap {
-    /// The program `bwrap`, 0.8 or later; without a slash it is looked up in the `PATH` of the launch.
+    /// The program `bwrap`; without a slash it is looked up in the `PATH` of the launch. It must know `--args`,
+    /// `--bind-fd` and `--ro-bind-fd`; which versions do depends on the distribution.
     pub program: PathBuf,
     /// What is in the view. The launch's directory must lie in a bind.
     pub folders: Folders,
@@ -66,7 +71,9 @@ pub struct Bubblewrap {
 #[derive(Debug)]
 pub struct Folders {
     /// Folders and files of which nothing is seen but what is bound below them. Absolute, without links. What does not
-    /// exist is skipped.
+    /// exist at the start is skipped. A file, or folder, that the host replaces by renaming another one over it is no
+    /// longer hidden from those that run with bubblewrap: the kernel removes what was mounted there. So hide the folder in
+    /// which that happens.
     pub hidden: Vec<PathBuf>,
     /// What is let in. With bubblewrap, what is hidden below a bind stays hidden; with Landlock the bind lets it in.
     pub binds: Vec<Bind>,

@@ -6,6 +6,7 @@ mod acts;
 mod birth;
 pub(crate) mod inherited;
 pub(crate) mod order;
+pub(crate) mod signals;
 mod watch;
 
 use std::ffi::OsString;
@@ -17,7 +18,7 @@ use std::process::ExitCode;
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Resource, chdir, getpid, set_child_subreaper, setsid};
 use tokio::net::unix::pipe;
-use tokio::signal::unix::{Signal as Arrivals, SignalKind, signal};
+use tokio::signal::unix::{SignalKind, signal};
 
 pub(crate) use self::acts::limit;
 pub use self::order::SUBCOMMAND;
@@ -93,7 +94,7 @@ pub(crate) fn failed<E: Into<io::Error>>(act: &'static str) -> impl FnOnce(E) ->
 fn run(order: &Order, lifeline: OwnedFd, share: Share, status: &mut Status) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed("no runtime"))?;
     runtime.block_on(async {
-        let deaf = ignore_signals().map_err(failed("cannot set up signals"))?;
+        let deaf = signals::catch().map_err(failed("cannot set up signals"))?;
         // Before the child exists, so that its end is not missed.
         let deaths = signal(SignalKind::child()).map_err(failed("cannot set up signals"))?;
         let lifeline = pipe::Receiver::from_owned_fd(lifeline).map_err(failed("cannot use the lifeline"))?;
@@ -121,27 +122,6 @@ fn prepare(stdin: OwnedFd) -> Result<(), Failure> {
     chdir("/").map_err(failed("cannot leave the server's directory"))?;
     // Its environment is the child's, with whatever is secret there.
     limit(Resource::Core, Some(0)).map_err(failed("cannot switch off core dumps"))
-}
-
-/// Receives, and does not obey, what asks a process to end.
-///
-/// Only the lifeline decides about the tree. A service manager that signals a whole control group would otherwise end
-/// every run at once, while the server lets them finish; and if the server ends, the lifeline ends. Signals that cannot
-/// be caught are covered by the death signal of the child and by the server's sweep. They are handled rather than
-/// ignored, because a handled signal has its default effect again in the child, and an ignored one stays ignored.
-fn ignore_signals() -> io::Result<Vec<Arrivals>> {
-    [
-        SignalKind::hangup(),
-        SignalKind::interrupt(),
-        SignalKind::quit(),
-        SignalKind::terminate(),
-        SignalKind::user_defined1(),
-        SignalKind::user_defined2(),
-        SignalKind::alarm(),
-    ]
-    .into_iter()
-    .map(signal)
-    .collect()
 }
 
 fn release_standard_streams() -> io::Result<()> {

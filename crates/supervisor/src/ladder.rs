@@ -15,7 +15,7 @@ pub enum Rung {
     Soft,
     /// The end of its input.
     CloseStdin,
-    /// SIGTERM to every process of the tree (but not to bubblewrap, which would take the tree along).
+    /// SIGTERM to every process of the tree. bubblewrap itself ignores it.
     Term,
     /// SIGKILL to every process of the tree, repeated until none is left.
     Kill,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::unix::pipe;
 use tokio::sync::{oneshot, watch};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::guardian::{KILL, TERM};
 use crate::identity::{Identity, Marker, ProcessId};
@@ -70,21 +70,57 @@ pub(crate) struct Watched {
     pub(crate) graces: Graces,
 }
 
-/// Why there is no process: the guardian's report, if there was one.
-type NotStarted = Option<(i32, String)>;
+/// Why there is no process.
+#[derive(Debug)]
+pub(crate) struct NotStarted {
+    pub(crate) why: Why,
+    /// How many processes of the attempt could not be killed.
+    pub(crate) leaked: usize,
+}
+
+/// What has become of a start that has failed.
+#[derive(Debug)]
+pub(crate) enum Why {
+    /// The guardian's report.
+    Reported { errno: i32, text: String },
+    /// The guardian has ended without one.
+    Silent,
+    /// The guardian took too long, and has been killed.
+    TooLate,
+}
 
 impl Process {
-    /// Watches over a guardian from its birth on; returns when it has started the child.
-    pub(crate) async fn watch(watched: Watched, lifeline: Arc<OwnedFd>) -> Result<Self, NotStarted> {
+    /// Watches over a guardian from its birth on; returns when it has started the child. `patience` is for a guardian that
+    /// does not even report that it took too long.
+    pub(crate) async fn watch(
+        watched: Watched,
+        lifeline: Arc<OwnedFd>,
+        patience: Duration,
+    ) -> Result<Self, NotStarted> {
         let guardian = watched.guardian.id().and_then(ProcessId::of);
         let (graces, marker) = (watched.graces, watched.marker.value.clone());
         let (sender, state) = watch::channel(State::default());
         let (wish, wishes) = watch::channel(Wish::Watch);
-        let (started_sender, started) = oneshot::channel();
+        let (started_sender, mut started) = oneshot::channel();
         #[expect(clippy::disallowed_methods, reason = "ends by itself with the guardian, which it also reaps")]
         tokio::spawn(follow(watched, sender, wishes, started_sender));
-        let child = started.await.map_err(|_| None)?.map_err(Some)?;
-        let identity = Identity { guardian: guardian.ok_or(None)?, child, marker };
+        let silent = NotStarted { why: Why::Silent, leaked: 0 };
+        let outcome = if let Ok(outcome) = timeout(patience, &mut started).await {
+            outcome
+        } else {
+            wish.send_replace(Wish::KillGuardian);
+            // Bounded: what cannot be killed is not waited for.
+            let end = timeout(graces.kill + GUARDIAN_MARGIN, started)
+                .await
+                .unwrap_or(Ok(Err(NotStarted { why: Why::TooLate, leaked: 1 })));
+            match end {
+                Ok(Err(NotStarted { why: Why::Silent, leaked })) => Ok(Err(NotStarted { why: Why::TooLate, leaked })),
+                end => end,
+            }
+        };
+        let Ok(child) = outcome else { return Err(silent) };
+        let (child, Some(guardian)) = (child?, guardian) else { return Err(silent) };
+        let identity = Identity { guardian, child, marker };
         Ok(Self { identity, graces, lifeline, escalation: watch::Sender::new(None), state, wish })
     }
 
@@ -172,7 +208,7 @@ async fn follow(
     mut watched: Watched,
     sender: watch::Sender<State>,
     wishes: watch::Receiver<Wish>,
-    started: oneshot::Sender<Result<ProcessId, (i32, String)>>,
+    started: oneshot::Sender<Result<ProcessId, NotStarted>>,
 ) {
     let mut started = Some(started);
     let mut leaked = None;
@@ -195,8 +231,9 @@ async fn follow(
             Some(Report::Failed { errno, text }) => {
                 // Once the child runs, a failure is an early death of the guardian, and its tree is still to be ended.
                 if let Some(started) = started.take() {
-                    leaked = Some(0);
-                    drop(started.send(Err((errno, text))));
+                    // It was said before, if there is anything.
+                    let leaked = *leaked.get_or_insert(0);
+                    drop(started.send(Err(NotStarted { why: Why::Reported { errno, text }, leaked })));
                 }
             }
             Some(Report::Ended(exit)) => sender.send_modify(|state| state.exit = Some(exit)),
@@ -208,6 +245,10 @@ async fn follow(
     }
     // Whatever closed the status pipe, the guardian has nothing left to do; it must not be waited for in vain.
     if leaked.is_none() {
+        if started.is_some() {
+            // It may be about to say on its standard error why it starts nothing.
+            drop(timeout(GUARDIAN_MARGIN, watched.guardian.wait()).await);
+        }
         drop(watched.guardian.start_kill());
     }
     if let Err(error) = watched.guardian.wait().await {
@@ -220,6 +261,9 @@ async fn follow(
         tracing::warn!(marker = watched.marker.value, "a guardian ended before its tree; cleaning up after it");
         clean_up(&watched.marker, watched.graces.kill).await
     };
+    if let Some(started) = started {
+        drop(started.send(Err(NotStarted { why: Why::Silent, leaked })));
+    }
     sender.send_modify(|state| {
         let exit = state.exit.unwrap_or(Exit::Unknown);
         state.gone = Some(Gone { exit, leftover: state.leftover, leaked });
@@ -247,5 +291,39 @@ async fn clean_up(marker: &Marker, patience: Duration) -> usize {
             return remaining;
         }
         sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::pipe::{PipeFlags, pipe_with};
+
+    use super::*;
+    use crate::orphans;
+
+    /// What becomes of a start whose guardian writes this, and ends.
+    async fn outcome(reports: &str) -> NotStarted {
+        #[expect(clippy::disallowed_methods, reason = "in the place of a guardian")]
+        let mut command = tokio::process::Command::new("true");
+        let (guardian, registered) = orphans::spawn_guardian(&mut command).unwrap();
+        let (status, written) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+        rustix::io::write(&written, reports.as_bytes()).unwrap();
+        drop(written);
+        let status = pipe::Receiver::from_owned_fd(status).unwrap();
+        let (_, lifeline) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+        let marker = Marker { name: "SUPERVISOR_UNIT_TEST", value: "nobody has this".to_owned() };
+        let graces = Graces { kill: Duration::from_secs(20), ..Graces::default() };
+        let watched = Watched { guardian, registered, status, marker, graces };
+        Process::watch(watched, Arc::new(lifeline), Duration::from_mins(1)).await.unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn a_failed_start_says_how_many_processes_it_has_left() {
+        let failed = outcome("leaked 3\nfailed 5 cannot make the view: slow\n").await;
+        assert!(matches!(failed.why, Why::Reported { errno: 5, .. }), "{failed:?}");
+        assert_eq!(failed.leaked, 3);
+        assert_eq!(outcome("failed 5 cannot make the view: slow\n").await.leaked, 0);
+        let failed = outcome("").await;
+        assert!(matches!(failed.why, Why::Silent), "{failed:?}");
     }
 }

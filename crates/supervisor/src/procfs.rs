@@ -70,6 +70,12 @@ pub(crate) fn status(pid: u32) -> Option<Status> {
     Some(parse_status(&fs::read(format!("/proc/{pid}/status")).ok()?))
 }
 
+/// The same memory as in [`Status`], where of what several processes share each has its part only. `None` if it cannot be
+/// seen; zero for a zombie.
+pub(crate) fn proportional_memory(pid: u32) -> Option<u64> {
+    parse_rollup(&fs::read(format!("/proc/{pid}/smaps_rollup")).ok()?)
+}
+
 /// More descriptors than this are not counted one by one.
 const MAX_COUNTED: usize = 1 << 16;
 
@@ -99,6 +105,19 @@ fn parse_stat(line: &[u8]) -> Option<Entry> {
     // Fields 3 and 4 are taken; the start time is field 22.
     let start = fields.nth(17)?.parse().ok()?;
     Some(Entry { id: ProcessId { pid, start }, parent, state })
+}
+
+/// `None`: the kernel is older than these lines (Linux 5.4).
+fn parse_rollup(text: &[u8]) -> Option<u64> {
+    if text.is_empty() {
+        return Some(0);
+    }
+    let of = |wanted: &str| {
+        let line = text.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(wanted.as_bytes()))?;
+        let value = str::from_utf8(line).ok()?.trim().strip_suffix("kB")?.trim_end().parse::<u64>().ok()?;
+        Some(value << 10)
+    };
+    Some(of("Pss_Anon:")?.saturating_add(of("Pss_Shmem:")?))
 }
 
 fn parse_status(text: &[u8]) -> Status {
@@ -133,6 +152,14 @@ mod tests {
         let text = b"Name:\tRssAnon: 9\nVmRSS:\t 900 kB\nRssAnon:\t     300 kB\nRssFile:\t 500 kB\n\
             RssShmem:\t   100 kB\nThreads:\t7\n";
         assert_eq!(parse_status(text), Status { memory_bytes: 400 << 10, tasks: 7 });
+    }
+
+    #[test]
+    fn of_the_rollup_the_parts_of_anonymous_and_shared_memory_are_read() {
+        let text = b"5581-7ffd ---p 00000000 00:00 0 [rollup]\nRss:  9000 kB\nPss:  900 kB\nPss_Dirty: 7 kB\n\
+            Pss_Anon:      300 kB\nPss_File:  500 kB\nPss_Shmem:   100 kB\nShared_Clean: 9 kB\n";
+        assert_eq!(parse_rollup(text), Some(400 << 10));
+        assert_eq!((parse_rollup(b"Rss: 9 kB\n"), parse_rollup(b"")), (None, Some(0)));
     }
 
     #[test]

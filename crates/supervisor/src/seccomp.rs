@@ -43,10 +43,11 @@ pub fn is_available() -> bool {
 /// To be called by a process of one thread that has given up new privileges, as the last act before it executes the
 /// program: what is refused is refused to the caller as well.
 pub fn apply(profile: Profile) -> io::Result<()> {
-    for (rules, errno) in [(refused(profile)?, libc::EPERM), (absent(profile), libc::ENOSYS)] {
-        apply_filter(&compile(rules, errno)?).map_err(io::Error::other)?;
-    }
-    Ok(())
+    programs(profile)?.iter().try_for_each(|program| apply_filter(program)).map_err(io::Error::other)
+}
+
+fn programs(profile: Profile) -> io::Result<[BpfProgram; 2]> {
+    Ok([compile(refused(profile)?, libc::EPERM)?, compile(absent(profile), libc::ENOSYS)?])
 }
 
 /// For each call the conditions, of which one has to hold; none: always.

@@ -17,23 +17,27 @@ use tokio::net::unix::pipe;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::confinement::Confinement;
+use crate::confinement::{Confinement, View};
 use crate::guardian::GUARDIAN_VARIABLE;
 use crate::guardian::inherited::{Inherited, Share};
 use crate::guardian::order::Order;
 use crate::identity::Marker;
 use crate::input::Stdin;
+use crate::open_files;
 use crate::orphans;
 use crate::output::Lines;
-use crate::process::{Process, Watched};
+use crate::process::{GUARDIAN_MARGIN, NotStarted, Process, Watched, Why};
 use crate::reports::{EXECUTE, VIEW};
 use crate::stderr_tail::StderrTail;
 
 /// The longest secret: what a pipe holds, so that it can be written before anybody reads.
 pub const MAX_SECRET_BYTES: usize = 64 * 1024;
 
-/// How long the words of a bubblewrap that has failed may take to arrive.
+/// How long the words of a bubblewrap, or of a guardian, that has failed may take to arrive.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// What to say about a file that is not found in a view.
+const HIDDEN: &str = "; it may be hidden from the run: then let its folder in (ASKD_READABLE_FOLDERS)";
 
 /// What to start, and how.
 pub struct Launch {
@@ -84,6 +88,8 @@ pub struct Limits {
     pub stderr_tail_bytes: usize,
     /// How long the child may take to read a line of input.
     pub write_timeout: Duration,
+    /// How long it may take until the program runs: above all, until its view is made.
+    pub start_timeout: Duration,
     /// The patience of the kill ladder.
     pub graces: Graces,
 }
@@ -94,6 +100,7 @@ impl Default for Limits {
             max_line_bytes: 64 << 20,
             stderr_tail_bytes: 16 << 10,
             write_timeout: Duration::from_secs(30),
+            start_timeout: Duration::from_secs(30),
             graces: Graces::default(),
         }
     }
@@ -126,16 +133,18 @@ impl Default for Graces {
     }
 }
 
-/// Why a child could not be started. In every case nothing is left running.
+/// Why a child could not be started. Nothing is left running, except with [`Leaked`](Self::Leaked).
 #[derive(Debug, Error)]
 pub enum SpawnError {
     /// There is no such program.
     #[error(
-        "cannot start `{program}`: there is no such file (or the interpreter it names is missing); install it or correct the path"
+        "cannot start `{program}`: there is no such file (or the interpreter it names is missing); install it or correct the path{hint}"
     )]
     NotFound {
         /// The program.
         program: PathBuf,
+        /// What else may help where the program does not see what the server sees.
+        hint: &'static str,
     },
     /// The program may not be executed.
     #[error(
@@ -197,6 +206,22 @@ pub enum SpawnError {
         /// What the guardian had to say.
         stderr: String,
     },
+    /// The guardian did not say in time how the start went, and has been killed.
+    #[error("cannot start `{program}`: its guardian has taken longer than {patience:?}, and has been killed")]
+    TooLate {
+        /// The program.
+        program: PathBuf,
+        /// How long it was waited for.
+        patience: Duration,
+    },
+    /// The start has failed, and some of its processes could not be killed. They may use what they were given for long.
+    #[error("{error}; and {leaked} of its processes could not be killed")]
+    Leaked {
+        /// Why it has failed.
+        error: Box<SpawnError>,
+        /// How many are left.
+        leaked: usize,
+    },
     /// The secret does not fit.
     #[error("the secret for `{variable}` is {bytes} bytes long, and {MAX_SECRET_BYTES} is the most a pipe can hold")]
     SecretTooLong {
@@ -237,7 +262,9 @@ impl Child {
 
 /// Starts a child, and returns when it runs. If the future is dropped before, whatever was started is killed.
 pub async fn spawn(launch: Launch, limits: Limits) -> Result<Child, SpawnError> {
-    let Launch { launcher, program, args, env, cwd, cwd_path, secret, marker, confinement } = launch;
+    let Launch { launcher, program, args, env, cwd, cwd_path, secret, marker, mut confinement } = launch;
+    confinement.resources.open_files = Some(open_files::of_a_child(confinement.resources.open_files));
+    let hint = if matches!(confinement.view, View::Host) { "" } else { HIDDEN };
     let (lifeline_read, lifeline) = close_on_exec_pipe()?;
     let (status, status_write) = close_on_exec_pipe()?;
     let status = pipe::Receiver::from_owned_fd(status)?;
@@ -249,6 +276,7 @@ pub async fn spawn(launch: Launch, limits: Limits) -> Result<Child, SpawnError> 
     let inherited = Inherited { stdin: child_stdin, lifeline: lifeline_read, status: status_write, share };
     let order = Order {
         secret_variable,
+        start_timeout: limits.start_timeout,
         leftover_grace: limits.graces.leftover,
         kill_grace: limits.graces.kill,
         program: program.clone().into(),
@@ -275,10 +303,22 @@ pub async fn spawn(launch: Launch, limits: Limits) -> Result<Child, SpawnError> 
     };
     let stderr = StderrTail::drain(stderr, limits.stderr_tail_bytes);
     let watched = Watched { guardian, registered, status, marker, graces: limits.graces };
-    let process = match Process::watch(watched, Arc::new(lifeline)).await {
+    // The guardian keeps the bound by itself, and then ends what it has started.
+    let patience = limits.start_timeout + limits.graces.kill + GUARDIAN_MARGIN;
+    let process = match Process::watch(watched, Arc::new(lifeline), patience).await {
         Ok(process) => process,
-        Err(Some((errno, text))) => return Err(not_started(program, errno, text, &stderr).await),
-        Err(None) => return Err(SpawnError::Guardian { program, stderr: stderr.text().trim().to_owned() }),
+        Err(NotStarted { why, leaked }) => {
+            let error = match why {
+                Why::Reported { errno, text } => not_started(program, hint, errno, text, &stderr).await,
+                Why::Silent => {
+                    // Bounded: its words are on their way, since it has ended.
+                    drop(timeout(LAST_WORDS, stderr.ended()).await);
+                    SpawnError::Guardian { program, stderr: stderr.text().trim().to_owned() }
+                }
+                Why::TooLate => SpawnError::TooLate { program, patience },
+            };
+            return Err(if leaked == 0 { error } else { SpawnError::Leaked { error: Box::new(error), leaked } });
+        }
     };
     Ok(Child {
         stdin: Stdin::new(stdin, limits.write_timeout),
@@ -288,10 +328,16 @@ pub async fn spawn(launch: Launch, limits: Limits) -> Result<Child, SpawnError> 
     })
 }
 
-async fn not_started(program: PathBuf, errno: i32, mut text: String, stderr: &StderrTail) -> SpawnError {
+async fn not_started(
+    program: PathBuf,
+    hint: &'static str,
+    errno: i32,
+    mut text: String,
+    stderr: &StderrTail,
+) -> SpawnError {
     // The guardian's own difficulties come with other numbers, or with other words.
     match (errno != 0).then(|| Errno::from_raw_os_error(errno)) {
-        Some(Errno::NOENT) if text.starts_with(EXECUTE) => SpawnError::NotFound { program },
+        Some(Errno::NOENT) if text.starts_with(EXECUTE) => SpawnError::NotFound { program, hint },
         Some(Errno::ACCESS) if text.starts_with(EXECUTE) => SpawnError::NotExecutable { program },
         Some(Errno::TOOBIG) => SpawnError::TooLong { program },
         _ if text.starts_with(VIEW) => {

@@ -2,24 +2,25 @@
 //!
 //! bubblewrap hands on whatever descriptors it was given. A directory among them would lead out of the view: `fchdir` to
 //! it, and `..` from there (checked). The stage sees to it that none reaches the program.
+//!
+//! Its system calls are filtered already, as are those of bubblewrap's own processes.
 
 use std::ffi::OsString;
-use std::fs;
-use std::io::{self, Write};
-use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::{FdFlags, fcntl_setfd};
-use rustix::process::Resource;
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde::{Deserialize, Serialize};
 
-use crate::descriptors::keep_only;
-use crate::guardian::{Failure, failed, limit};
+use crate::descriptors::{inherited, keep_only};
+use crate::guardian::{Failure, failed, limit, signals};
 use crate::reports::{EXECUTE, Report, VIEW};
-use crate::seccomp;
 
 /// The hidden subcommand's name.
 pub(crate) const SUBCOMMAND: &str = "__enter";
@@ -27,7 +28,10 @@ pub(crate) const SUBCOMMAND: &str = "__enter";
 /// The kinds of namespaces that a view has of its own.
 const NAMESPACES: [&str; 5] = ["ipc", "mnt", "pid", "user", "uts"];
 
-/// What the stage is told, in one word of its command line.
+/// How much the stage may be told, in bytes: more than a letter to the guardian can hold.
+const LONGEST_ENTRY: u64 = 1 << 20;
+
+/// What the stage is told, in a file in memory whose descriptor is the one word of its command line.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Entry {
     /// The pipe for its reports.
@@ -67,42 +71,59 @@ pub(crate) fn namespaces() -> io::Result<Vec<String>> {
 
 /// Runs the stage: the whole of the hidden subcommand [`SUBCOMMAND`]. `args` are the arguments after it.
 pub(crate) fn main(mut args: impl Iterator<Item = OsString>) -> ExitCode {
-    let entry = args.next().and_then(|word| serde_json::from_str::<Entry>(word.to_str()?).ok());
-    let (Some(entry), Some(program)) = (entry, args.next()) else {
+    let Some((entry, report, secret, program)) = given(&mut args) else {
         drop(writeln!(io::stderr(), "`{SUBCOMMAND}` is internal to the server: it is started by `__launch`"));
         return ExitCode::from(2);
     };
-    #[expect(unsafe_code, reason = "an inherited descriptor has a number and no owner")]
-    // SAFETY: the guardian opened it for this process, which has not touched a descriptor yet, and nobody else owns it.
-    // If there is none, using it fails, and nothing happens.
-    let report = unsafe { OwnedFd::from_raw_fd(entry.report) };
-    let Err(Failure { errno, text }) = enter(&entry, report.as_fd(), &program, args);
+    let Err(Failure { errno, text }) = enter(&entry, report.as_fd(), secret.as_ref(), &program, args);
     drop(say(report.as_fd(), &Report::Failed { errno, text }));
     ExitCode::FAILURE
+}
+
+/// What it was told, the pipes for its reports and for the program, and the program.
+fn given(args: &mut impl Iterator<Item = OsString>) -> Option<(Entry, OwnedFd, Option<OwnedFd>, OsString)> {
+    let told = File::from(inherited(args.next()?.to_str()?.parse().ok()?)?);
+    let mut text = Vec::new();
+    told.take(LONGEST_ENTRY).read_to_end(&mut text).ok()?;
+    let entry: Entry = serde_json::from_slice(&text).ok()?;
+    let report = inherited(entry.report)?;
+    let secret = match entry.secret {
+        // The same number twice is one descriptor.
+        Some(number) if number != entry.report => Some(inherited(number)?),
+        Some(_) => return None,
+        None => None,
+    };
+    Some((entry, report, secret, args.next()?))
 }
 
 /// The acts, in their order. They return only if one fails.
 fn enter(
     entry: &Entry,
     report: BorrowedFd<'_>,
+    secret: Option<&OwnedFd>,
     program: &OsString,
     args: impl Iterator<Item = OsString>,
 ) -> Result<std::convert::Infallible, Failure> {
     fcntl_setfd(report, FdFlags::CLOEXEC).map_err(failed("the guardian's pipe is missing"))?;
     check_inside(entry).map_err(failed(VIEW))?;
-    limit(Resource::Nproc, entry.processes).map_err(failed("cannot set the limits"))?;
-    if seccomp::is_available() {
-        seccomp::apply(seccomp::Profile::Namespaces).map_err(failed(VIEW))?;
-    }
-    #[expect(unsafe_code, reason = "an inherited descriptor has a number and no owner")]
-    // SAFETY: the guardian opened it for this process, and it stays open until the exec.
-    let secret = entry.secret.map(|number| unsafe { BorrowedFd::borrow_raw(number) });
-    keep_only(secret.as_slice()).map_err(failed("cannot close the descriptors"))?;
+    limit_tasks(entry.processes).map_err(failed("cannot set the limits"))?;
+    signals::hear_again().map_err(failed("cannot set up signals"))?;
+    keep_only(secret.map(AsFd::as_fd).as_slice()).map_err(failed("cannot close the descriptors"))?;
     // An error means that the guardian is dead: the program must not run then.
     say(report, &Report::Entered).map_err(failed("the guardian is gone"))?;
     #[expect(clippy::disallowed_methods, reason = "it replaces this very process")]
     let error = Command::new(program).args(args).exec();
     Err(failed(EXECUTE)(error))
+}
+
+/// Of this process, and of bubblewrap's first one: what is in the view may debug that, and have it fork.
+fn limit_tasks(processes: Option<u64>) -> io::Result<()> {
+    limit(Resource::Nproc, processes)?;
+    if processes.is_some() {
+        let own = rustix::process::getrlimit(Resource::Nproc);
+        prlimit(Some(Pid::INIT), Resource::Nproc, Rlimit { current: own.current, maximum: own.maximum })?;
+    }
+    Ok(())
 }
 
 fn say(report: BorrowedFd<'_>, what: &Report) -> io::Result<()> {

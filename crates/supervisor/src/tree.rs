@@ -11,25 +11,39 @@ use crate::procfs::Entry;
 /// How often a round looks for processes that were born while it was stopping the others.
 const STOP_PASSES: usize = 16;
 
-/// Every process below `roots`, without the roots themselves.
-pub(crate) fn descendants(all: &[Entry], roots: &[u32]) -> Vec<Entry> {
-    let mut children: HashMap<u32, Vec<&Entry>> = HashMap::new();
-    for entry in all {
-        children.entry(entry.parent).or_default().push(entry);
+/// Who started whom: made once of a look at all processes, and then asked for as many trees as there are.
+pub(crate) struct Families<'a>(HashMap<u32, Vec<&'a Entry>>);
+
+impl<'a> Families<'a> {
+    pub(crate) fn of(all: &'a [Entry]) -> Self {
+        let mut children: HashMap<u32, Vec<&Entry>> = HashMap::new();
+        for entry in all {
+            children.entry(entry.parent).or_default().push(entry);
+        }
+        Self(children)
     }
-    let mut seen: BTreeSet<u32> = roots.iter().copied().collect();
-    let mut open: Vec<u32> = roots.to_vec();
-    let mut found = Vec::new();
-    while let Some(parent) = open.pop() {
-        for &&child in children.get(&parent).into_iter().flatten() {
-            // The list is not a snapshot: a pid reused while it was read could close a circle.
-            if seen.insert(child.id.pid) {
-                open.push(child.id.pid);
-                found.push(child);
+
+    /// Every process below `roots`, without the roots themselves.
+    pub(crate) fn below(&self, roots: &[u32]) -> Vec<Entry> {
+        let mut seen: BTreeSet<u32> = roots.iter().copied().collect();
+        let mut open: Vec<u32> = roots.to_vec();
+        let mut found = Vec::new();
+        while let Some(parent) = open.pop() {
+            for &&child in self.0.get(&parent).into_iter().flatten() {
+                // The list is not a snapshot: a pid reused while it was read could close a circle.
+                if seen.insert(child.id.pid) {
+                    open.push(child.id.pid);
+                    found.push(child);
+                }
             }
         }
+        found
     }
-    found
+}
+
+/// Every process below `roots`, without the roots themselves.
+pub(crate) fn descendants(all: &[Entry], roots: &[u32]) -> Vec<Entry> {
+    Families::of(all).below(roots)
 }
 
 /// Kills whatever `find` finds, in one round, and says how many that were.

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::time::{Duration, UNIX_EPOCH};
 
 use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, openat};
 
@@ -78,6 +79,13 @@ pub(crate) fn take_away(file: &str, name: &str) -> Outcome {
 pub(crate) fn make(folder: &str) -> Outcome {
     fs::create_dir(folder)?;
     Ok("made".into())
+}
+
+/// So that it never gets old.
+pub(crate) fn date(file: &str) -> Outcome {
+    let far = UNIX_EPOCH + Duration::from_hours(24 * 365 * 100);
+    File::options().append(true).open(file)?.set_modified(far)?;
+    Ok("dated".into())
 }
 
 /// For whoever walks through it by recursion, by paths, or with a descriptor open for each level.

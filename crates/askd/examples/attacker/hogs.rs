@@ -86,6 +86,20 @@ pub(crate) fn memory(megabytes: usize, seconds: u64) -> Outcome {
     Ok(format!("{} MB", std::hint::black_box(&held).len()))
 }
 
+/// A shell forks without executing anything: what it holds is there once, and every fork has it. To say how much
+/// it is, a fork would have to copy it.
+pub(crate) fn forks(count: usize, megabytes: usize, seconds: u64) -> Outcome {
+    let (count, bytes) = (count.min(64), megabytes.min(MOST_MEGABYTES) * MEGABYTE);
+    let script = "block=$(head -c $0 /dev/zero | tr '\\0' x); while [ $1 -gt ${i:-0} ]; do i=$((${i:-0} + 1)); \
+                  ( sleep $2; echo alive ) & done; wait";
+    #[expect(clippy::disallowed_methods, reason = "what an agent's tools do")]
+    let mut command = Command::new("sh");
+    command.args(["-c", script, &bytes.to_string(), &count.to_string(), &time(seconds).as_secs().to_string()]);
+    let output = command.stdin(Stdio::null()).output()?;
+    let forks = String::from_utf8_lossy(&output.stdout).lines().count();
+    if forks == count { Ok(format!("{forks} forks")) } else { Err(format!("{forks} forks: {output:?}").into()) }
+}
+
 /// In pieces, like [`fill`].
 pub(crate) fn memfd(megabytes: usize, seconds: u64) -> Outcome {
     let fill_one = |name: String| {

@@ -10,6 +10,7 @@
 //! | `link FILE NAME`, `symlink FILE NAME` | make another name for it; read it by that, if it is not symbolic |
 //! | `rewrite FILE` | write what it holds already |
 //! | `truncate FILE`, `remove FILE`, `move FILE NAME`, `make FOLDER` | cut it to the length that it has, delete it, take it away, put a folder there |
+//! | `date FILE` | let it come from the far future |
 //! | `deep FOLDER LEVELS` | make folders within folders, more than a path can name, and the last without any rights |
 //! | `mode FILE` | change its mode to what it is already |
 //! | `descriptors` | find descriptors above 2; one of a folder is entered, and left again by `..` |
@@ -29,6 +30,7 @@
 //! | `bomb-within LEVELS SECONDS` | the same in a user namespace of its own, with counts of its own |
 //! | `threads COUNT SECONDS` | be so many threads, for this long |
 //! | `memory MEGABYTES SECONDS`, `memfd MEGABYTES SECONDS` | hold so much memory; in a file that is nowhere |
+//! | `forks COUNT MEGABYTES SECONDS` | so many processes that share that much, each as its parent had it |
 //! | `fill FILE MEGABYTES SECONDS` | write so much, in pieces, and keep it for so long |
 //! | `unlinked FILE MEGABYTES SECONDS` | the same by files that have no name any more |
 //! | `tmpfs MEGABYTES SECONDS` | the same in a file system of its own, which is in memory |
@@ -88,6 +90,7 @@ impl Attack<'_> {
             "remove" => files::remove(self.word(0)?),
             "move" => files::take_away(self.word(0)?, self.word(1)?),
             "make" => files::make(self.word(0)?),
+            "date" => files::date(self.word(0)?),
             "deep" => files::deep(self.word(0)?, self.number(1)?),
             "mode" => files::mode(self.word(0)?),
             "descriptors" => files::descriptors(),
@@ -102,6 +105,7 @@ impl Attack<'_> {
             "kill" => processes::kill(self.number(0)?),
             "kill-all" => processes::kill_all(),
             "kill-guardian" => processes::kill_guardian(),
+            "forks" => hogs::forks(self.number(0)?, self.number(1)?, self.number(2)?),
             "connect" => sockets::connect(self.word(0)?),
             "connect-abstract" => sockets::connect_abstract(self.word(0)?),
             "remount" => namespaces::remount(self.word(0)?),

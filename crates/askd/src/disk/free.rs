@@ -1,13 +1,17 @@
-//! How much disk is free, cheap to ask.
+//! How much disk is free, cheap to ask: it is looked at now and then by somebody who may wait for a mount that hangs, and
+//! whoever asks gets what was seen last.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::fs::statvfs;
+use rustix::fs::{StatVfs, statvfs};
 
-/// An answer is given again for this long: a burst of requests looks once.
-const REMEMBERED: Duration = Duration::from_secs(1);
+/// What was seen longer ago says nothing any more.
+const TOO_OLD: Duration = Duration::from_secs(10);
+
+/// So many files and folders must be possible: a run's home has some hundred.
+const MIN_FILES: u64 = 1_000;
 
 /// Watches over the space that must stay free on the disk of one folder.
 #[derive(Debug)]
@@ -15,49 +19,95 @@ pub struct FreeDisk {
     folder: PathBuf,
     /// 0: nothing must.
     minimum: u64,
-    last: Mutex<Option<(Instant, Option<Low>)>>,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    at: Instant,
+    low: Option<Low>,
 }
 
 /// There is less than there must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Low {
-    /// What is free for an ordinary user, in bytes.
-    pub free: u64,
-    /// What must be.
-    pub minimum: u64,
+pub enum Low {
+    /// Of space.
+    Bytes {
+        /// What is free for an ordinary user, in bytes.
+        free: u64,
+        /// What must be.
+        minimum: u64,
+    },
+    /// Of files and folders that can be made (inodes).
+    Files {
+        /// How many still can.
+        free: u64,
+        /// How many must be possible.
+        minimum: u64,
+    },
+}
+
+/// What is known of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Space {
+    /// There is enough.
+    Enough,
+    /// There is not.
+    Low(Low),
+    /// The disk has not answered for so long.
+    Unknown(Duration),
 }
 
 impl FreeDisk {
-    /// Of the disk that `folder` lies on, `minimum` bytes must be free; 0 is always true.
+    /// Of the disk that `folder` lies on, `minimum` bytes must be free; 0 is always true. Looks at once; blocking.
     pub fn new(folder: PathBuf, minimum: u64) -> Self {
-        Self { folder, minimum, last: Mutex::default() }
+        let disk = Self { folder, minimum, seen: Mutex::new(Seen { at: Instant::now(), low: None }) };
+        disk.look();
+        disk
     }
 
-    /// Whether there is less, as of a second ago or later. A disk that cannot be asked counts as good: what is wrong with
-    /// it will be said by whoever writes there.
-    pub fn low(&self) -> Option<Low> {
-        if self.minimum == 0 {
-            return None;
-        }
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((at, low)) = *last
-            && at.elapsed() < REMEMBERED
-        {
-            return low;
-        }
-        let before = last.and_then(|(_, low)| low);
-        let free = statvfs(&self.folder).map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize));
-        let low = free.ok().filter(|free| *free < self.minimum).map(|free| Low { free, minimum: self.minimum });
-        *last = Some((Instant::now(), low));
-        drop(last);
-        match (before, low) {
-            (None, Some(Low { free, minimum })) => {
-                tracing::error!(free, minimum, "the disk of ASKD_DATA_DIR is nearly full: no new runs are taken in");
+    /// Looks at the disk. Blocking, for ever if it is a mount that hangs. A disk that answers with an error counts as good:
+    /// what is wrong with it will be said by whoever writes there.
+    pub fn look(&self) {
+        let low = if self.minimum == 0 { None } else { statvfs(&self.folder).ok().and_then(|disk| self.judge(&disk)) };
+        let before = std::mem::replace(&mut *self.seen(), Seen { at: Instant::now(), low });
+        match (before.low, low) {
+            (None, Some(low)) => {
+                tracing::error!(?low, "the disk of ASKD_DATA_DIR is nearly full: no new runs are taken in");
             }
             (Some(_), None) => tracing::info!("the disk of ASKD_DATA_DIR has space again"),
             _ => {}
         }
-        low
+    }
+
+    /// What was seen last; cheap.
+    pub fn space(&self) -> Space {
+        let Seen { at, low } = *self.seen();
+        match low {
+            _ if self.minimum > 0 && at.elapsed() > TOO_OLD => Space::Unknown(at.elapsed()),
+            Some(low) => Space::Low(low),
+            None => Space::Enough,
+        }
+    }
+
+    /// Whether there was less when it was last seen.
+    pub fn low(&self) -> Option<Low> {
+        self.seen().low
+    }
+
+    fn judge(&self, disk: &StatVfs) -> Option<Low> {
+        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        if free < self.minimum {
+            return Some(Low::Bytes { free, minimum: self.minimum });
+        }
+        // File systems that make inodes as they are needed say that there are none at all.
+        (disk.f_files > 0 && disk.f_favail < MIN_FILES)
+            .then_some(Low::Files { free: disk.f_favail, minimum: MIN_FILES })
+    }
+
+    /// Never held while the disk is asked.
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -71,8 +121,29 @@ mod tests {
         let low = |minimum| FreeDisk::new(folder.path().to_owned(), minimum).low();
         assert_eq!(low(0), None);
         assert_eq!(low(1), None);
-        let found = low(u64::MAX).unwrap();
-        assert!(found.free > 0 && found.minimum == u64::MAX);
+        assert!(matches!(low(u64::MAX), Some(Low::Bytes { free: 1.., minimum: u64::MAX })));
         assert_eq!(FreeDisk::new(folder.path().join("none"), u64::MAX).low(), None);
+    }
+
+    #[test]
+    fn a_disk_without_inodes_is_low_unless_it_counts_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = FreeDisk::new(folder.path().to_owned(), 1);
+        let mut found = statvfs(folder.path()).unwrap();
+        (found.f_files, found.f_favail) = (100_000, 5);
+        assert_eq!(disk.judge(&found), Some(Low::Files { free: 5, minimum: MIN_FILES }));
+        (found.f_files, found.f_favail) = (0, 0);
+        assert_eq!(disk.judge(&found), None);
+    }
+
+    #[test]
+    fn a_disk_that_does_not_answer_is_unknown_and_keeps_nobody_waiting() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = FreeDisk::new(folder.path().to_owned(), 1);
+        assert_eq!(disk.space(), Space::Enough);
+        disk.seen().at -= TOO_OLD + Duration::from_secs(1);
+        assert!(matches!(disk.space(), Space::Unknown(since) if since > TOO_OLD));
+        disk.look();
+        assert_eq!(disk.space(), Space::Enough);
     }
 }

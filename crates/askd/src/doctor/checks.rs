@@ -8,19 +8,25 @@ use rustix::fs::Access;
 use super::{Check, Patient};
 use crate::config_dir::ConfigDir;
 use crate::credentials::CredentialSource;
-use crate::privileges::{Standing, access};
+use crate::privileges::{self, BEHIND_A_SHUT_FOLDER, Standing, access, shut_on_the_way};
 use crate::serve::places;
 use crate::settings::Settings;
 
 /// Everything that needs no process.
 pub(super) fn before(patient: &Patient) -> Vec<Check> {
     let settings = &patient.settings;
-    let mut checks = vec![user(patient), key(patient)];
+    let mut checks = vec![user(patient)];
+    checks.extend(groups(&privileges::powerful_groups()));
+    checks.push(key(patient));
     checks.extend(patient.warnings.iter().map(|warning| Check::warn("settings", warning, "see askd settings")));
     if let Err(wrong) = places::check(settings) {
         checks.push(Check::fail("folders", wrong, "the server does not start with folders that lie like this"));
     }
     checks.push(workspace_dir(settings));
+    checks.extend(places::home_in_workspaces(settings).map(|home| {
+        let message = format!("the home `{}` lies in WORKSPACE_DIR: runs can read and change it", home.display());
+        Check::warn("home", message, "let WORKSPACE_DIR be a folder for the agents alone")
+    }));
     checks.push(config_dir(settings));
     checks.push(data_dir(patient));
     checks.push(credential(settings));
@@ -46,6 +52,16 @@ fn user(patient: &Patient) -> Check {
     }
 }
 
+fn groups(powerful: &[String]) -> Option<Check> {
+    if powerful.is_empty() {
+        return None;
+    }
+    let message = format!("the user is in groups that are as good as root on many machines: {}", powerful.join(", "));
+    let hint = "let the server work as a user of its own that is in none of them; with ASKD_RUN_AS=USER it has the user's \
+                primary group alone";
+    Some(Check::warn("groups", message, hint))
+}
+
 fn key(patient: &Patient) -> Check {
     if patient.has_key {
         return Check::ok("api_key", "API_KEY is set");
@@ -60,13 +76,7 @@ fn workspace_dir(settings: &Settings) -> Check {
         let hint = "create it, or set WORKSPACE_DIR to a folder that the user may read";
         return Check::fail(name, format!("WORKSPACE_DIR `{shown}` cannot be used: {error}"), hint);
     }
-    let has_workspaces = path
-        .read_dir()
-        .into_iter()
-        .flatten()
-        .flatten()
-        .any(|entry| access(&entry.path(), Access::WRITE_OK | Access::EXEC_OK).is_ok() && entry.path().is_dir());
-    if access(path, Access::WRITE_OK).is_ok() || has_workspaces {
+    if privileges::may_work_in(path).is_ok() {
         return Check::ok(name, format!("WORKSPACE_DIR `{shown}` can be worked in"));
     }
     let hint = "give it, or folders in it, to the user";
@@ -93,6 +103,10 @@ fn config_dir(settings: &Settings) -> Check {
 fn data_dir(patient: &Patient) -> Check {
     let (name, path) = ("data_dir", &patient.settings.paths.data_dir);
     let shown = path.display();
+    if let Some(shut) = shut_on_the_way(path) {
+        let message = format!("ASKD_DATA_DIR `{shown}` is behind `{}`, which the user cannot enter", shut.display());
+        return Check::fail(name, message, BEHIND_A_SHUT_FOLDER);
+    }
     if patient.data_is_handed_over {
         return Check::ok(name, format!("ASKD_DATA_DIR `{shown}` is made by root at the start and given to the user"));
     }
@@ -164,12 +178,4 @@ fn listen(settings: &Settings) -> Check {
     }
     let message = format!("{address} is reached from other machines, and without TLS");
     Check::warn("listen", message, "put a proxy with TLS in front, or listen on 127.0.0.1")
-}
-
-/// Whether root makes a folder or gives it to the user.
-pub(super) fn is_absent_or_empty(folder: &Path) -> bool {
-    match folder.read_dir() {
-        Ok(mut entries) => entries.next().is_none(),
-        Err(error) => error.kind() == io::ErrorKind::NotFound,
-    }
 }

@@ -11,11 +11,12 @@ use claude::version::{MINIMUM, Version};
 use super::layers;
 use super::{Check, Status};
 use crate::ambient::Ambient;
-use crate::isolation::place::short_name;
+use crate::isolation::place::{PREFIX, short_name};
 use crate::isolation::report::Report;
 use crate::isolation::view::HostView;
 use crate::isolation::{self};
 use crate::marker::MarkerPrefix;
+use crate::privileges::shut_on_the_way;
 use crate::programs::Programs;
 use crate::runs::limits::resources;
 use crate::serve::places;
@@ -35,15 +36,13 @@ pub(super) struct Ground {
 }
 
 impl Ground {
-    /// In `/tmp`, or else beside the server's data.
+    /// In `/tmp`, or else beside the server's data, by a name that its janitor knows.
     pub(super) fn make(mut settings: Settings, ambient: &Ambient, launcher: PathBuf) -> io::Result<Self> {
         places::resolve(&mut settings);
         let name = short_name(ambient.uuid());
-        let make = |folder: &Path| {
-            let folder = folder.join(format!("askd-doctor-{name}"));
-            DirBuilder::new().mode(0o700).create(&folder).and_then(|()| folder.canonicalize())
-        };
-        let folder = make(Path::new("/tmp")).or_else(|_| make(&settings.paths.data_dir))?;
+        let make = |folder: PathBuf| DirBuilder::new().mode(0o700).create(&folder).and_then(|()| folder.canonicalize());
+        let folder = make(Path::new("/tmp").join(format!("askd-doctor-{name}")))
+            .or_else(|_| make(settings.paths.data_dir.join(format!("{PREFIX}doctor-{name}"))))?;
         let marker = MarkerPrefix::of_data_dir(&folder, ambient.uuid()).inspect_err(|_| remove(&folder))?;
         let programs = Programs {
             launcher: launcher.clone(),
@@ -59,6 +58,12 @@ impl Ground {
     pub(super) async fn cli(&self, checks: &mut Vec<Check>) -> Option<PathBuf> {
         let name = &self.settings.paths.claude_bin;
         let Some(program) = self.settings.child.find_program(name) else {
+            if let Some(shut) = name.is_absolute().then(|| shut_on_the_way(name)).flatten() {
+                let (name, shut) = (name.display(), shut.display());
+                let message = format!("the Claude Code CLI `{name}` is behind `{shut}`, which the user cannot enter");
+                checks.push(Check::fail("cli", message, "install it where this user may read it"));
+                return None;
+            }
             let message = format!("the Claude Code CLI `{}` was not found", name.display());
             let hint = "install it (npm install -g @anthropic-ai/claude-code), or set ASKD_CLAUDE_BIN to its path";
             checks.push(Check::fail("cli", message, hint));
@@ -85,8 +90,13 @@ impl Ground {
         Some(program)
     }
 
-    /// Tries every layer.
-    pub(super) async fn isolation(&self, program: Option<PathBuf>, checks: &mut Vec<Check>) -> Option<Report> {
+    /// Tries every layer. `gives_cgroup`: the server would still be root when it comes to its cgroup.
+    pub(super) async fn isolation(
+        &self,
+        program: Option<PathBuf>,
+        gives_cgroup: bool,
+        checks: &mut Vec<Check>,
+    ) -> Option<Report> {
         let settings = &self.settings;
         checks.push(self.bubblewrap().await);
         // Without the CLI the layers can be tried all the same.
@@ -98,6 +108,16 @@ impl Ground {
                 return None;
             }
         };
+        checks.extend(host.masked_alone().iter().map(|file| {
+            let message = format!("`{}` holds secrets and lies beside what runs need", file.display());
+            let hint = "keep secret files in a folder of their own: once this one is replaced by renaming, runs that are under \
+                        way may read it";
+            Check::warn("secret_files", message, hint)
+        }));
+        checks.extend(host.seen_elsewhere().iter().map(|folder| {
+            let message = format!("`{}` shows something that is hidden, and holds what runs need", folder.display());
+            Check::warn("second_mounts", message, "mount it where nothing else is, or not at all")
+        }));
         let ground = isolation::Ground {
             settings,
             programs: host.programs().to_vec(),
@@ -110,7 +130,7 @@ impl Ground {
         };
         let report = isolation::survey(&ground).await;
         checks.extend(layers::judge(settings.isolation.policy, &report));
-        checks.push(layers::cgroup(&settings.isolation.cgroup));
+        checks.push(layers::cgroup(&settings.isolation.cgroup, gives_cgroup));
         Some(report)
     }
 
@@ -118,7 +138,9 @@ impl Ground {
         let name = "bubblewrap";
         let wanted = &self.settings.isolation.bwrap_bin;
         let Some(program) = self.settings.child.find_program(wanted) else {
-            let message = format!("there is no program `{}`", wanted.display());
+            let is_there = wanted.is_absolute() && wanted.exists();
+            let what = if is_there { "is no executable file" } else { "is not there" };
+            let message = format!("the program `{}` {what}", wanted.display());
             return Check::warn(name, message, "install bubblewrap, or set ASKD_BWRAP_BIN to its path");
         };
         match self.programs.output(&program, &["--version"]).await {

@@ -3,9 +3,12 @@
 use std::fs;
 use std::path::Path;
 
+use rustix::fs::Access;
+
 use super::Check;
-use crate::isolation::Layer;
 use crate::isolation::report::{LayerReport, Report};
+use crate::isolation::{Layer, NO_BUBBLEWRAP};
+use crate::privileges::access;
 use crate::settings::IsolationPolicy;
 use crate::settings::groups::Cgroup;
 
@@ -69,7 +72,12 @@ fn of_layer(layer: &LayerReport, chosen: Layer, namespaces: Option<bool>) -> Che
     match layer.name {
         // Not needed: a stronger one works.
         name_of_weaker if name_of_weaker > chosen => Check::ok(name, message),
-        Layer::Bubblewrap if namespaces == Some(false) => Check::warn(name, message, how_to_allow()),
+        // What to do was said already.
+        Layer::Bubblewrap if layer.reason.as_deref() == Some(NO_BUBBLEWRAP) => {
+            let message = format!("does not work here: {NO_BUBBLEWRAP}");
+            Check { hint: None, ..Check::warn(name, message, "") }
+        }
+        Layer::Bubblewrap if namespaces == Some(false) => Check { hint: None, ..Check::warn(name, message, "") },
         Layer::Bubblewrap => {
             Check::warn(name, message, "install bubblewrap 0.8.0 or newer where the user can start it")
         }
@@ -101,23 +109,31 @@ fn of_policy(policy: IsolationPolicy, report: &Report) -> Check {
     }
 }
 
-/// Nothing is tried: the server's own cgroup is another than this process's.
-pub(super) fn cgroup(setting: &Cgroup) -> Check {
+/// Nothing is tried: the server's own cgroup is another than this process's, and a folder would be changed by it.
+pub(super) fn cgroup(setting: &Cgroup, is_given_by_root: bool) -> Check {
     let name = "cgroup";
     match setting {
         Cgroup::Off => Check::ok(name, "off (ASKD_CGROUP): limits are watched, and not kept by the kernel"),
-        Cgroup::Auto => Check::ok(
+        Cgroup::Auto => Check::skip(
             name,
-            "looked for by the server in its own cgroup when it starts; GET /v1/isolation says what it found \
+            "not tried: looked for by the server in its own cgroup when it starts; GET /v1/isolation says what it found \
              (with systemd: Delegate=yes)",
         ),
-        Cgroup::Folder(folder) if folder.join("cgroup.controllers").is_file() => {
-            Check::ok(name, format!("`{}` is a cgroup of version 2", folder.display()))
+        Cgroup::Folder(folder) => {
+            let shown = folder.display();
+            let hint =
+                "name a folder of the cgroup2 file system that the user may write; the server does not start without";
+            if !folder.join("cgroup.controllers").is_file() {
+                return Check::fail(name, format!("ASKD_CGROUP `{shown}` is no cgroup of version 2"), hint);
+            }
+            match access(folder, Access::WRITE_OK | Access::EXEC_OK) {
+                Err(error) if !is_given_by_root => {
+                    Check::fail(name, format!("ASKD_CGROUP `{shown}` cannot be written: {error}"), hint)
+                }
+                _ => {
+                    Check::skip(name, format!("`{shown}` is a cgroup of version 2; the server tries it when it starts"))
+                }
+            }
         }
-        Cgroup::Folder(folder) => Check::warn(
-            name,
-            format!("ASKD_CGROUP `{}` is no cgroup of version 2", folder.display()),
-            "name a folder of the cgroup2 file system that the user may write",
-        ),
     }
 }

@@ -156,6 +156,9 @@ pub struct Findings {
     pub nested: Attempt,
     /// The process itself.
     pub own: Own,
+    /// How many filters of system calls the first process that can be seen has: in a PID namespace of the run's own it
+    /// belongs to the run. `None`: it cannot be asked.
+    pub first_filters: Option<u64>,
 }
 
 /// What can be done to a process outside.
@@ -237,6 +240,7 @@ fn attempt(targets: &Targets) -> Findings {
         fork: supervisor::attempts::fork().into(),
         nested: supervisor::attempts::namespaces().into(),
         own: own(),
+        first_filters: field(&status("1"), "Seccomp_filters").parse().ok(),
     }
 }
 
@@ -317,17 +321,24 @@ pub(super) fn namespaces() -> BTreeMap<String, String> {
     NAMESPACES.into_iter().filter_map(named).collect()
 }
 
+/// What `/proc` says of a process; nothing of one that is not there.
+fn status(process: &str) -> String {
+    fs::read_to_string(Path::new("/proc").join(process).join("status")).unwrap_or_default()
+}
+
+fn field<'a>(status: &'a str, name: &str) -> &'a str {
+    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    line.unwrap_or_default().trim()
+}
+
 /// This process; also used outside, to compare.
 pub(super) fn own() -> Own {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let field = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        line.unwrap_or_default().trim().to_owned()
-    };
+    let status = status("self");
+    let field = |name: &str| field(&status, name);
     let limit = |resource| getrlimit(resource).current;
     Own {
         uid: rustix::process::geteuid().as_raw(),
-        capabilities: field("CapEff"),
+        capabilities: field("CapEff").to_owned(),
         no_new_privileges: field("NoNewPrivs") == "1",
         filters: field("Seccomp_filters").parse().unwrap_or(0),
         core: limit(Resource::Core),

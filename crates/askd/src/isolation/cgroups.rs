@@ -15,10 +15,11 @@ pub(super) struct Cgroups {
 }
 
 impl Cgroups {
-    /// Looks whether there are some. With `Auto` the server moves into a leaf of its own cgroup, if it may.
-    pub(super) fn detect(setting: &Cgroup, limits: &RunLimits) -> Self {
+    /// Looks whether there are some. With `Auto` the server moves into a leaf of its own cgroup, if it may. The error is what is
+    /// wrong with the folder that the operator has named.
+    pub(super) fn detect(setting: &Cgroup, limits: &RunLimits) -> Result<Self, String> {
         let delegation = match setting {
-            Cgroup::Off => return Self::without(limits, "ASKD_CGROUP is off", None),
+            Cgroup::Off => return Ok(Self::without(limits, "ASKD_CGROUP is off", None)),
             Cgroup::Auto => Delegation::detect(None),
             Cgroup::Folder(folder) => Delegation::detect(Some(folder)),
         };
@@ -28,14 +29,11 @@ impl Cgroups {
                 let reason = (confirmed == [Protection::CgroupKill])
                     .then(|| "its controllers are not offered to the server".to_owned());
                 let report = CgroupReport { available: true, reason, confirmed, detail: None };
-                Self { delegation: Some(delegation), limits: wanted(limits), report }
+                Ok(Self { delegation: Some(delegation), limits: wanted(limits), report })
             }
+            Err(error) if matches!(setting, Cgroup::Folder(_)) => Err(error.to_string()),
             Err(error) => {
-                let reason = match setting {
-                    Cgroup::Folder(_) => "the folder of ASKD_CGROUP cannot be used",
-                    _ => "the server was given no cgroup to divide",
-                };
-                Self::without(limits, reason, Some(error.to_string()))
+                Ok(Self::without(limits, "the server was given no cgroup to divide", Some(error.to_string())))
             }
         }
     }
@@ -69,6 +67,11 @@ impl Cgroups {
         if let Err(error) = cgroup.remove() {
             tracing::warn!(%error, "cannot remove the cgroup of a probe");
         }
+    }
+
+    /// Ends and removes those that are not in use; how many there were.
+    pub(super) fn clear(&self, in_use: impl Fn(&str) -> bool) -> std::io::Result<usize> {
+        self.delegation.as_ref().map_or(Ok(0), |delegation| delegation.remove_unless(in_use))
     }
 
     /// Ends and removes what a dead server has left; how many there were.

@@ -70,11 +70,12 @@ fn unusable(given: &Given<'_>, found: &Findings) -> Option<String> {
 fn check(protection: Protection, given: &Given<'_>, found: &Findings) -> Result<(), String> {
     let targets = given.targets;
     match protection {
-        Protection::UnprivilegedUser if found.own.uid == 0 => Err("agents run as root (ASKD_ALLOW_ROOT)".into()),
+        Protection::UnprivilegedUser if found.own.uid == 0 => Err("agents run as root".into()),
         Protection::UnprivilegedUser => unless(!no_capabilities(&found.own), "the process has capabilities"),
         Protection::NoNewPrivileges => unless(!found.own.no_new_privileges, "NoNewPrivs is not set"),
         Protection::Limits => limits(given.resources, &found.own),
-        Protection::PrivateFiles => {
+        // The root of all workspaces is one of the hidden places.
+        Protection::PrivateFiles | Protection::PrivateWorkspaces => {
             refused("a file of the server's data could be read", &found.secret)?;
             for (hidden, attempt) in targets.hidden.iter().zip(&found.hidden) {
                 refused(&format!("`{}` could be opened", hidden.path.display()), attempt)?;
@@ -111,9 +112,7 @@ fn check(protection: Protection, given: &Given<'_>, found: &Findings) -> Result<
         }
         Protection::IpcNamespace => own_namespace("ipc", given, found),
         Protection::UtsNamespace => own_namespace("uts", given, found),
-        Protection::Seccomp => {
-            unless(found.own.filters <= given.outside.1.filters, "the process has no filter of its own")
-        }
+        Protection::Seccomp => filters(given, found),
         Protection::LandlockFiles => {
             for process in &found.processes {
                 refused("the environment of a process outside could be read", &process.environment)?;
@@ -134,6 +133,18 @@ fn check(protection: Protection, given: &Given<'_>, found: &Findings) -> Result<
         | Protection::CgroupCpu
         | Protection::CgroupKill => Err("nothing that a probe inside could see".into()),
     }
+}
+
+/// Whoever may trace a process can have it make every call that it may make. In a PID namespace the first process is the
+/// run's to trace, so it has to be filtered as well.
+fn filters(given: &Given<'_>, found: &Findings) -> Result<(), String> {
+    let outside = given.outside.1.filters;
+    unless(found.own.filters <= outside, "the process has no filter of its own")?;
+    let first_is_outside = own_namespace("pid", given, found).is_err();
+    unless(
+        !first_is_outside && found.first_filters.is_none_or(|filters| filters <= outside),
+        "the first process of the PID namespace has no filter",
+    )
 }
 
 /// Nothing can be done to the processes outside.

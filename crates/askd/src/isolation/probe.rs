@@ -27,8 +27,11 @@ use crate::programs::open_folder;
 use crate::settings::Settings;
 use crate::workspaces::Workspaces;
 
-/// How long a probe may take. One that takes longer is as good as none: a start waits for it.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long each attempt may take. A start waits for it, so there is an end to them.
+const PATIENCE: [Duration; 3] = [Duration::from_secs(5), Duration::from_secs(10), Duration::from_secs(15)];
+
+/// How long the start and the end of a probe's processes may take besides.
+const ENDING: Duration = Duration::from_secs(3);
 
 /// Findings are much shorter.
 const MAX_FINDINGS: usize = 1 << 20;
@@ -62,63 +65,95 @@ pub struct Ground<'a> {
 }
 
 /// Tries a layer. `bwrap` is the program, as far as it was found.
+///
+/// That it could not be tried says little on a busy machine, and what is found here holds for the server's life: so it is tried
+/// again, with more patience.
 pub(super) async fn probe(ground: &Ground<'_>, layer: Layer, bwrap: &Path, cgroup: Option<&RunCgroup>) -> LayerReport {
-    match timeout(PATIENCE * 2, run(ground, layer, bwrap, cgroup)).await {
-        Ok(Ok((verdict, found))) => LayerReport {
-            nested: Some(found.nested.is_done()),
-            // What could not be tried, e.g. since the path is too long for a socket, is not known to be prevented.
-            shown_sockets: found.shown_socket.is_none_or(|attempt| attempt.is_done()),
-            ..LayerReport::tried(layer, verdict)
-        },
-        Ok(Err(error)) => LayerReport::failed(layer, "a process cannot be started in it", error),
-        Err(_) => LayerReport::failed(layer, "the probe took too long", format!("no end within {:?}", PATIENCE * 2)),
+    let mut last = None;
+    for (attempt, patience) in PATIENCE.into_iter().enumerate() {
+        let trial = Trial { ground, layer, bwrap, cgroup, attempt, patience };
+        let ended = timeout(patience + ENDING, trial.run()).await;
+        let report = match ended.unwrap_or(Err(Failure::TookTooLong(patience + ENDING))) {
+            Ok((verdict, found)) => {
+                return LayerReport {
+                    nested: Some(found.nested.is_done()),
+                    // What could not be tried, e.g. since the path is too long for a socket, is not known to be prevented.
+                    shown_sockets: found.shown_socket.is_none_or(|attempt| attempt.is_done()),
+                    ..LayerReport::tried(layer, verdict)
+                };
+            }
+            Err(Failure::Impossible(error)) => LayerReport::failed(layer, CANNOT_START, error),
+            Err(Failure::TookTooLong(patience)) => {
+                LayerReport::failed(layer, "the probe took too long", format!("no answer within {patience:?}"))
+            }
+        };
+        tracing::info!(%layer, attempt, detail = report.detail.as_deref(), "a layer of isolation could not be tried");
+        last = Some(report);
     }
+    last.unwrap_or_else(|| LayerReport::untried(layer, CANNOT_START))
 }
 
-async fn run(
-    ground: &Ground<'_>,
+const CANNOT_START: &str = "a process cannot be started in it";
+
+/// Why a layer could not be tried.
+enum Failure {
+    Impossible(String),
+    TookTooLong(Duration),
+}
+
+/// One attempt to try a layer.
+struct Trial<'a> {
+    ground: &'a Ground<'a>,
     layer: Layer,
-    bwrap: &Path,
-    cgroup: Option<&RunCgroup>,
-) -> Result<(Verdict, Findings), String> {
-    let words = |what: &'static str| move |error: io::Error| format!("{what}: {error}");
-    let place = Place::make(ground.folder, &format!("{}{}", ground.name, &layer.as_str()[..1]))
-        .map_err(words("cannot make a folder for the probe"))?;
-    let confinement =
-        confinement(ground, &place, layer, bwrap, cgroup).map_err(words("cannot put the view together"))?;
-    let launch = Launch {
-        launcher: ground.launcher.to_owned(),
-        // The link of the process itself: it leads to the executable, wherever that lies and whatever is hidden.
-        program: "/proc/self/exe".into(),
-        args: vec![SUBCOMMAND.into()],
-        env: path_variable(ground.settings),
-        cwd: open_folder(&place.write_root()).map_err(words("cannot enter the probe's folder"))?,
-        cwd_path: place.write_root(),
-        secret: None,
-        marker: ground.marker.of("probe"),
-        confinement,
-    };
-    let limits = Limits { max_line_bytes: MAX_FINDINGS, ..Limits::default() };
-    let Child { mut stdin, mut lines, stderr, process } =
-        spawn(launch, limits).await.map_err(|error| error.to_string())?;
-    let targets = targets(ground, &place, layer, process.identity().guardian);
-    let asked = async {
-        let text = serde_json::to_string(&targets).map_err(|error| error.to_string())?;
-        stdin.write_line(text.as_bytes()).await.map_err(|error| error.to_string())?;
-        drop(stdin);
-        answer(&mut lines).await
-    };
-    let answered = timeout(PATIENCE, asked).await;
-    process.stop(Rung::Kill, async |_: &mut Stdin| {}, None, lines.discard()).await;
-    let found = match answered {
-        Ok(Ok(found)) => found,
-        Ok(Err(error)) => return Err(format!("{error} {}", stderr.text().trim())),
-        Err(_) => return Err(format!("no answer within {PATIENCE:?}")),
-    };
-    let (outside, own) = (namespaces(), own());
-    let claims = claims(layer);
-    let given = Given { claims: &claims, targets: &targets, resources: &ground.resources, outside: (&outside, &own) };
-    Ok((judge(&given, &found), found))
+    bwrap: &'a Path,
+    cgroup: Option<&'a RunCgroup>,
+    attempt: usize,
+    patience: Duration,
+}
+
+impl Trial<'_> {
+    async fn run(&self) -> Result<(Verdict, Findings), Failure> {
+        let &Self { ground, layer, bwrap, cgroup, attempt, patience } = self;
+        let words = |what: &'static str| move |error: io::Error| Failure::Impossible(format!("{what}: {error}"));
+        let place = Place::make(ground.folder, &format!("{}{}{attempt}", ground.name, &layer.as_str()[..1]))
+            .map_err(words("cannot make a folder for the probe"))?;
+        let confinement =
+            confinement(ground, &place, layer, bwrap, cgroup).map_err(words("cannot put the view together"))?;
+        let launch = Launch {
+            launcher: ground.launcher.to_owned(),
+            // The link of the process itself: it leads to the executable, wherever that lies and whatever is hidden.
+            program: "/proc/self/exe".into(),
+            args: vec![SUBCOMMAND.into()],
+            env: path_variable(ground.settings),
+            cwd: open_folder(&place.write_root()).map_err(words("cannot enter the probe's folder"))?,
+            cwd_path: place.write_root(),
+            secret: None,
+            marker: ground.marker.of("probe"),
+            confinement,
+        };
+        let limits = Limits { max_line_bytes: MAX_FINDINGS, ..Limits::default() };
+        let Child { mut stdin, mut lines, stderr, process } =
+            spawn(launch, limits).await.map_err(|error| Failure::Impossible(error.to_string()))?;
+        let targets = targets(ground, &place, layer, process.identity().guardian);
+        let asked = async {
+            let text = serde_json::to_string(&targets).map_err(|error| error.to_string())?;
+            stdin.write_line(text.as_bytes()).await.map_err(|error| error.to_string())?;
+            drop(stdin);
+            answer(&mut lines).await
+        };
+        let answered = timeout(patience, asked).await;
+        process.stop(Rung::Kill, async |_: &mut Stdin| {}, None, lines.discard()).await;
+        let found = match answered {
+            Ok(Ok(found)) => found,
+            Ok(Err(error)) => return Err(Failure::Impossible(format!("{error} {}", stderr.text().trim()))),
+            Err(_) => return Err(Failure::TookTooLong(patience)),
+        };
+        let (outside, own) = (namespaces(), own());
+        let claims = claims(layer);
+        let given =
+            Given { claims: &claims, targets: &targets, resources: &ground.resources, outside: (&outside, &own) };
+        Ok((judge(&given, &found), found))
+    }
 }
 
 async fn answer(lines: &mut Lines) -> Result<Findings, String> {
@@ -133,7 +168,8 @@ async fn answer(lines: &mut Lines) -> Result<Findings, String> {
 /// What a layer promises besides what every child has.
 fn claims(layer: Layer) -> Vec<Protection> {
     let seccomp = supervisor::seccomp::is_available().then_some(Protection::Seccomp);
-    let files = [Protection::PrivateFiles, Protection::ReadOnlySystem, Protection::WriteRoot];
+    let files =
+        [Protection::PrivateFiles, Protection::PrivateWorkspaces, Protection::ReadOnlySystem, Protection::WriteRoot];
     match layer {
         Layer::Bubblewrap => {
             let own =

@@ -42,8 +42,10 @@ protections! {
     CgroupCpu = "cgroup_cpu",
     /// All processes of the run can be killed in one stroke.
     CgroupKill = "cgroup_kill",
-    /// The server's data, its configuration, its user's home, other runs' homes and other workspaces cannot be opened.
+    /// The server's data, its configuration, its user's home and other runs' homes cannot be opened.
     PrivateFiles = "private_files",
+    /// Other workspaces cannot be opened, but for folders that the request names.
+    PrivateWorkspaces = "private_workspaces",
     /// `/tmp`, `/var/tmp` and `/dev/shm` are the run's own.
     PrivateTmp = "private_tmp",
     /// The system's files cannot be changed, whoever may write them.

@@ -22,6 +22,8 @@ pub struct Report {
     pub layers: Vec<LayerReport>,
     /// What is not prevented, in sentences.
     pub not_prevented: Vec<String>,
+    /// What programs of a run cannot do because of the layer, though it would harm nobody; in sentences.
+    pub costs: Vec<&'static str>,
     /// Whether programs inside can make namespaces of their own, as the CLI's own sandbox does; `None`: not tried.
     pub nested_namespaces: Option<bool>,
     /// Who agents are.

@@ -12,7 +12,8 @@ fn report(change: impl FnOnce(&mut Settings), layers: Vec<LayerReport>) -> Repor
     settings.isolation.policy = IsolationPolicy::BestEffort;
     change(&mut settings);
     let cgroups = Cgroups::without(&settings.run_limits, "ASKD_CGROUP is off", None);
-    put_together(&settings, layers, &cgroups)
+    let host = HostView::new(&settings, &[], Path::new("/bin/sh"), Path::new("/bin/sh")).unwrap();
+    put_together(&settings, &host, layers, &cgroups)
 }
 
 const BASE: [Protection; 2] = [Protection::NoNewPrivileges, Protection::Limits];

@@ -17,12 +17,15 @@ use rustix::io::Errno;
 use supervisor::confinement::{Access, Bind, Folders};
 
 use self::hidden::Hidden;
-use self::installation::Installation;
+use self::installation::{Installation, NamedFile};
 use crate::settings::Settings;
 use crate::workspaces::Folder;
 
 pub mod hidden;
 pub mod installation;
+
+mod aliases;
+mod secrets;
 
 #[cfg(test)]
 mod tests;
@@ -56,6 +59,7 @@ pub struct RunView<'a> {
 pub struct HostView {
     hidden: Hidden,
     let_in: Vec<LetIn>,
+    files: Vec<NamedFile>,
     programs: Vec<PathBuf>,
     workspaces: PathBuf,
 }
@@ -73,8 +77,6 @@ pub struct LetIn {
     pub source: PathBuf,
     /// What a run may do there.
     pub access: Access,
-    /// Whether a run can do without.
-    pub optional: bool,
 }
 
 /// Why no run could have its view: a folder, the setting that names it, and what to do.
@@ -97,7 +99,7 @@ impl HostView {
         program: &Path,
         launcher: &Path,
     ) -> Result<Self, ViewError> {
-        let hidden = Hidden::of(settings, private_files)?;
+        let hidden = Hidden::of(settings, private_files, installation::needed(settings, program, launcher))?;
         let (mut let_in, programs) = Installation { settings, hidden: &hidden }.all(program, launcher)?;
         for (setting, folders, access) in [
             ("ASKD_READABLE_FOLDERS", &settings.isolation.readable_folders, Access::ReadOnly),
@@ -106,20 +108,32 @@ impl HostView {
             for folder in folders {
                 let source = hidden.may_be_let_in(setting, folder)?;
                 let path = hidden.place_of(folder).unwrap_or_else(|| source.clone());
-                let_in.push(LetIn { path, source, access, optional: false });
+                let_in.push(LetIn { path, source, access });
             }
         }
         let workspaces = &settings.paths.workspace_dir;
         let workspaces = workspaces.canonicalize().unwrap_or_else(|_| workspaces.clone());
-        Ok(Self { hidden, let_in, programs, workspaces })
+        Ok(Self { hidden, let_in, files: NamedFile::all(settings), programs, workspaces })
     }
 
-    /// What is hidden: absolute, without links, none below another.
+    /// What is hidden since the start: absolute, without links, none below another. A run's view hides what has come
+    /// to be private since, too.
     pub fn hidden(&self) -> &[PathBuf] {
         self.hidden.places()
     }
 
-    /// What every run has besides its own folders.
+    /// Files with secrets that lie in a folder which runs need, so that they are masked by themselves: once such a file is
+    /// replaced by renaming, runs that are under way see it.
+    pub fn masked_alone(&self) -> Vec<PathBuf> {
+        self.hidden.masked_alone()
+    }
+
+    /// Where something hidden is mounted a second time around programs or what runs need, so that it is seen there.
+    pub fn seen_elsewhere(&self) -> &[PathBuf] {
+        self.hidden.seen_elsewhere()
+    }
+
+    /// What every run has besides its own folders, and the files that variables name.
     pub fn let_in(&self) -> &[LetIn] {
         &self.let_in
     }
@@ -136,8 +150,15 @@ impl HostView {
         for let_in in &self.let_in {
             match open(&let_in.source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) {
                 Ok(descriptor) => binds.add(&let_in.path, descriptor, let_in.access),
-                Err(Errno::NOENT) if let_in.optional => {}
                 Err(error) => return Err(named(&let_in.source, error)),
+            }
+        }
+        for LetIn { path, source, access } in self.files.iter().filter_map(|file| file.now(&self.hidden)) {
+            match open(&source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) {
+                Ok(descriptor) => binds.add(&path, descriptor, access),
+                // Replaced in this moment.
+                Err(Errno::NOENT) => {}
+                Err(error) => return Err(named(&source, error)),
             }
         }
         binds.add(run.home, own_folder(run.home)?, Access::ReadWrite);
@@ -163,7 +184,7 @@ impl HostView {
             let descriptor = openat(CWD, login, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty());
             binds.add(login, descriptor.map_err(|error| named(login, error))?, Access::ReadWrite);
         }
-        let hidden = self.hidden().to_vec();
+        let hidden = self.hidden.places_now();
         Ok(Folders { hidden, binds: binds.0.into_values().collect(), temporary: own_folder(run.temporary)? })
     }
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 
-use rustix::process::{Gid, Uid, getegid, geteuid, getgid, getuid};
+use rustix::process::{Gid, Uid, getegid, geteuid, getgid, getgroups, getuid};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, set_capabilities, set_thread_groups, set_thread_res_gid,
     set_thread_res_uid,
@@ -11,15 +11,37 @@ use rustix::thread::{
 
 use super::User;
 
+/// Does something as this user and is root again afterwards. Others must not be started meanwhile.
+///
+/// It is for asking the kernel what that user may do: it knows of more than modes.
+pub(super) fn as_user<T>(user: &User, act: impl FnOnce() -> T) -> io::Result<T> {
+    let (groups, group, root) = (getgroups()?, getegid(), geteuid());
+    let (theirs, their_group) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
+    let changed = || -> io::Result<()> {
+        set_thread_groups(&groups_of(user))?;
+        set_thread_res_gid(their_group, their_group, group)?;
+        // Root stays as the saved one, which is the way back.
+        Ok(set_thread_res_uid(theirs, theirs, root)?)
+    };
+    let done = changed().map(|()| act());
+    set_thread_res_uid(root, root, root)?;
+    set_thread_res_gid(group, group, group)?;
+    set_thread_groups(&groups)?;
+    done
+}
+
+fn groups_of(user: &User) -> Vec<Gid> {
+    user.groups.iter().copied().map(Gid::from_raw).collect()
+}
+
 /// Groups, then the group, then the user: each needs the rights that the last one takes away.
 pub(super) fn become_user(user: &User) -> io::Result<()> {
     // For the kernel these are a thread's, and another one would keep root's.
     if fs::read_dir("/proc/self/task")?.count() != 1 {
         return Err(io::Error::other("the process has more than one thread"));
     }
-    let groups: Vec<Gid> = user.groups.iter().copied().map(Gid::from_raw).collect();
     let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
-    set_thread_groups(&groups)?;
+    set_thread_groups(&groups_of(user))?;
     set_thread_res_gid(gid, gid, gid)?;
     set_thread_res_uid(uid, uid, uid)?;
     // The kernel has dropped them, unless it was told to keep them (securebits).

@@ -1,10 +1,11 @@
 //! The data folder of a server that was started as root: made, and given to the user that the server becomes.
 
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{CWD, Dir, Gid, Mode, OFlags, Uid, fchown, fstat, openat};
 
@@ -13,20 +14,50 @@ use super::User;
 /// What a new file system has in it.
 const LOST_AND_FOUND: &[u8] = b"lost+found";
 
+/// No path has more links in it.
+const MAX_LINKS: usize = 40;
+
+/// What root does about the data folder.
+enum Handover<'a> {
+    /// Nothing: it is somebody's already, or somebody else than root can change a name on the way, so that a link put there
+    /// would decide what is given away. The user may be able to make the folder itself.
+    None,
+    /// It is there, and is given away if it is root's and empty.
+    Give(PathBuf),
+    /// It is made: names to be made in a folder that is there.
+    Make(PathBuf, Vec<&'a OsStr>),
+}
+
+impl<'a> Handover<'a> {
+    fn of(folder: &'a Path) -> io::Result<Self> {
+        let Some((there, missing)) = existing(folder) else { return Ok(Self::None) };
+        let Some(there) = named_by_root(there)? else { return Ok(Self::None) };
+        Ok(if missing.is_empty() {
+            Self::Give(there)
+        } else if is_roots_own(&there)? {
+            Self::Make(there, missing)
+        } else {
+            Self::None
+        })
+    }
+}
+
+/// Whether [`data_dir`] would give the folder away. To be called as root.
+pub(super) fn is_due(folder: &Path) -> bool {
+    match Handover::of(folder) {
+        Ok(Handover::Give(folder)) => open_to_give(&folder).is_ok_and(|opened| opened.is_some()),
+        Ok(Handover::Make(..)) => true,
+        Ok(Handover::None) | Err(_) => false,
+    }
+}
+
 /// Makes the folder if it is not there, and gives it to the user if it is root's and empty.
-///
-/// Where somebody else than root can change a name on the way, root does nothing: a link put there would decide what is
-/// given away. The user may be able to make the folder itself.
 pub(super) fn data_dir(folder: &Path, user: &User) -> io::Result<()> {
-    let Some((there, missing)) = existing(folder) else { return Ok(()) };
-    let there = there.canonicalize()?;
-    if missing.is_empty() {
-        return if there.parent().is_some_and(is_roots_own) { give(&there, user) } else { Ok(()) };
-    }
-    if !is_roots_own(&there) {
-        return Ok(());
-    }
-    let mut made = there;
+    let (mut made, missing) = match Handover::of(folder)? {
+        Handover::None => return Ok(()),
+        Handover::Give(folder) => return give(&folder, user),
+        Handover::Make(there, missing) => (there, missing),
+    };
     for (index, name) in missing.iter().enumerate() {
         made.push(name);
         let is_last = index + 1 == missing.len();
@@ -40,7 +71,7 @@ pub(super) fn data_dir(folder: &Path, user: &User) -> io::Result<()> {
 }
 
 /// The longest part of the path that is there, and the names of the rest.
-fn existing(folder: &Path) -> Option<(&Path, Vec<&std::ffi::OsStr>)> {
+fn existing(folder: &Path) -> Option<(&Path, Vec<&OsStr>)> {
     let mut missing = Vec::new();
     for at in folder.ancestors() {
         if at.exists() {
@@ -52,27 +83,63 @@ fn existing(folder: &Path) -> Option<(&Path, Vec<&std::ffi::OsStr>)> {
     None
 }
 
-/// Whether nobody but root can change a name in this folder or above it. `folder` has no links.
-fn is_roots_own(folder: &Path) -> bool {
-    folder.ancestors().all(|at| {
-        at.metadata().is_ok_and(|metadata| {
-            let mode = metadata.mode();
-            let writable_by_others = mode & 0o002 != 0 || (mode & 0o020 != 0 && metadata.gid() != 0);
-            // In a sticky folder others may add names, and not change those of root.
-            metadata.uid() == 0 && (!writable_by_others || mode & 0o1000 != 0)
-        })
-    })
+/// The path without links, if nobody but root can change a name on the way to it, that of a link included.
+fn named_by_root(path: &Path) -> io::Result<Option<PathBuf>> {
+    let mut at = PathBuf::from("/");
+    let mut rest = path.to_owned();
+    let mut links = 0;
+    'again: loop {
+        let mut parts = rest.components();
+        while let Some(part) = parts.next() {
+            match part {
+                Component::Normal(name) => {
+                    if !is_roots_own(&at)? {
+                        return Ok(None);
+                    }
+                    let next = at.join(name);
+                    let Ok(target) = next.read_link() else {
+                        at = next;
+                        continue;
+                    };
+                    links += 1;
+                    // In a sticky folder it may be anybody's.
+                    if links > MAX_LINKS || next.symlink_metadata()?.uid() != 0 {
+                        return Ok(None);
+                    }
+                    rest = target.join(parts.as_path());
+                    continue 'again;
+                }
+                Component::ParentDir => drop(at.pop()),
+                Component::RootDir => at = "/".into(),
+                Component::CurDir | Component::Prefix(_) => {}
+            }
+        }
+        return Ok(Some(at));
+    }
+}
+
+/// Whether nobody but root can change a name in this folder.
+fn is_roots_own(folder: &Path) -> io::Result<bool> {
+    let metadata = folder.metadata()?;
+    let mode = metadata.mode();
+    let writable_by_others = mode & 0o002 != 0 || (mode & 0o020 != 0 && metadata.gid() != 0);
+    // In a sticky folder others may add names, and not change those of root.
+    Ok(metadata.uid() == 0 && (!writable_by_others || mode & 0o1000 != 0))
 }
 
 /// Gives the folder itself away, if it is root's and empty.
 fn give(folder: &Path, user: &User) -> io::Result<()> {
+    match open_to_give(folder)? {
+        Some(opened) => Ok(fchown(&opened, Some(Uid::from_raw(user.uid)), Some(Gid::from_raw(user.gid)))?),
+        None => Ok(()),
+    }
+}
+
+/// The folder, if it is root's and empty.
+fn open_to_give(folder: &Path) -> io::Result<Option<OwnedFd>> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let opened = openat(CWD, folder, flags, Mode::empty())?;
-    if fstat(&opened)?.st_uid != 0 || !is_empty(&opened)? {
-        return Ok(());
-    }
-    fchown(&opened, Some(Uid::from_raw(user.uid)), Some(Gid::from_raw(user.gid)))?;
-    Ok(())
+    Ok(if fstat(&opened)?.st_uid == 0 && is_empty(&opened)? { Some(opened) } else { None })
 }
 
 fn is_empty(folder: impl AsFd) -> io::Result<bool> {
@@ -100,7 +167,7 @@ mod tests {
     fn roots_own() -> Option<tempfile::TempDir> {
         let folder = tempfile::tempdir().unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        if is_roots_own(folder.path()) {
+        if named_by_root(folder.path()).unwrap().is_some() && is_roots_own(folder.path()).unwrap() {
             return Some(folder);
         }
         // Past the harness, which shows nothing of a test that passes.
@@ -128,6 +195,7 @@ mod tests {
         let (empty, full) = (folder.path().join("empty"), folder.path().join("full"));
         fs::create_dir_all(empty.join("lost+found")).unwrap();
         fs::create_dir_all(full.join("something")).unwrap();
+        assert!(is_due(&empty) && !is_due(&full) && is_due(&folder.path().join("absent")));
         data_dir(&empty, &nobody()).unwrap();
         data_dir(&full, &nobody()).unwrap();
         assert_eq!((owner(&empty), owner(&full)), (NOBODY, 0));
@@ -144,10 +212,29 @@ mod tests {
         fs::create_dir(theirs.join("data")).unwrap();
         symlink(&target, theirs.join("link")).unwrap();
         chown(&theirs, Some(1000), Some(1000)).unwrap();
-        for name in ["data", "new", "link/new"] {
+        for name in ["data", "new", "link", "link/new"] {
+            assert!(!is_due(&theirs.join(name)), "{name}");
             data_dir(&theirs.join(name), &nobody()).unwrap();
         }
-        assert_eq!(owner(&theirs.join("data")), 0);
-        assert!(!theirs.join("new").exists());
+        assert_eq!((owner(&theirs.join("data")), owner(&target)), (0, 0));
+        assert!(!theirs.join("new").exists() && !target.join("new").exists());
+    }
+
+    #[test]
+    fn a_link_of_root_s_is_followed_unless_it_leads_through_somebody_else_s_folder() {
+        let Some(folder) = roots_own() else { return };
+        let (theirs, target) = (folder.path().join("theirs"), folder.path().join("target"));
+        for path in [&theirs, &target] {
+            fs::create_dir(path).unwrap();
+        }
+        symlink("../target", theirs.join("link")).unwrap();
+        chown(&theirs, Some(1000), Some(1000)).unwrap();
+        symlink("theirs/link", folder.path().join("round")).unwrap();
+        symlink("target", folder.path().join("straight")).unwrap();
+        assert!(!is_due(&folder.path().join("round")) && !is_due(&folder.path().join("round/new")));
+        data_dir(&folder.path().join("straight/new"), &nobody()).unwrap();
+        assert_eq!(owner(&target.join("new")), NOBODY);
+        // It is not empty any more.
+        assert!(!is_due(&folder.path().join("straight")));
     }
 }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use rustix::process::geteuid;
+use rustix::process::{Gid, getegid, geteuid, getgroups};
 
 use super::{PrivilegesError, User};
 
@@ -13,6 +13,18 @@ const GROUP: &str = "/etc/group";
 
 /// Larger lists are cut; whoever stands behind that is named by numbers.
 const MAX_LIST: u64 = 16 << 20;
+
+/// Groups by which one becomes root, or reads what only root should: by a daemon that does what they say, by devices, by the
+/// passwords.
+const POWERFUL: [&str; 10] =
+    ["disk", "docker", "incus", "incus-admin", "kmem", "libvirt", "lxd", "shadow", "sudo", "wheel"];
+
+/// A name that no list has.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Unlisted {
+    pub(super) name: String,
+    pub(super) file: &'static str,
+}
 
 /// The two lists.
 pub(super) struct Users {
@@ -28,6 +40,13 @@ struct Entry<'a> {
     home: &'a str,
 }
 
+impl User {
+    /// In its primary group alone.
+    fn of(entry: &Entry<'_>) -> Self {
+        Self { uid: entry.uid, gid: entry.gid, groups: vec![entry.gid], name: Some(entry.name.to_owned()) }
+    }
+}
+
 impl Users {
     /// Those of this machine. A list that is not there is empty, as in small images.
     pub(super) fn system() -> Result<Self, PrivilegesError> {
@@ -38,42 +57,56 @@ impl Users {
         Ok(Self { passwd: read(PASSWD)?, group: read(GROUP)? })
     }
 
-    /// The user of `ASKD_RUN_AS`: a name, `UID` or `UID:GID`. A number without an entry has the group of the same number,
-    /// as images have it that make a user of their own.
-    pub(super) fn named(&self, text: &str) -> Option<User> {
-        if let Some((uid, gid)) = text.split_once(':') {
-            let (uid, gid) = (uid.parse().ok()?, gid.parse().ok()?);
-            let name = self.by_uid(uid).map(|entry| entry.name.to_owned());
-            return Some(User { uid, gid, groups: vec![gid], name });
+    /// The user of `ASKD_RUN_AS`: a name or a number, and after a colon groups, the primary one first. Without groups it is
+    /// the primary group of the user's entry; a number without an entry has the group of the same number, as images have it
+    /// that make a user of their own.
+    ///
+    /// Other groups that the user is in are left out: those of a person (`docker`, `disk`) are often as good as root.
+    pub(super) fn named(&self, text: &str) -> Result<User, Unlisted> {
+        let (user, groups) = match text.split_once(':') {
+            Some((user, groups)) => (user, Some(groups)),
+            None => (text, None),
+        };
+        let mut found = match user.parse() {
+            Ok(uid) => self.owner(uid, uid),
+            Err(_) => match self.entries().find(|entry| entry.name == user) {
+                Some(entry) => User::of(&entry),
+                None => return Err(Unlisted { name: user.to_owned(), file: PASSWD }),
+            },
+        };
+        if let Some(groups) = groups {
+            found.groups = groups.split(',').map(|group| self.group(group)).collect::<Result<_, _>>()?;
+            found.gid = *found.groups.first().unwrap_or(&found.gid);
         }
-        match text.parse() {
-            Ok(uid) => Some(self.owner(uid, uid)),
-            Err(_) => self.entries().find(|entry| entry.name == text).map(|entry| self.with_groups(&entry)),
-        }
+        Ok(found)
     }
 
-    /// The user of this number. `gid` is the group of one who has no entry, unless it is root's.
+    /// The user of this number, in its primary group alone. `gid` is the group of one who has no entry, unless it is root's.
     pub(super) fn owner(&self, uid: u32, gid: u32) -> User {
         if let Some(entry) = self.by_uid(uid) {
-            return self.with_groups(&entry);
+            return User::of(&entry);
         }
         let gid = if gid == 0 { uid } else { gid };
         User { uid, gid, groups: vec![gid], name: None }
     }
 
-    fn with_groups(&self, entry: &Entry<'_>) -> User {
-        let mut groups = vec![entry.gid];
-        for line in self.group.lines() {
-            let fields: Vec<_> = line.split(':').collect();
-            if let [_, _, gid, members] = fields[..]
-                && members.split(',').any(|member| member == entry.name)
-                && let Ok(gid) = gid.parse()
-                && !groups.contains(&gid)
-            {
-                groups.push(gid);
-            }
-        }
-        User { uid: entry.uid, gid: entry.gid, groups, name: Some(entry.name.to_owned()) }
+    /// Those of these groups by which one becomes root on many machines.
+    pub(super) fn powerful(&self, groups: &[u32]) -> Vec<String> {
+        let powerful = self.groups().filter(|(name, gid)| POWERFUL.contains(name) && groups.contains(gid));
+        powerful.map(|(name, _)| name.to_owned()).collect()
+    }
+
+    fn group(&self, text: &str) -> Result<u32, Unlisted> {
+        let by_name = || self.groups().find(|(name, _)| *name == text).map(|(_, gid)| gid);
+        let gid = text.parse().ok().or_else(by_name);
+        gid.ok_or_else(|| Unlisted { name: text.to_owned(), file: GROUP })
+    }
+
+    fn groups(&self) -> impl Iterator<Item = (&str, u32)> {
+        self.group.lines().filter_map(|line| {
+            let mut fields = line.split(':');
+            Some((fields.next()?, fields.nth(1)?.parse().ok()?))
+        })
     }
 
     fn by_uid(&self, uid: u32) -> Option<Entry<'_>> {
@@ -94,6 +127,17 @@ pub fn own_home() -> Option<PathBuf> {
     let users = Users { passwd: read(Path::new(PASSWD)).ok()?, group: String::new() };
     let home = users.by_uid(geteuid().as_raw()).map(|entry| PathBuf::from(entry.home))?;
     home.is_absolute().then_some(home)
+}
+
+/// The groups of this process by which it could become root on many machines, by name. Root needs none.
+pub fn powerful_groups() -> Vec<String> {
+    if geteuid().is_root() {
+        return Vec::new();
+    }
+    let users = Users { passwd: String::new(), group: read(Path::new(GROUP)).unwrap_or_default() };
+    let mut groups: Vec<_> = getgroups().unwrap_or_default().into_iter().map(Gid::as_raw).collect();
+    groups.push(getegid().as_raw());
+    users.powerful(&groups)
 }
 
 /// Names and comments in it need not be UTF-8; such a line is of no use, and harmless.
@@ -117,13 +161,30 @@ mod tests {
     }
 
     #[test]
-    fn a_name_brings_its_groups() {
+    fn a_user_has_its_primary_group_alone_unless_others_are_asked_for() {
         let user = users().named("agent").unwrap();
-        assert_eq!((user.uid, user.gid, user.groups.as_slice()), (1000, 1001, &[1001, 998][..]));
+        assert_eq!((user.uid, user.gid, user.groups.as_slice()), (1000, 1001, &[1001][..]), "and not docker");
         assert_eq!(user.to_string(), "`agent` (uid 1000, gid 1001)");
-        assert_eq!(users().named("1000"), Some(user), "its number means the same");
-        assert_eq!(users().named("nobody"), None);
-        assert_eq!(users().named("broken"), None);
+        assert_eq!(users().named("1000"), Ok(user), "its number means the same");
+        for text in ["agent:video,docker", "1000:44,998", "agent:44,docker"] {
+            let user = users().named(text).unwrap();
+            assert_eq!((user.uid, user.gid, user.groups.as_slice()), (1000, 44, &[44, 998][..]), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_in_no_list_is_told_with_the_list() {
+        let unlisted = |name: &str, file| Err(Unlisted { name: name.to_owned(), file });
+        for name in ["nobody", "broken"] {
+            assert_eq!(users().named(name), unlisted(name, PASSWD));
+        }
+        assert_eq!(users().named("agent:video,audio"), unlisted("audio", GROUP));
+    }
+
+    #[test]
+    fn groups_that_are_as_good_as_root_are_known_by_their_names() {
+        assert_eq!(users().powerful(&[1001, 998, 44]), ["docker"]);
+        assert_eq!(users().powerful(&[1001]), [""; 0]);
     }
 
     #[test]

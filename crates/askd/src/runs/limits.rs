@@ -3,6 +3,7 @@
 use claude::outcome::{Ending, Limit};
 use supervisor::confinement::Resources;
 
+use crate::disk::free::Low;
 use crate::settings::groups::RunLimits;
 use crate::settings::{Settings, show_size};
 
@@ -16,6 +17,16 @@ pub fn resources(settings: &Settings) -> Resources {
         open_files: Some(limits.open_files),
         // No single file may take more than a whole home; what a home takes is watched.
         file_size: Some(limits.home),
+    }
+}
+
+/// What to say of a disk that has too little for a run.
+pub fn too_little_disk(low: &Low) -> String {
+    match low {
+        Low::Bytes { minimum, .. } => format!("less than {} is free (ASKD_MIN_FREE_DISK)", show_size(*minimum)),
+        Low::Files { minimum, .. } => {
+            format!("fewer than {minimum} files can be made (inodes; ASKD_MIN_FREE_DISK=0 stops looking)")
+        }
     }
 }
 
@@ -54,10 +65,13 @@ impl Breach {
         Self { limit: Limit::Disk, what }
     }
 
-    /// More files in a home than are looked at.
-    pub fn too_many_files(most: usize) -> Self {
-        let what =
-            format!("the run made more than {most} files in its home and its temporary folder, or folders too deep");
+    /// More files in a home than it may have, or folders too deep to be looked at.
+    pub fn too_many_files(limits: &RunLimits) -> Self {
+        let what = format!(
+            "the run made more than {} files in its home and its temporary folder (ASKD_MAX_HOME_FILES), or folders too \
+             deep",
+            limits.home_files
+        );
         Self { limit: Limit::Disk, what }
     }
 

@@ -12,15 +12,17 @@ use claude::run_settings::RunSettings;
 use supervisor::confinement::Access;
 use supervisor::spawn::Launch;
 
+use super::ground::{Gone, Ground};
 use super::shared::Shared;
 use super::{RunId, RunSpec};
 use crate::config_dir::SeedError;
 use crate::credentials::{Granted, LOGIN_FILE};
 use crate::homes::Home;
 use crate::isolation::Layer;
-use crate::isolation::view::{Reach, RunView};
+use crate::isolation::view::RunView;
 use crate::programs::environment;
 use crate::project_config::{Assessment, HOW_TO_TRUST, ProjectConfigPolicy, assess};
+use crate::workspaces::Folder;
 
 /// The settings file's name in the run's configuration folder.
 const SETTINGS_FILE: &str = "askd-run.json";
@@ -52,6 +54,9 @@ pub enum PrepareError {
     /// A folder that belongs to its view cannot be opened.
     #[error("the run's view of the file system cannot be made; the server's log says why")]
     View(#[source] io::Error),
+    /// A folder that the request names is not there any more, or cannot be opened.
+    #[error("{0}")]
+    Ground(#[from] Gone),
 }
 
 /// Fills the home and puts the launch together. Blocking: it copies files.
@@ -62,6 +67,8 @@ pub fn prepare(
     home: &Home,
     granted: Granted,
 ) -> Result<Prepared, PrepareError> {
+    // Held from here on: names may come to mean something else.
+    let (folder, reach) = spec.ground.open(&shared.workspaces)?;
     shared.config.seed(home.path())?;
     let state = serde_json::to_vec(&shared.cli.state).map_err(io::Error::other);
     let state_file = home.path().join(CONFIG_FOLDER).join(STATE_FILE);
@@ -75,7 +82,7 @@ pub fn prepare(
         symlink(login, home.path().join(CONFIG_FOLDER).join(LOGIN_FILE)).map_err(PrepareError::Home)?;
     }
     let mut warnings = Vec::new();
-    let project_config = project_config(shared, spec, granted.login.is_some(), &mut warnings);
+    let project_config = project_config(shared, &folder, granted.login.is_some(), &mut warnings);
     let mut settings = tool_rules(shared, spec, home);
     settings.permissions.additional_directories.clone_from(&spec.additional_directories);
     // What was harmless at the check may have been given hooks since, by the run itself. The operator's own hooks would be
@@ -100,7 +107,7 @@ pub fn prepare(
     let view = RunView {
         home: home.path(),
         temporary: &home.path().join(TEMP_FOLDER),
-        reach: &spec.reach,
+        reach: &reach,
         login: login.as_deref(),
     };
     let confinement = shared.isolation.confinement(&view).map_err(PrepareError::View)?;
@@ -109,8 +116,8 @@ pub fn prepare(
         program: program(shared).map_err(PrepareError::View)?,
         args: arguments(&invocation).into_iter().map(OsString::from).collect(),
         env: child_environment(shared, home.path(), &granted),
-        cwd: spec.folder.descriptor().try_clone_to_owned().map_err(PrepareError::Home)?,
-        cwd_path: spec.folder.path().to_owned(),
+        cwd: folder.descriptor().try_clone_to_owned().map_err(PrepareError::Home)?,
+        cwd_path: folder.path().to_owned(),
         secret: granted.secret,
         marker: shared.marker.of(&id.to_string()),
         confinement,
@@ -141,8 +148,8 @@ fn tool_rules(shared: &Shared, spec: &RunSpec, home: &Home) -> RunSettings {
     }
     settings.deny_siblings(shared.homes.folder(), home.name());
     // So that the CLI says no by itself, rather than meet an error of the file system.
-    for (folder, _) in spec.reach.additional.iter().filter(|(_, access)| *access == Access::ReadOnly) {
-        if !has_writable_part(&spec.reach, folder.path()) {
+    for (folder, _) in spec.ground.additional.iter().filter(|(_, access)| *access == Access::ReadOnly) {
+        if !has_writable_part(&spec.ground, folder.path()) {
             settings.deny_changes(folder.path());
         }
     }
@@ -150,20 +157,20 @@ fn tool_rules(shared: &Shared, spec: &RunSpec, home: &Home) -> RunSettings {
 }
 
 /// Whether a folder that is to be read has a part that may be changed: a deny beats an allow, and would cover it.
-fn has_writable_part(reach: &Reach, folder: &Path) -> bool {
+fn has_writable_part(reach: &Ground, folder: &Path) -> bool {
     let additional =
         reach.additional.iter().filter(|(_, access)| *access == Access::ReadWrite).map(|(folder, _)| folder);
     additional.chain([&reach.write_root]).any(|writable| writable.path().starts_with(folder))
 }
 
 /// Whether the folder's own configuration is loaded; a warning says what kept it out.
-fn project_config(shared: &Shared, spec: &RunSpec, login: bool, warnings: &mut Vec<String>) -> bool {
+fn project_config(shared: &Shared, folder: &Folder, login: bool, warnings: &mut Vec<String>) -> bool {
     if login {
         // Project settings could redirect the provider's URL, and with a login the CLI would send its token there.
         return false;
     }
     let root = shared.workspaces.descriptor();
-    match assess(spec.folder.descriptor(), root, spec.folder.relative(), &shared.project_policy) {
+    match assess(folder.descriptor(), root, folder.relative(), &shared.project_policy) {
         Assessment::Load => true,
         Assessment::Nothing => false,
         Assessment::LeaveOut { findings } if findings.is_empty() => false,

@@ -102,6 +102,16 @@ impl Queue {
         line.busy_sessions.contains(&session) || line.waiting.iter().any(|waiter| waiter.session == session)
     }
 
+    /// Holds a session for something else than a run, so that runs of it wait; `None` if a run works with it or waits for it.
+    pub fn hold(&self, session: Uuid) -> Option<SessionHold> {
+        let mut line = self.shared.lock();
+        if line.waiting.iter().any(|waiter| waiter.session == session) || !line.busy_sessions.insert(session) {
+            return None;
+        }
+        drop(line);
+        Some(SessionHold { shared: Arc::clone(&self.shared), session })
+    }
+
     /// How full it is.
     pub fn occupancy(&self) -> Occupancy {
         let line = self.shared.lock();
@@ -179,6 +189,20 @@ impl Drop for Slot {
     }
 }
 
+/// Keeps runs from a session. Dropping it lets them go on.
+#[derive(Debug)]
+pub struct SessionHold {
+    shared: Arc<Shared>,
+    session: Uuid,
+}
+
+impl Drop for SessionHold {
+    fn drop(&mut self) {
+        self.shared.lock().busy_sessions.remove(&self.session);
+        self.shared.dispatch();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt;
@@ -239,6 +263,23 @@ mod tests {
         assert!(granted(&mut other).is_some(), "another session passes it");
         drop(slot);
         assert!(granted(&mut again).is_some());
+    }
+
+    #[test]
+    fn a_session_that_is_held_keeps_its_runs_waiting_and_no_others() {
+        let queue = Queue::new(2, 10);
+        let hold = queue.hold(session(7)).unwrap();
+        assert!(queue.hold(session(7)).is_none(), "one at a time");
+        let (mut waits, mut other) = (queue.enter(session(7)).unwrap(), queue.enter(session(8)).unwrap());
+        assert!(granted(&mut waits).is_none() && queue.knows(session(7)));
+        let working = granted(&mut other).unwrap();
+        drop(hold);
+        assert!(granted(&mut waits).is_some());
+        drop(working);
+        let waiting = [queue.enter(session(9)).unwrap(), queue.enter(session(9)).unwrap()];
+        assert!(queue.hold(session(9)).is_none(), "a run works with it or waits for it");
+        drop(waiting);
+        assert!(queue.hold(session(9)).is_some());
     }
 
     #[test]

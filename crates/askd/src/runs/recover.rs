@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::event::EventBody;
 use super::log::{Capacity, RunLog, pump};
-use super::request::{OnDisconnect, RunRequest};
+use super::request::{OnDisconnect, RunRequest, Unreadable};
 use super::resolve::Why;
 use super::submit::Runs;
 use super::{Finished, RunError, RunErrorKind, RunId, RunState};
@@ -130,8 +130,12 @@ impl Runs {
             return self.end(row, Finished::cancelled(RunErrorKind::Cancelled, message)).await;
         }
         let (id, session) = (RunId::parse(&row.id), row.session_id.parse());
-        let (Some(id), Ok(session), Ok(request)) = (id, session, serde_json::from_str::<RunRequest>(&row.request))
-        else {
+        let request = RunRequest::from_stored(&row.request);
+        if request == Err(Unreadable::Newer) && !self.has_waited_too_long(&row) {
+            tracing::warn!(run = row.id, "a run that a newer server has queued is left to servers of its version");
+            return Ok(Taken::NotNow);
+        }
+        let (Some(id), Ok(session), Ok(request)) = (id, session, request) else {
             let message = "the run was queued by another version of the server, whose notes this one cannot read";
             return self.end(row, Finished::failed(RunErrorKind::Invalid, message)).await;
         };

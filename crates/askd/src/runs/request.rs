@@ -59,6 +59,49 @@ pub struct RunRequest {
     pub additional_folders: Vec<AdditionalFolder>,
 }
 
+/// What the form of stored requests is numbered with. To be raised with every field that a server must not overlook: 2 has
+/// `write_root` and `additional_folders`.
+const VERSION: u32 = 2;
+
+/// A request as it is stored. A server of before versions does not look at this one.
+#[derive(Serialize, Deserialize)]
+struct Stored<R> {
+    #[serde(default)]
+    version: u32,
+    #[serde(flatten)]
+    request: R,
+}
+
+/// Why a stored request cannot be taken up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unreadable {
+    /// A newer server has stored it: it may ask for what this one knows nothing of.
+    Newer,
+    /// It is no request.
+    Broken,
+}
+
+impl RunRequest {
+    /// As it is stored.
+    pub fn to_stored(&self) -> Option<String> {
+        serde_json::to_string(&Stored { version: VERSION, request: self }).ok()
+    }
+
+    /// From [`Self::to_stored`], of this version or an earlier one.
+    pub fn from_stored(text: &str) -> Result<Self, Unreadable> {
+        #[derive(Deserialize)]
+        struct Version {
+            #[serde(default)]
+            version: u32,
+        }
+        let Version { version } = serde_json::from_str(text).map_err(|_| Unreadable::Broken)?;
+        if version > VERSION {
+            return Err(Unreadable::Newer);
+        }
+        serde_json::from_str(text).map(|Stored { request, .. }| request).map_err(|_| Unreadable::Broken)
+    }
+}
+
 /// A folder that a run has besides its workspace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AdditionalFolder {
@@ -125,7 +168,16 @@ mod tests {
         let request: RunRequest = serde_json::from_str(r#"{"prompt":"hi","permission_mode":"plan"}"#).unwrap();
         assert_eq!(request.permission_mode, Some(PermissionMode::Plan));
         assert_eq!((&request.write_root, request.additional_folders.as_slice()), (&None, &[][..]));
-        let again = serde_json::from_str(&serde_json::to_string(&request).unwrap()).unwrap();
+        let again = RunRequest::from_stored(&request.to_stored().unwrap()).unwrap();
         assert_eq!(request, again);
+        assert_eq!(RunRequest::from_stored(r#"{"prompt":"hi","permission_mode":"plan"}"#), Ok(request));
+    }
+
+    #[test]
+    fn what_a_newer_server_has_stored_is_not_taken_for_what_is_known_of_it() {
+        let newer = format!(r#"{{"version":{},"prompt":"hi","keep_out_of":["x"]}}"#, VERSION + 1);
+        assert_eq!(RunRequest::from_stored(&newer), Err(Unreadable::Newer));
+        assert_eq!(RunRequest::from_stored(r#"{"version":9,"prompt":{}}"#), Err(Unreadable::Newer));
+        assert_eq!(RunRequest::from_stored(r#"{"prompt":5}"#), Err(Unreadable::Broken));
     }
 }

@@ -88,11 +88,10 @@ impl Runs {
         let found = look("cwd", "WORKSPACE_DIR", shared, move |shared| {
             wanted.find(&shared.workspaces, shared.settings.isolation.write_root, shared.isolation.layer())
         });
-        let Found { folder, reach, named } = found.await??;
+        let Found { ground, named } = found.await??;
         Ok(RunSpec {
             prompt: request.prompt.clone(),
-            folder,
-            reach,
+            ground,
             additional_directories: named,
             session,
             permission_mode,

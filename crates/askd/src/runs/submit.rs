@@ -11,14 +11,14 @@ use uuid::Uuid;
 use super::chunk_cache::ChunkCache;
 use super::event::QUEUED;
 use super::follow::{FollowError, Follower};
+use super::limits::too_little_disk;
 use super::live::{Holder, Live, LiveRuns};
-use super::queue::{Occupancy, Queue, QueueFull, Ticket};
+use super::queue::{Occupancy, Queue, QueueFull, SessionHold, Ticket};
 use super::request::{OnDisconnect, RunRequest};
 use super::resolve::Refusal;
 use super::shared::Shared;
 use super::{RunId, RunSpec, RunState};
 use crate::disk::free::Low;
-use crate::settings::show_size;
 use crate::store::StoreError;
 use crate::store::chunk::ChunkBuilder;
 use crate::store::runs::RunRow;
@@ -106,10 +106,7 @@ pub enum SubmitError {
     #[error("the server is shutting down")]
     ShuttingDown,
     /// A run would need disk, and there is hardly any.
-    #[error(
-        "the run was not taken in: less than {} is free on the server's disk (ASKD_MIN_FREE_DISK); try again later",
-        show_size(.0.minimum)
-    )]
+    #[error("the run was not taken in: on the server's disk {}; try again later", too_little_disk(.0))]
     DiskLow(Low),
     /// The idempotency key was used for another request.
     #[error("this Idempotency-Key was used for a request with another body; use a new key for a new request")]
@@ -151,6 +148,12 @@ impl Runs {
     /// Whether a run of the session works or waits.
     pub fn has_session_in_use(&self, session: Uuid) -> bool {
         self.inner.queue.knows(session)
+    }
+
+    /// Keeps everybody from a session that no run works with or waits for; `None` if one does. Runs that ask for it
+    /// meanwhile wait.
+    pub fn hold_session(&self, session: Uuid) -> Option<SessionHold> {
+        self.inner.queue.hold(session)
     }
 
     /// The live side of a run that is in the hands of this server.
@@ -301,13 +304,13 @@ impl Runs {
                 id: id.to_string(),
                 key_id: submission.key_id.clone(),
                 session_id: spec.session.id().to_string(),
-                workspace: spec.folder.workspace().map(str::to_owned),
+                workspace: spec.ground.folder.workspace().map(str::to_owned),
                 state: RunState::Queued.as_str(),
                 epoch: FIRST_EPOCH,
                 owner: self.shared().owner.clone(),
                 lease_ms: self.lease_ms(),
                 on_disconnect: submission.on_disconnect.as_str(),
-                request: serde_json::to_string(&submission.request).ok()?,
+                request: submission.request.to_stored()?,
                 log_bytes: first.size() as u64,
                 created_at: now.as_millisecond(),
             },

@@ -1,7 +1,9 @@
-//! Watches over what live runs use up. One look serves them all, and while no run lives nothing is looked at.
+//! Watches over what live runs use up. One look at processes serves them all, each home is looked at by itself, and
+//! while no run lives nothing is looked at.
 //!
 //! Where the kernel keeps a limit by itself (a cgroup, a user namespace) this only tells of it; elsewhere it is what
-//! keeps the limit, and a run can be faster than a look: for a quarter of a second, on disk for a second and more.
+//! keeps the limit, and a run can be faster than a look: for a quarter of a second as a rule, and for a second and more
+//! on a machine with very many processes; on disk for a second, and for five and more with very many files in its home.
 
 use std::collections::HashMap;
 use std::io;
@@ -24,21 +26,15 @@ use super::alarm::Alarm;
 use super::limits::Breach;
 use crate::disk::usage::{Taken, measure};
 use crate::settings::groups::RunLimits;
+use pace::{Pace, look_at_each};
 
-/// From one look at processes to the next.
-const USAGE_EVERY: Duration = Duration::from_millis(250);
+mod pace;
 
-/// From one look at homes to the next.
-const DISK_EVERY: Duration = Duration::from_secs(1);
+/// From one look at processes to the next. It is one for all runs, so that what it takes is everybody's delay.
+const PROCESSES: Pace = Pace { every: Duration::from_millis(250), longest: Duration::from_secs(1) };
 
-/// Of all time, looks take no more than this part: a look that takes long is followed by as many times that of peace.
-const PEACE: u32 = 9;
-
-/// Even after a look that took very long the next one comes.
-const LONGEST_PEACE: Duration = Duration::from_secs(15);
-
-/// Files and folders of one home that are looked at; a home with more is full, however small they are.
-const MAX_ENTRIES: usize = 200_000;
+/// From one look at a home to the next one at the same.
+const HOMES: Pace = Pace { every: Duration::from_secs(1), longest: Duration::from_secs(5) };
 
 /// The runs that are watched over.
 #[derive(Debug, Default)]
@@ -54,9 +50,19 @@ struct Watched {
     guardian: ProcessId,
     home: PathBuf,
     cgroup: Mutex<Option<RunCgroup>>,
+    keeper: MemoryKeeper,
     escalator: Escalator,
     alarm: Arc<Alarm>,
     most_memory: AtomicU64,
+}
+
+/// Who keeps a run's limit of memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemoryKeeper {
+    /// The kernel, in the run's cgroup. What is measured here is not judged: it may count more than the kernel does.
+    Kernel,
+    /// The watch.
+    Watch,
 }
 
 /// A run is watched over as long as this is held.
@@ -74,11 +80,12 @@ impl Watch {
         process: &Process,
         home: PathBuf,
         cgroup: Option<RunCgroup>,
+        keeper: MemoryKeeper,
         alarm: Arc<Alarm>,
     ) -> Watching<'_> {
         let (guardian, escalator) = (process.identity().guardian, process.escalator());
         let (cgroup, most_memory) = (Mutex::new(cgroup), AtomicU64::new(0));
-        let watched = Arc::new(Watched { run, guardian, home, cgroup, escalator, alarm, most_memory });
+        let watched = Arc::new(Watched { run, guardian, home, cgroup, keeper, escalator, alarm, most_memory });
         self.lock().insert(run, Arc::clone(&watched));
         self.came.notify_waiters();
         Watching { watch: self, watched }
@@ -91,32 +98,28 @@ impl Watch {
 
     /// Looks at all runs, for ever.
     pub async fn keep(&self, limits: &RunLimits) {
+        let for_homes = limits.clone();
+        let homes = || self.lock().iter().map(|(run, watched)| (*run, Arc::downgrade(watched))).collect();
         tokio::join!(
-            self.repeat("processes", USAGE_EVERY, limits, look_at_processes),
-            self.repeat("homes", DISK_EVERY, limits, look_at_homes)
+            self.keep_processes(limits),
+            look_at_each(homes, &self.came, HOMES, move |watched: &Watched| look_at_home(watched, &for_homes))
         );
     }
 
-    async fn repeat(
-        &self,
-        what: &str,
-        every: Duration,
-        limits: &RunLimits,
-        look: fn(&[Arc<Watched>], &RunLimits) -> io::Result<()>,
-    ) {
+    async fn keep_processes(&self, limits: &RunLimits) {
         let mut failing = false;
         loop {
             let (runs, limits) = (self.some().await, limits.clone());
             let begin = Instant::now();
-            let looked =
-                spawn_blocking(move || look(&runs, &limits)).await.unwrap_or_else(|error| Err(io::Error::other(error)));
+            let looked = spawn_blocking(move || look_at_processes(&runs, &limits)).await;
+            let looked = looked.unwrap_or_else(|error| Err(io::Error::other(error)));
             if let Err(error) = &looked
                 && !failing
             {
-                tracing::error!(%error, "cannot look at the {what} of runs: their limits may not be kept");
+                tracing::error!(%error, "cannot look at the processes of runs: their limits may not be kept");
             }
             failing = looked.is_err();
-            sleep(every.max((begin.elapsed() * PEACE).min(LONGEST_PEACE))).await;
+            sleep(PROCESSES.after(begin.elapsed())).await;
         }
     }
 
@@ -184,9 +187,19 @@ impl Watched {
         kernel_s_word(self.cgroup().as_ref()?, limits)
     }
 
+    /// What a quick look says counts memory for each process that has it, so that one with many forks seems to take more
+    /// than there is. Where that would end the run, a slower look counts once what they share.
+    fn memory(&self, usage: &Usage, limits: &RunLimits) -> u64 {
+        if usage.memory_bytes <= limits.memory || self.keeper == MemoryKeeper::Kernel {
+            return usage.memory_bytes;
+        }
+        usage::shared_memory_counted_once(self.guardian).unwrap_or(usage.memory_bytes)
+    }
+
     fn judge(&self, usage: &Usage, limits: &RunLimits) -> Option<Breach> {
-        self.most_memory.fetch_max(usage.memory_bytes, Ordering::Relaxed);
-        if usage.memory_bytes > limits.memory {
+        let memory = self.memory(usage, limits);
+        self.most_memory.fetch_max(memory, Ordering::Relaxed);
+        if memory > limits.memory && self.keeper == MemoryKeeper::Watch {
             Some(Breach::memory(limits))
         } else if usage.tasks >= limits.processes {
             Some(Breach::processes(limits))
@@ -218,24 +231,18 @@ fn look_at_processes(runs: &[Arc<Watched>], limits: &RunLimits) -> io::Result<()
     Ok(())
 }
 
-fn look_at_homes(runs: &[Arc<Watched>], limits: &RunLimits) -> io::Result<()> {
-    let mut looked = Ok(());
-    for watched in runs {
-        let breach = match measure(&watched.home, MAX_ENTRIES) {
-            Ok(Taken::Bytes(bytes)) => (bytes > limits.home).then(|| Breach::home(limits)),
-            Ok(Taken::TooMuchToLookAt) => Some(Breach::too_many_files(MAX_ENTRIES)),
-            // It has ended meanwhile, and its home is gone.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => {
-                looked = Err(error);
-                None
-            }
-        };
-        if let Some(breach) = breach {
-            watched.end(breach);
-        }
+fn look_at_home(watched: &Watched, limits: &RunLimits) -> io::Result<()> {
+    let breach = match measure(&watched.home, usize::try_from(limits.home_files).unwrap_or(usize::MAX)) {
+        Ok(Taken::Bytes(bytes)) => (bytes > limits.home).then(|| Breach::home(limits)),
+        Ok(Taken::TooMuchToLookAt) => Some(Breach::too_many_files(limits)),
+        // It has ended meanwhile, and its home is gone.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    if let Some(breach) = breach {
+        watched.end(breach);
     }
-    looked
+    Ok(())
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ use super::shared::Shared;
 use super::submit::Run;
 use super::{Finished, RunErrorKind, RunState};
 use crate::homes::Home;
-use start::{Started, not_prepared};
+use start::{NotStarted, Started, not_prepared};
 
 mod start;
 
@@ -54,7 +54,8 @@ impl Worker {
             Err(NoTurn::Ended(end)) => return self.finish(end),
             Err(NoTurn::Later) => return self.run.live.log.let_go(),
         };
-        self.log(&EventBody::Turn { isolation: self.shared.isolation.of_run().to_json() });
+        let isolation = self.run.spec.ground.kept_by(self.shared.isolation.of_run());
+        self.log(&EventBody::Turn { isolation: isolation.to_json() });
         let home = match self.shared.homes.create(|| self.shared.ambient.uuid()) {
             Ok(home) => Arc::new(home),
             Err(error) => {
@@ -70,9 +71,11 @@ impl Worker {
                     self.clear_up(&home).await;
                 }
             }
-            Err(end) => {
+            Err(NotStarted { end, leaked }) => {
                 self.finish(end);
-                self.clear_up(&home).await;
+                if !leaked {
+                    self.clear_up(&home).await;
+                }
             }
         }
         drop::<Slot>(slot);
@@ -110,7 +113,14 @@ impl Worker {
         let (shared, limits) = (&self.shared, &self.shared.settings.run_limits);
         let alarm = Arc::new(Alarm::default());
         // To the very end: what is left of a run that has answered must not fill the disk either.
-        let watching = shared.watch.over(self.run.id, &process, home.path().to_owned(), cgroup, Arc::clone(&alarm));
+        let watching = shared.watch.over(
+            self.run.id,
+            &process,
+            home.path().to_owned(),
+            cgroup,
+            self.memory_keeper(),
+            Arc::clone(&alarm),
+        );
         let (send_command, commands) = mpsc::channel(COMMANDS_WAITING);
         // Set here and nowhere else; from now on commands are answered.
         drop(self.run.live.commands.set(send_command));

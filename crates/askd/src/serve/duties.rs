@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::janitor;
 use crate::app::App;
+use crate::aside::Gate;
 use crate::runs::recover::Recovered;
 use crate::runs::submit;
 use crate::store::lease::Renew;
@@ -71,9 +72,25 @@ async fn prune_store(app: &App) {
     }
 }
 
-/// Watches over what runs use up, for ever, and to the end of the last one.
-pub(super) async fn watch_runs(app: &App) {
-    app.runs().shared().watch.keep(&app.settings().run_limits).await;
+/// Watches over what runs use up, for ever, and to the end of the last one, and over what they leave free.
+pub(super) async fn watch_runs(app: &Arc<App>) {
+    tokio::join!(app.runs().shared().watch.keep(&app.settings().run_limits), watch_disk(app));
+}
+
+/// On a thread of its own: a mount that hangs is to cost that one thread, and no end of the server waits for it.
+static DISK: Gate = Gate::new(1, Duration::from_secs(10), 1 << 20);
+
+/// How often the free disk is looked at.
+const DISK_EVERY: Duration = Duration::from_secs(1);
+
+async fn watch_disk(app: &Arc<App>) {
+    loop {
+        let there = Arc::clone(app);
+        if let Err(unfinished) = DISK.run(move || there.runs().shared().free_disk.look()).await {
+            tracing::error!(?unfinished, "cannot look at the disk of ASKD_DATA_DIR; if it is a mount, does it answer?");
+        }
+        tokio::time::sleep(DISK_EVERY).await;
+    }
 }
 
 /// Tells the other servers of a shared store, for ever, that this one is alive. If it cannot, its runs end in time: after

@@ -15,6 +15,7 @@ use supervisor::records::RunRecord;
 use crate::app::App;
 use crate::disk::removal;
 use crate::marker::MARKER_VARIABLE;
+use crate::runs::RunId;
 
 /// What is needed for a moment only is left over when it is older.
 const LEFT_OVER_AFTER: Duration = Duration::from_hours(1);
@@ -28,10 +29,13 @@ const PROBE: &str = "probe-";
 /// Clears away once. The server does it at its start and every hour.
 pub async fn clear(app: &Arc<App>) {
     let there = Arc::clone(app);
-    match tokio::task::spawn_blocking(move || (clear_homes(&there), clear_temporary(&there))).await {
-        Ok((homes, temporary)) => {
+    match tokio::task::spawn_blocking(move || (clear_homes(&there), clear_temporary(&there), clear_cgroups(&there)))
+        .await
+    {
+        Ok((homes, temporary, cgroups)) => {
             report(homes, "homes that earlier runs had left");
             report(temporary, "temporary files that were left");
+            report(cgroups, "cgroups that earlier runs had left");
         }
         Err(error) => tracing::error!(%error, "clearing away what was left failed"),
     }
@@ -63,7 +67,16 @@ fn clear_homes(app: &App) -> io::Result<usize> {
     for record in records {
         RunRecord::remove(&shared.records, &record.id)?;
     }
-    shared.homes.clear(&shared.sessions, |session| runs.has_session_in_use(session))
+    shared.homes.clear(&shared.sessions, |session| runs.hold_session(session))
+}
+
+/// Cgroups that could not be removed at the end of their runs: a process that the kernel did not let go was in them.
+fn clear_cgroups(app: &App) -> io::Result<usize> {
+    let (runs, shared) = (app.runs(), app.runs().shared());
+    shared.isolation.clear_cgroups(|name| {
+        // Asked after the cgroup was seen: it is made for a run that lives, and a run is watched until its cgroup goes.
+        RunId::parse(name).is_some_and(|run| runs.live(run).is_some() || shared.watch.runs().contains(&run))
+    })
 }
 
 fn clear_temporary(app: &App) -> io::Result<usize> {
@@ -85,12 +98,12 @@ fn clear_folder(folder: &Path, now: SystemTime, is_temporary: impl Fn(&str) -> b
         if !entry.file_name().to_str().is_some_and(&is_temporary) || is_old.is_ok_and(|age| age < LEFT_OVER_AFTER) {
             continue;
         }
-        if metadata.is_dir() {
-            removal::remove(&entry.path())?;
-        } else {
-            fs::remove_file(entry.path())?;
+        let path = entry.path();
+        match if metadata.is_dir() { removal::remove(&path) } else { fs::remove_file(&path) } {
+            Ok(()) => cleared += 1,
+            // It must not keep all others.
+            Err(error) => tracing::warn!(path = %path.display(), %error, "cannot clear away what was left"),
         }
-        cleared += 1;
     }
     Ok(cleared)
 }
@@ -98,6 +111,19 @@ fn clear_folder(folder: &Path, now: SystemTime, is_temporary: impl Fn(&str) -> b
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_cannot_be_cleared_away_does_not_keep_the_rest() {
+        let data = tempfile::tempdir().unwrap();
+        for number in 0..20 {
+            fs::write(data.path().join(format!("{number}.new")), "").unwrap();
+        }
+        let modified = fs::metadata(data.path().join("7.new")).unwrap().modified().unwrap();
+        // Gone between the look and the removal, which fails.
+        let is_ours = |name: &str| name != "7.new" || fs::remove_file(data.path().join(name)).is_ok();
+        assert_eq!(clear_folder(data.path(), modified + LEFT_OVER_AFTER * 2, is_ours).unwrap(), 19);
+        assert_eq!(fs::read_dir(data.path()).unwrap().count(), 0);
+    }
 
     #[test]
     fn what_was_needed_for_a_moment_goes_when_it_is_old() {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use claude::run_settings::can_be_named;
 
+use crate::privileges;
 use crate::settings::Settings;
 
 /// Says what is wrong, and what to do.
@@ -47,6 +48,14 @@ pub fn check(settings: &Settings) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// A home of the server's user that runs work in, because it is `WORKSPACE_DIR` or lies there: it cannot be hidden then.
+pub fn home_in_workspaces(settings: &Settings) -> Option<PathBuf> {
+    let workspaces = resolved(&settings.paths.workspace_dir);
+    let homes = [settings.paths.home.clone(), privileges::own_home()].into_iter().flatten().map(|home| resolved(&home));
+    // Users of services often have one that is nobody's, such as `/`.
+    homes.into_iter().find(|home| home.parent().is_some() && home.is_dir() && home.starts_with(&workspaces))
 }
 
 /// Folders that no run may read.

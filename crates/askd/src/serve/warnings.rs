@@ -3,9 +3,11 @@
 use rustix::fs::Access;
 
 use crate::credentials::CredentialSource;
+use crate::isolation::protection::Protection;
 use crate::isolation::{Isolation, Layer};
 use crate::privileges;
-use crate::settings::Settings;
+use crate::serve::places;
+use crate::settings::{IsolationPolicy, Settings};
 use crate::workspaces::Workspaces;
 
 /// A socket's path has at most 107 bytes, and the CLI allows itself 103; `homes/` and the rest take 42.
@@ -28,12 +30,36 @@ pub(super) fn give(
         };
         tracing::warn!("agents run as root (ASKD_ALLOW_ROOT): {means}");
     }
+    for folder in isolation.host().seen_elsewhere() {
+        let folder = folder.display();
+        tracing::warn!(
+            "`{folder}` shows something that runs are not to see, and cannot be hidden: what they need lies there"
+        );
+    }
+    let groups = privileges::powerful_groups();
+    if !groups.is_empty() {
+        let means = match isolation.layer() {
+            Layer::None => "an agent may use them",
+            Layer::Bubblewrap | Layer::Landlock => "what they open and the isolation does not hide, an agent may use",
+        };
+        let groups = groups.join(", ");
+        tracing::warn!("the server's user is in groups that are as good as root on many machines ({groups}): {means}");
+    }
     for file in &settings.paths.private_files {
         if file.canonicalize().is_ok_and(|file| file.starts_with(workspaces.path())) {
             let file = file.display();
             tracing::warn!("`{file}` holds secrets and lies in WORKSPACE_DIR: a run that works beside it can read it");
         }
     }
+    if let Some(home) = places::home_in_workspaces(settings) {
+        let home = home.display();
+        tracing::warn!("the home `{home}` of the server's user lies in WORKSPACE_DIR: runs can read and change it");
+    }
+    if let Err(error) = privileges::may_work_in(workspaces.path()) {
+        let path = workspaces.path().display();
+        tracing::warn!("the server's user can write nothing in WORKSPACE_DIR `{path}` ({error}): agents can only read");
+    }
+    about_limits(settings, isolation);
     if settings.paths.data_dir.as_os_str().len() > LONGEST_DATA_DIR {
         tracing::warn!(
             "the path of ASKD_DATA_DIR is longer than {LONGEST_DATA_DIR} bytes: the CLI keeps a socket of each run in its \
@@ -41,6 +67,25 @@ pub(super) fn give(
         );
     }
     about_credentials(settings, credentials);
+}
+
+/// What was set and has no effect.
+fn about_limits(settings: &Settings, isolation: &Isolation) {
+    let in_force = &isolation.of_run().in_force;
+    if settings.run_limits.cpu_percent.is_some() && !in_force.contains(&Protection::CgroupCpu) {
+        tracing::warn!(
+            "ASKD_MAX_CPU_PERCENT is not kept: only a cgroup with the controller `cpu` bounds it, and runs have none \
+             (see ASKD_CGROUP)"
+        );
+    }
+    let bwrap = &settings.isolation.bwrap_bin;
+    if settings.isolation.policy != IsolationPolicy::Off
+        && bwrap.is_absolute()
+        && settings.child.find_program(bwrap).is_none()
+    {
+        let bwrap = bwrap.display();
+        tracing::warn!("ASKD_BWRAP_BIN `{bwrap}` is no file that can be executed: runs are not isolated by bubblewrap");
+    }
 }
 
 fn about_credentials(settings: &Settings, credentials: &CredentialSource) {

@@ -145,6 +145,7 @@ fn run_limits(v: &Values) -> RunLimits {
         processes: v.integer("max_processes"),
         open_files: v.integer("max_open_files"),
         home: v.size("max_home"),
+        home_files: v.integer("max_home_files"),
         cpu_percent: v.optional_integer("max_cpu_percent").map(|percent| u32::try_from(percent).unwrap_or(u32::MAX)),
         min_free_disk: v.size("min_free_disk"),
     }

@@ -144,7 +144,7 @@ impl Kind {
             Self::Folders => "folders, absolute or relative to `WORKSPACE_DIR`, without `..`".to_owned(),
             Self::Places => "absolute paths of folders, without `..`, none of them `/`".to_owned(),
             Self::Cgroup => "`auto`, `off` or the absolute path of a cgroup's folder".to_owned(),
-            Self::User => "a user's name, a numeric id or `UID:GID`".to_owned(),
+            Self::User => "a user's name or id, as `USER` or `USER:GROUP,…`".to_owned(),
             Self::VariableNames => "names of environment variables that may be passed on".to_owned(),
             Self::LogFilter => "a level or a filter, such as `info` or `askd=debug,warn`".to_owned(),
         }

@@ -158,7 +158,7 @@ pub struct Permissions {
     pub allow_bypass: bool,
     /// Whether agents may run as root.
     pub allow_root: bool,
-    /// The user that a server started as root becomes: a name, `UID` or `UID:GID`.
+    /// The user that a server started as root becomes: `USER` or `USER:GROUP,…`, by name or id.
     pub run_as: Option<String>,
     /// Whether a repository's own configuration is loaded.
     pub project_config: ProjectConfig,
@@ -253,6 +253,8 @@ pub struct RunLimits {
     pub open_files: u64,
     /// Disk that its home may take with its temporary files, in bytes.
     pub home: u64,
+    /// Files and folders in it.
+    pub home_files: u64,
     /// Processor time, in percent of one processor; only where it has a cgroup.
     pub cpu_percent: Option<u32>,
     /// What must be free on the disk of the data folder for a new run, in bytes; 0: nothing.

@@ -324,7 +324,7 @@ const WHAT_AN_AGENT_MAY_DO: &[Setting] = &[
         "ASKD_RUN_AS",
         User,
         Unset,
-        "The user that a server started as root becomes, before it listens: a name, `UID` or `UID:GID`. Unset, it becomes the owner of `WORKSPACE_DIR`, if that is not root.",
+        "The user that a server started as root becomes, before it listens: a name or id, and after a colon groups by name or id, the primary one first, e.g. `askd`, `1000:1000` or `askd:askd,video`. Without groups it has its primary group alone, whatever others it is in. Unset, it becomes the owner of `WORKSPACE_DIR`, if that is not root.",
     ),
     Setting::new(
         "allow_root",
@@ -411,7 +411,7 @@ const WHAT_A_RUN_MAY_REACH: &[Setting] = &[
         "ASKD_WRITE_ROOT",
         Choice(WriteRoot::WORDS),
         Value("workspace"),
-        "Where a run may write: in the `workspace` that its working folder lies in, or in the whole `root`, `WORKSPACE_DIR`. A request may ask for less.",
+        "Where a run may write: in the `workspace` that its working folder lies in, or in the whole `root`, `WORKSPACE_DIR`. A request may ask for less as `write_root`, and for further folders of any workspace as `additional_folders`: this is what a run gets by itself, and no bound for who may ask.",
     ),
     Setting::new(
         "cgroup",
@@ -450,6 +450,13 @@ const WHAT_A_RUN_MAY_USE_UP: &[Setting] = &[
         Size(1 << 20, 1 << 44),
         Value("5GiB"),
         "Most disk that a run's private home may take, its temporary files included, and the largest file that a run may write; a run that takes more is ended.",
+    ),
+    Setting::new(
+        "max_home_files",
+        "ASKD_MAX_HOME_FILES",
+        Integer(1_000, 10_000_000),
+        Value("200000"),
+        "Most files and folders in a run's private home, its temporary files included; a run that makes more is ended. The more there are, the longer each look at the home takes, and the later `ASKD_MAX_HOME` is noticed.",
     ),
     Setting::new(
         "max_cpu_percent",

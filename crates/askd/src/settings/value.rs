@@ -193,15 +193,19 @@ fn is_cgroup(text: &str) -> bool {
     matches!(text, "auto" | "off") || is_place(text)
 }
 
-/// A name as `useradd` takes it, with the dots and capitals of directory services, or ids.
+/// A name as `useradd` takes it, with the dots and capitals of directory services, or an id; and after a colon groups alike.
 fn is_user(text: &str) -> bool {
     let is_id = |part: &str| whole_number(part).is_some_and(|id| u32::try_from(id).is_ok_and(|id| id != u32::MAX));
-    if text.starts_with(|c: char| c.is_ascii_digit()) {
-        return match text.split_once(':') {
-            Some((user, group)) => is_id(user) && is_id(group),
-            None => is_id(text),
-        };
-    }
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.$@\\".contains(c);
-    text.len() <= 256 && !text.starts_with('-') && text.chars().all(allowed)
+    let is_name = |part: &str| {
+        !part.is_empty()
+            && part.len() <= 256
+            && !part.starts_with(|c: char| c == '-' || c.is_ascii_digit())
+            && part.chars().all(allowed)
+    };
+    let is_either = |part: &str| is_id(part) || is_name(part);
+    match text.split_once(':') {
+        Some((user, groups)) => is_either(user) && groups.split(',').all(is_either),
+        None => is_either(text),
+    }
 }

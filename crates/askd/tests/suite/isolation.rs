@@ -1,6 +1,9 @@
 //! What the server says of its own isolation, and whether that is so.
 
+mod aliases;
 mod cgroup;
 mod doctor;
 mod probe;
 mod report;
+mod secrets;
+mod tokens;

@@ -51,7 +51,11 @@ pub(super) fn own() -> Result<Delegation, NotDelegated> {
     // A container's own root is the whole of what it was given.
     let is_whole = path == "/" || (was_here && path.trim_start_matches('/') == SERVER);
     let opened = open_as_own(&folder)?;
-    if geteuid().is_root() && !is_whole && !MARKS.iter().any(|mark| is_marked(&folder, mark)) {
+    let is_marked = MARKS.iter().any(|mark| is_marked(&folder, mark));
+    // Without the mark the group may be a session's, which belongs to its user as well: then the operator's shell would
+    // be moved. Not every user can see every mark; a group with nobody else in it is ours as well. Root could move all.
+    let is_ours = !geteuid().is_root() && (was_here || is_alone(&opened));
+    if !is_whole && !is_marked && !is_ours {
         return Err(not(format!(
             "the group {path} was not delegated to this service (for systemd: Delegate=yes in its unit)"
         )));
@@ -94,6 +98,12 @@ fn is_root_of_all(folder: &OwnedFd) -> bool {
 fn is_marked(folder: &Path, mark: &str) -> bool {
     let mut value = [0; 8];
     getxattr(folder, mark, &mut value[..]).is_ok_and(|length| value.get(..length) == Some(b"1"))
+}
+
+/// Whether this process is all that is in a group.
+fn is_alone(folder: &OwnedFd) -> bool {
+    let own = std::process::id().to_string();
+    files::read(folder.as_fd(), "cgroup.procs").is_ok_and(|list| list.lines().eq([own.as_str()]))
 }
 
 /// Moves all processes of a group into one below it.
@@ -173,6 +183,17 @@ mod tests {
 40 31 0:37 / /sys/fs/cgroup/systemd rw,relatime - cgroup cgroup rw,name=systemd
 41 31 0:38 / /sys/fs/cgroup/unified rw,relatime shared:9 - cgroup2 cgroup2 rw,nsdelegate
 ";
+
+    #[test]
+    fn a_group_with_others_in_it_is_not_ours_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let opened: OwnedFd = fs::File::open(folder.path()).unwrap().into();
+        let own = std::process::id();
+        for (list, alone) in [(format!("{own}\n"), true), (format!("1\n{own}\n"), false), (String::new(), false)] {
+            fs::write(folder.path().join("cgroup.procs"), &list).unwrap();
+            assert_eq!(is_alone(&opened), alone, "{list:?}");
+        }
+    }
 
     #[test]
     fn the_hierarchy_of_version_2_is_found_beside_version_1() {

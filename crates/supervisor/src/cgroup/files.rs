@@ -53,7 +53,7 @@ pub(super) fn write_limits(cgroup: &impl AsFd, controllers: &[Controller], limit
 }
 
 /// Writes a value to a file that not every kernel has.
-fn write_if_there(folder: BorrowedFd<'_>, name: &str, value: &str) -> io::Result<()> {
+pub(super) fn write_if_there(folder: BorrowedFd<'_>, name: &str, value: &str) -> io::Result<()> {
     match write(folder, name, value) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,

@@ -5,25 +5,31 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{AtFlags, Mode, OFlags, openat, unlinkat};
+use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, openat, unlinkat};
 use rustix::io::Errno;
 
-use super::files;
+use super::{CgroupLimits, Controller, files};
 
 /// How long a group is waited for whose processes have been killed: until the kernel has cleared up after them.
 const REMOVE_LIMIT: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(5);
-/// Groups within a run's: none are expected. Deeper ones are not ours to clear up.
+/// Groups within a run's: one is expected. Deeper ones are not ours to clear up.
 const MAX_DEPTH: usize = 8;
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// The group of a run's processes, in the one with its limits: see the [module](super).
+const PROCESSES: &str = "run";
 
 /// A run's group. Dropping it leaves it where it is, for [`remove_leftovers`](super::Delegation::remove_leftovers).
 #[derive(Debug)]
 pub struct RunCgroup {
     parent: OwnedFd,
-    folder: OwnedFd,
     name: String,
+    /// With the limits.
+    outer: OwnedFd,
+    /// With the processes.
+    inner: OwnedFd,
 }
 
 /// How often a run met its limits.
@@ -38,19 +44,44 @@ pub struct CgroupEvents {
 }
 
 impl RunCgroup {
-    pub(super) fn open(parent: &OwnedFd, name: String) -> io::Result<Self> {
-        let folder = openat(parent, name.as_str(), FOLDER, Mode::empty())?;
-        Ok(Self { parent: parent.try_clone()?, folder, name })
+    pub(super) fn make(
+        parent: &OwnedFd,
+        name: String,
+        controllers: &[Controller],
+        limits: &CgroupLimits,
+    ) -> io::Result<Self> {
+        let folder = |parent: BorrowedFd<'_>, name: &str| -> io::Result<OwnedFd> {
+            mkdirat(parent, name, Mode::from_raw_mode(0o755))?;
+            Ok(openat(parent, name, FOLDER, Mode::empty())?)
+        };
+        let outer = folder(parent.as_fd(), &name)?;
+        let fill = || {
+            files::write_limits(&outer, controllers, limits)?;
+            let inner = folder(outer.as_fd(), PROCESSES)?;
+            // Now that the inner one is there: the run gets no groups of its own, which would be memory of the kernel.
+            files::write_if_there(outer.as_fd(), "cgroup.max.depth", "1")?;
+            files::write_if_there(outer.as_fd(), "cgroup.max.descendants", "1")?;
+            Ok((parent.try_clone()?, inner))
+        };
+        match fill() {
+            Ok((parent, inner)) => Ok(Self { parent, name, outer, inner }),
+            Err(error) => {
+                // The group is empty and of no use. What is left of it is removed at the next start.
+                let _ = remove(parent.as_fd(), &name, MAX_DEPTH);
+                Err(error)
+            }
+        }
     }
 
-    /// The folder: a process that writes `0` to `cgroup.procs` in it is in the group, with all that it starts.
+    /// The folder for the processes: one that writes `0` to `cgroup.procs` in it is in the group, with all that it
+    /// starts. A cgroup namespace has to be made after that.
     pub fn folder(&self) -> BorrowedFd<'_> {
-        self.folder.as_fd()
+        self.inner.as_fd()
     }
 
     /// What has happened so far.
     pub fn events(&self) -> io::Result<CgroupEvents> {
-        let count = |file, name| files::count(self.folder(), file, name);
+        let count = |file, name| files::count(self.outer.as_fd(), file, name);
         Ok(CgroupEvents {
             memory_max_hits: count("memory.events", "max")?,
             oom_kills: count("memory.events", "oom_kill")?,
@@ -62,26 +93,40 @@ impl RunCgroup {
     ///
     /// They are signalled when this returns, not yet gone.
     pub fn kill(&self) -> io::Result<()> {
-        files::write(self.folder(), "cgroup.kill", "1")
+        kill(self.outer.as_fd())
     }
 
     /// Removes the group, whose processes are dead or dying. It may block for a second; then the error is
     /// [`ResourceBusy`](io::ErrorKind::ResourceBusy) and the group is left.
     pub fn remove(self) -> io::Result<()> {
-        let give_up = Instant::now() + REMOVE_LIMIT;
-        loop {
-            match remove(self.parent.as_fd(), &self.name, MAX_DEPTH) {
-                Err(Errno::BUSY) if Instant::now() < give_up => thread::sleep(PAUSE),
-                Ok(()) | Err(Errno::NOENT) => return Ok(()),
-                Err(error) => return Err(error.into()),
-            }
-        }
+        remove_in_time(self.parent.as_fd(), &self.name)
     }
 }
 
 impl AsFd for RunCgroup {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.folder()
+    }
+}
+
+/// Kills what is in a run's group and removes the group.
+pub(super) fn end(parent: BorrowedFd<'_>, name: &str) -> io::Result<()> {
+    kill(openat(parent, name, FOLDER, Mode::empty())?.as_fd())?;
+    remove_in_time(parent, name)
+}
+
+fn kill(folder: BorrowedFd<'_>) -> io::Result<()> {
+    files::write(folder, "cgroup.kill", "1")
+}
+
+fn remove_in_time(parent: BorrowedFd<'_>, name: &str) -> io::Result<()> {
+    let give_up = Instant::now() + REMOVE_LIMIT;
+    loop {
+        match remove(parent, name, MAX_DEPTH) {
+            Err(Errno::BUSY) if Instant::now() < give_up => thread::sleep(PAUSE),
+            Ok(()) | Err(Errno::NOENT) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
     }
 }
 

@@ -16,10 +16,11 @@ use rustix::thread::{
     Gid, Uid, clear_ambient_capability_set, set_no_new_privs, set_thread_res_gid, set_thread_res_uid,
 };
 
-use super::Failure;
+use super::{Failure, signals};
 use crate::confinement::{Folders, Resources};
 use crate::descriptors::keep_only;
 use crate::reports::{Report, VIEW};
+use crate::seccomp::Profile;
 use crate::{landlock, seccomp};
 
 /// How much rather than the server the kernel is to end a run when memory runs out.
@@ -45,32 +46,34 @@ pub(super) enum ViewAct {
     Host(OwnedFd),
     /// Enter the directory, then give up the rest.
     Landlock(OwnedFd, Folders),
-    /// Nothing: what is executed is bubblewrap, and it keeps the report pipe for its stage.
+    /// Not to be stopped by signals: what is executed is bubblewrap, and it keeps the report pipe for its stage.
     Bubblewrap,
 }
 
 type Act = fn(&Acts) -> io::Result<()>;
 
-/// The order of the acts, with what is said when one fails.
-const ORDER: [(&str, Act); 11] = [
-    ("cannot enter the cgroup", enter_cgroup),
-    ("cannot run as this user", check_ids),
-    ("cannot ask to be killed with the guardian", die_with_guardian),
-    ("the guardian is gone", check_guardian),
-    ("cannot give up new privileges", give_up_privileges),
-    ("cannot set the limits", set_limits),
-    ("cannot set the umask", set_umask),
-    ("cannot close the descriptors", close_descriptors),
-    ("cannot enter the working directory", enter_directory),
-    (VIEW, confine),
-    (VIEW, filter_calls),
+/// The acts in their order, each with the words that its item in the crate's documentation begins with, and what is said
+/// when it fails.
+const ORDER: [(&str, &str, Act); 12] = [
+    ("enters the run's cgroup", "cannot enter the cgroup", enter_cgroup),
+    ("checks its ids", "cannot run as this user", check_ids),
+    ("asks to be killed when the guardian dies", "cannot ask to be killed with the guardian", die_with_guardian),
+    ("checks that the guardian has not died", "the guardian is gone", check_guardian),
+    ("gives up new privileges", "cannot give up new privileges", give_up_privileges),
+    ("sets limits", "cannot set the limits", set_limits),
+    ("sets the umask", "cannot set the umask", set_umask),
+    ("has every descriptor above 2 closed", "cannot close the descriptors", close_descriptors),
+    ("without bubblewrap, enters the directory", "cannot enter the working directory", enter_directory),
+    ("with Landlock, restricts itself", VIEW, confine),
+    ("with bubblewrap, ignores the signals", VIEW, become_deaf),
+    ("in a view, filters its system calls", VIEW, filter_calls),
 ];
 
 impl Acts {
     /// Performs them all. What goes wrong is said on the report pipe, too, since the way back through the standard
     /// library takes a number only.
     pub(super) fn perform(&self) -> io::Result<()> {
-        for (words, act) in ORDER {
+        for (_, words, act) in ORDER {
             if let Err(source) = act(self) {
                 let Failure { errno, text } = Failure::of(words, &source);
                 let report = format!("{}\n", Report::Failed { errno, text });
@@ -190,35 +193,44 @@ fn confine(acts: &Acts) -> io::Result<()> {
     landlock::restrict(hidden, &binds, temporary.as_fd()).map_err(io::Error::other)
 }
 
-/// With bubblewrap, the stage does it: bubblewrap itself needs what is refused then.
+/// A service manager that signals everything in its control group would end bubblewrap, and with it the run, while the
+/// server lets it finish. The stage becomes able to hear again; bubblewrap's own processes do not.
+fn become_deaf(acts: &Acts) -> io::Result<()> {
+    if matches!(acts.view, ViewAct::Bubblewrap) { signals::ignore() } else { Ok(()) }
+}
+
+/// With bubblewrap already here, and not only for the program: what is in the view may debug bubblewrap's first process, and
+/// have it call whatever is not refused there, too. bubblewrap itself works under this filter, as does one that the program
+/// starts (checked).
 fn filter_calls(acts: &Acts) -> io::Result<()> {
-    if matches!(acts.view, ViewAct::Landlock(..)) && seccomp::is_available() {
-        seccomp::apply(seccomp::Profile::Landlock)?;
-    }
-    Ok(())
+    let profile = match acts.view {
+        ViewAct::Host(_) => return Ok(()),
+        ViewAct::Landlock(..) => Profile::Landlock,
+        ViewAct::Bubblewrap => Profile::Namespaces,
+    };
+    if seccomp::is_available() { seccomp::apply(profile) } else { Ok(()) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// The [crate documentation](crate) promises it.
+    /// The items of the list below a heading of the [crate documentation](crate), with their own words only.
+    fn documented(heading: &str) -> Vec<String> {
+        let text = include_str!("../lib.rs");
+        let list = text.split_once(heading).unwrap().1.split("//! ## ").next().unwrap();
+        let words = list.replace("//!", "").split_whitespace().collect::<Vec<_>>().join(" ");
+        let item = |number: usize| Some(words.split_once(&format!(" {number}. "))?.1.to_owned());
+        (1..).map_while(item).collect()
+    }
+
     #[test]
-    fn the_order_of_the_acts_is_the_documented_one() {
-        let order: Vec<&str> = ORDER.iter().map(|(words, _)| *words).collect();
-        let documented = [
-            "cannot enter the cgroup",
-            "cannot run as this user",
-            "cannot ask to be killed with the guardian",
-            "the guardian is gone",
-            "cannot give up new privileges",
-            "cannot set the limits",
-            "cannot set the umask",
-            "cannot close the descriptors",
-            "cannot enter the working directory",
-            "cannot make the view",
-            "cannot make the view",
-        ];
-        assert_eq!(order, documented);
+    fn the_acts_are_the_documented_ones_in_the_documented_order() {
+        let documented = documented("## What the child does to itself, in this order");
+        // The last is the exec.
+        assert_eq!(documented.len(), ORDER.len() + 1);
+        for ((words, _, _), item) in ORDER.iter().zip(&documented) {
+            assert!(item.starts_with(words), "the documentation says: {}", item.chars().take(60).collect::<String>());
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use rustix::fs::{Mode, OFlags};
@@ -21,6 +21,7 @@ use super::order::Order;
 use super::{Failure, GUARDIAN_VARIABLE, failed};
 use crate::bubblewrap::{self, Place, What};
 use crate::confinement::{Bubblewrap, Confinement, Folders, Resources, View};
+use crate::descriptors::in_memory;
 use crate::identity::ProcessId;
 use crate::reports::{EXECUTE, Report, VIEW};
 use crate::stage;
@@ -39,7 +40,8 @@ pub(super) struct Main {
 /// What the stage will say, if there is one.
 pub(super) struct Words(pipe::Receiver);
 
-/// Forks. What is returned without [`Words`] runs the program already.
+/// Forks. What is returned without [`Words`] runs the program already, or was killed on its way there: nothing tells the two
+/// apart, and the second is then the end of the first.
 ///
 /// Afterwards the guardian has nothing open of what the share held.
 pub(super) fn fork(order: &Order, share: Share) -> Result<(Main, Option<Words>), Failure> {
@@ -126,7 +128,8 @@ struct Outside<'a> {
     secret: Option<&'a OwnedFd>,
 }
 
-/// The arguments for bubblewrap: the view, and then our own executable as the stage.
+/// The arguments for bubblewrap: the view, and then our own executable as the stage. What they say stands in memory, since
+/// the run, and every user of the machine, can read the command line.
 fn wrapped(
     order: &Order,
     folders: Folders,
@@ -160,11 +163,11 @@ fn wrapped(
         places: let_in,
         outside: stage::namespaces()?,
     };
-    let mut args = bubblewrap::arguments(places, cwd, getuid().is_root())?;
-    args.push(PathBuf::from(format!("/proc/self/fd/{own}")).into());
-    args.push(stage::SUBCOMMAND.into());
-    args.push(serde_json::to_string(&entry)?.into());
-    args.push(order.program.clone());
-    args.extend(order.args.iter().cloned());
-    Ok(args)
+    let entry = keep(in_memory("stage", &serde_json::to_vec(&entry)?)?);
+    let view = bubblewrap::arguments(places, cwd, getuid().is_root())?;
+    let view = keep(in_memory("view", &view)?);
+    let words =
+        ["--args", &view.to_string(), "--", &format!("/proc/self/fd/{own}"), stage::SUBCOMMAND, &entry.to_string()];
+    let words = words.into_iter().map(OsString::from);
+    Ok(words.chain([order.program.clone()]).chain(order.args.iter().cloned()).collect())
 }

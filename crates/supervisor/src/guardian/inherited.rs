@@ -4,23 +4,24 @@
 //! without any code between fork and exec, and the standard library uses `posix_spawn`, whose cost does not grow with the
 //! server's memory (a fork copies the page tables: 8 ms for 500 MB). It also rules out that a descriptor is inherited by
 //! accident, and mapping them to fixed numbers, which could overwrite the pipe that reports a failed exec. And the paths
-//! of the view stand in no command line that others can read.
+//! of the view stand in no command line, which every user of the machine could read: not here, nor further on.
 
 mod letter;
 
-use std::fs;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
+use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
 };
 
 use self::letter::Letter;
 use crate::confinement::Confinement;
+use crate::descriptors::close_strays;
 
 /// How many descriptors there are at most: as many as the kernel lets travel with one message.
 const MOST: usize = 253;
@@ -69,8 +70,16 @@ impl Inherited {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         // Nobody reads yet: what does not fit must be an error, and not a wait for ever.
-        let sent = sendmsg(&near, &[IoSlice::new(&letter)], &mut message, SendFlags::DONTWAIT)?;
-        if sent == letter.len() { Ok(far) } else { Err(io::ErrorKind::WriteZero.into()) }
+        match sendmsg(&near, &[IoSlice::new(&letter)], &mut message, SendFlags::DONTWAIT) {
+            Ok(sent) if sent == letter.len() => Ok(far),
+            Ok(_) => Err(io::ErrorKind::WriteZero.into()),
+            // The kernel counts them for each user, against the limit of whoever sends the next one.
+            Err(Errno::TOOMANYREFS) => Err(io::Error::other(
+                "too many descriptors of this user are on their way through sockets; a run may hold them there: end it, or \
+                 raise the limit of open files, `ulimit -n`",
+            )),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Closes every descriptor above 2, so that the guardian keeps nobody's socket or pipe open, and takes what waits at
@@ -87,7 +96,11 @@ impl Inherited {
         while length < letter.len() {
             let mut message = RecvAncillaryBuffer::new(&mut space);
             let mut room = [IoSliceMut::new(&mut letter[length..])];
-            let count = recvmsg(io::stdin(), &mut room, &mut message, RecvFlags::CMSG_CLOEXEC)?.bytes;
+            let arrived = recvmsg(io::stdin(), &mut room, &mut message, RecvFlags::CMSG_CLOEXEC)?;
+            if arrived.flags.contains(ReturnFlags::CTRUNC) {
+                return Err(io::Error::other("not all of them arrived: raise the limit of open files, `ulimit -n`"));
+            }
+            let count = arrived.bytes;
             for part in message.drain() {
                 if let RecvAncillaryMessage::ScmRights(descriptors) = part {
                     received.extend(descriptors);
@@ -105,20 +118,4 @@ impl Inherited {
         let share = letter.read(&mut enclosed).ok_or(io::ErrorKind::UnexpectedEof)?;
         Ok(Self { stdin, lifeline, status, share })
     }
-}
-
-fn close_strays() -> io::Result<()> {
-    let mut listed: Vec<RawFd> = Vec::new();
-    for entry in fs::read_dir("/proc/self/fd")? {
-        listed.extend(entry?.file_name().to_str().and_then(|name| name.parse::<RawFd>().ok()));
-    }
-    // The listing's own descriptor was listed too, and is closed by now.
-    listed.retain(|fd| *fd > 2 && fs::read_link(format!("/proc/self/fd/{fd}")).is_ok());
-    for stray in listed {
-        #[expect(unsafe_code, reason = "an inherited descriptor has a number and no owner")]
-        // SAFETY: it was open a moment ago, this process has one thread, and nothing of it has opened a descriptor that
-        // is still open: so it was inherited, and nobody else owns it.
-        drop(unsafe { OwnedFd::from_raw_fd(stray) });
-    }
-    Ok(())
 }

@@ -11,6 +11,8 @@ pub const SUBCOMMAND: &str = "__launch";
 pub(crate) struct Order {
     /// The environment variable that is to hold the number of the secret's descriptor.
     pub(crate) secret_variable: Option<String>,
+    /// How long it may take until the program runs.
+    pub(crate) start_timeout: Duration,
     /// How long leftovers may take to end after SIGTERM.
     pub(crate) leftover_grace: Duration,
     /// How long killing may take before it is given up.
@@ -27,6 +29,7 @@ impl Order {
         let mut args: Vec<OsString> = [
             SUBCOMMAND.to_owned(),
             self.secret_variable.clone().unwrap_or_default(),
+            self.start_timeout.as_millis().to_string(),
             self.leftover_grace.as_millis().to_string(),
             self.kill_grace.as_millis().to_string(),
             "--".to_owned(),
@@ -44,6 +47,7 @@ impl Order {
         let mut word = || args.next().and_then(|arg| arg.into_string().ok());
         let order = Self {
             secret_variable: word().filter(|name| !name.is_empty()),
+            start_timeout: Duration::from_millis(word()?.parse().ok()?),
             leftover_grace: Duration::from_millis(word()?.parse().ok()?),
             kill_grace: Duration::from_millis(word()?.parse().ok()?),
             program: (word()? == "--").then_some(OsString::new())?,
@@ -61,6 +65,7 @@ mod tests {
     fn an_order_survives_the_command_line() {
         let order = Order {
             secret_variable: Some("KEY_FD".to_owned()),
+            start_timeout: Duration::from_secs(30),
             leftover_grace: Duration::from_millis(500),
             kill_grace: Duration::from_secs(5),
             program: "sh".into(),

@@ -12,12 +12,14 @@ use super::birth::Main;
 use super::order::Order;
 use super::{Failure, KILL, Status, TERM};
 use crate::procfs::{self, Entry};
-use crate::reports::{Exit, Report};
+use crate::reports::{Exit, Report, VIEW};
 use crate::tree;
 
 /// The first pause between two rounds of killing; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+/// How long the words of a bubblewrap that has ended may take: a process that it has left may hold their pipe open.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// A tree being watched.
 pub(super) struct Watch<'a> {
@@ -46,29 +48,52 @@ impl<'a> Watch<'a> {
         Self { main, deaths, lifeline: Some(lifeline), order, status, reported: false, main_ended: false, kill: false }
     }
 
-    /// Waits until the program runs inside of its view. If it will not, or the server is gone meanwhile, nothing is left
-    /// of it afterwards.
+    /// Waits until the program runs inside of its view. If it will not, or not in time, or the server is gone meanwhile,
+    /// nothing is left of it afterwards; what could not be killed has been reported then.
     pub(super) async fn until_entered(
         &mut self,
         heard: impl Future<Output = Result<(), Failure>>,
     ) -> Result<(), Failure> {
-        let mut heard = std::pin::pin!(heard);
-        let failure = loop {
-            tokio::select! {
-                heard = &mut heard => match heard {
-                    Ok(()) => return Ok(()),
-                    Err(failure) => break failure,
-                },
-                () = self.something_happens(None), if !self.kill => {}
-            }
-            if self.kill {
-                break Failure { errno: 0, text: "the server has gone, or has changed its mind".to_owned() };
-            }
+        let failure = match self.listen(heard).await {
+            Ok(()) => return Ok(()),
+            Err(failure) => failure,
         };
         if self.reap() {
             self.kill_all().await;
         }
+        if self.reap() {
+            self.report_leaked();
+        }
         Err(failure)
+    }
+
+    async fn listen(&mut self, heard: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+        let mut heard = std::pin::pin!(heard);
+        let too_late = Instant::now() + self.order.start_timeout;
+        let mut until = too_late;
+        loop {
+            tokio::select! {
+                // Words that are there count, whatever else has happened.
+                biased;
+                heard = &mut heard => return heard,
+                () = self.something_happens(Some(until)) => {}
+            }
+            if self.kill {
+                return Err(Failure { errno: 0, text: "the server has gone, or has changed its mind".to_owned() });
+            }
+            self.reap();
+            if self.main_ended && until == too_late {
+                until = too_late.min(Instant::now() + LAST_WORDS);
+            }
+            if Instant::now() >= until {
+                let text = if self.main_ended {
+                    format!("{VIEW}: bubblewrap has ended, and has left processes behind")
+                } else {
+                    format!("{VIEW}: it has taken longer than {:?}", self.order.start_timeout)
+                };
+                return Err(Failure { errno: 0, text });
+            }
+        }
     }
 
     /// The program runs.
@@ -89,11 +114,14 @@ impl<'a> Watch<'a> {
             self.kill_all().await;
         }
         if self.reap() {
-            let leaked = descendants().len();
-            self.status.report(&Report::Leaked(leaked));
+            self.report_leaked();
         } else {
             self.status.report(&Report::Gone);
         }
+    }
+
+    fn report_leaked(&mut self) {
+        self.status.report(&Report::Leaked(descendants().len()));
     }
 
     /// The main child has ended by itself and left descendants: ask them to end, and wait a little.
@@ -106,7 +134,7 @@ impl<'a> Watch<'a> {
         }
         let alive = descendants().iter().filter(|entry| entry.is_alive()).count();
         self.status.report(&Report::Leftover(alive));
-        self.terminate_all();
+        terminate_all();
         let until = Instant::now() + self.order.leftover_grace;
         while self.reap() && !self.kill && Instant::now() < until {
             self.something_happens(Some(until)).await;
@@ -167,7 +195,7 @@ impl<'a> Watch<'a> {
 
     fn obey(&mut self, command: Option<u8>) {
         match command {
-            Some(TERM) => self.terminate_all(),
+            Some(TERM) => terminate_all(),
             Some(KILL) => self.kill = true,
             Some(_) => {}
             None => {
@@ -202,19 +230,14 @@ impl<'a> Watch<'a> {
             }
         }
     }
+}
 
-    /// SIGTERM to every descendant, and SIGCONT, since a stopped process would not notice.
-    ///
-    /// Not to bubblewrap's outer process: it would die of it, and take along the tree that is to end in its own way. Its
-    /// inner one, as the first of a PID namespace, cannot be ended by it.
-    fn terminate_all(&self) {
-        for entry in descendants() {
-            if self.main.is_wrapper && entry.id == self.main.id {
-                continue;
-            }
-            entry.id.signal(Signal::TERM);
-            entry.id.signal(Signal::CONT);
-        }
+/// SIGTERM to every descendant, and SIGCONT, since a stopped process would not notice. bubblewrap's own processes ignore
+/// the first.
+fn terminate_all() {
+    for entry in descendants() {
+        entry.id.signal(Signal::TERM);
+        entry.id.signal(Signal::CONT);
     }
 }
 

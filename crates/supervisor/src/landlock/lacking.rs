@@ -23,16 +23,20 @@ pub fn lacking() -> Vec<&'static str> {
             "there is no filter of system calls for this machine: limits of other processes of the same user can be \
              changed, and unix sockets of the machine be connected to",
         );
+        lacking.push(
+            "System V shared memory, semaphores and message queues of the same user can be used, and outlive the run \
+             that made them",
+        );
     }
     lacking.extend([
         "of files outside of the run's view, existence, size and times can be asked for; mode, times and extended \
          attributes of those that belong to the same user, the server's among them, can be changed (chmod, utime, \
          setxattr)",
+        "names in hidden folders that the same user may read can be learnt as they are used (inotify), and where \
+         links lead can be read (readlink)",
         "all processes of the machine and their arguments can be seen (not their environment, memory or open files)",
         "the priority of other processes of the same user can be changed",
         "terminals of the same user (/dev/pts) can be read and written",
-        "System V shared memory, semaphores and message queues of the same user can be used, and outlive the run that \
-         made them",
     ]);
     lacking
 }
@@ -42,7 +46,8 @@ pub fn costs() -> Vec<&'static str> {
     let mut costs = vec![
         "no namespaces or mounts: neither the CLI's own sandbox nor bubblewrap works within",
         "no debuggers (ptrace)",
-        "no POSIX semaphores or shared memory (/dev/shm), so that multiprocessing pools of Python fail",
+        "no System V shared memory, semaphores and message queues: PostgreSQL and fakeroot fail",
+        "no POSIX message queues, semaphores or shared memory (/dev/shm), so that multiprocessing pools of Python fail",
         "/tmp itself is not there: programs that do not ask for TMPDIR fail",
         "/ and other folders that have something hidden below them can be entered but not listed",
     ];

@@ -64,6 +64,21 @@ pub(super) const REFUSED_WITHOUT_NAMESPACES: &[i64] = &[
     libc::SYS_kcmp,
     libc::SYS_migrate_pages,
     libc::SYS_move_pages,
+    // Memory, semaphores and messages of all processes of the same user. They outlive the run, and are in no process
+    // that could be measured; their numbers can be guessed, so that not only making them is refused.
+    libc::SYS_shmget,
+    libc::SYS_shmat,
+    libc::SYS_shmctl,
+    libc::SYS_semget,
+    libc::SYS_semop,
+    libc::SYS_semtimedop,
+    libc::SYS_semctl,
+    libc::SYS_msgget,
+    libc::SYS_msgsnd,
+    libc::SYS_msgrcv,
+    libc::SYS_msgctl,
+    libc::SYS_mq_open,
+    libc::SYS_mq_unlink,
 ];
 
 /// `ENOSYS` in every run: programs go on without. What goes through a ring is seen by no filter.

@@ -4,8 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use rustix::process::{Resource, Signal, getrlimit};
 use secrecy::SecretString;
-use supervisor::confinement::{Bubblewrap, Resources, View};
+use supervisor::confinement::Resources;
 use supervisor::ladder::Rung;
 use supervisor::spawn::{Secret, SpawnError, spawn};
 
@@ -51,7 +52,115 @@ async fn a_limit_is_never_above_what_there_was() {
     let mut launch = script("ulimit -n 100; ulimit -Hn");
     launch.confinement.resources.open_files = Some(u64::MAX - 1);
     let limit: u64 = said(launch).await[0].parse().unwrap_or(u64::MAX);
-    assert!(limit <= rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum.unwrap_or(u64::MAX));
+    assert!(limit <= getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX));
+}
+
+#[tokio::test]
+async fn a_child_may_open_fewer_files_than_the_server_whatever_it_is_given() {
+    let Some(own) = getrlimit(Resource::Nofile).current else { return not_run("no limit of open files here") };
+    for given in [None, Some(own)] {
+        let mut launch = script("ulimit -Hn");
+        launch.confinement.resources.open_files = given;
+        assert_eq!(said(launch).await, [own.saturating_sub(512).max(own / 2).to_string()], "{given:?}");
+    }
+}
+
+#[tokio::test]
+async fn descriptors_that_a_run_lets_wait_in_sockets_keep_no_other_from_starting() {
+    // The kernel counts them for each user, and lets root send all the same: root runs this test again as somebody else.
+    if rustix::process::geteuid().is_root() {
+        return;
+    }
+    let world = World::new();
+    for kind in Kind::working() {
+        let mut launch = world.launch(kind, "");
+        launch.program = LAUNCHER.into();
+        launch.args = vec!["flood".into()];
+        let mut hog = spawn(launch, limits()).await.unwrap();
+        let waiting: u64 = hog.lines.next().await.unwrap().unwrap().as_str().parse().unwrap();
+        let own = getrlimit(Resource::Nofile).current.unwrap();
+        // Once above the limit, it could send no more.
+        assert!(waiting >= own.saturating_sub(1024).max(253), "the attack itself does not work: {waiting} of {own}");
+        assert_eq!(world.says(kind, "echo started").await, ["started"], "{kind:?}");
+        stop(hog, Rung::Kill).await;
+    }
+}
+
+#[tokio::test]
+async fn signals_have_their_defaults_in_every_view() {
+    let world = World::new();
+    for kind in Kind::working() {
+        for line in world.says(kind, "grep -E 'Sig(Blk|Ign)' /proc/self/status").await {
+            // As on the host: the C library leaves two of its own ignored.
+            let set = u64::from_str_radix(line.split('\t').nth(1).unwrap(), 16).unwrap();
+            assert_eq!(set & 0x7fff_ffff, 0, "{kind:?}: {line}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn bubblewraps_first_process_is_filtered_and_limited_as_the_program_is() {
+    if !Kind::Bubblewrap.works() {
+        return;
+    }
+    let world = World::new();
+    let look = "for id in 1 self; do grep -E '^(Seccomp|Seccomp_filters|NoNewPrivs|CapEff):' /proc/$id/status; \
+                grep -E 'processes|open files|core' /proc/$id/limits; done";
+    let mut launch = world.launch(Kind::Bubblewrap, look);
+    launch.confinement.resources = resources();
+    let lines = said(launch).await;
+    let (first, program) = lines.split_at(lines.len() / 2);
+    assert_eq!(first, program);
+    let words: Vec<String> = first.iter().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    for expected in ["Seccomp: 2", "Seccomp_filters: 2", "Max processes 1234 1234 processes"] {
+        assert!(words.iter().any(|line| line == expected), "{expected}: {words:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_run_may_not_call_it_cannot_have_bubblewraps_first_process_call() {
+    if !cfg!(target_arch = "x86_64") || !Kind::Bubblewrap.works() {
+        return not_run("the attack is written for bubblewrap on x86_64");
+    }
+    // bubblewrap alone, with the filter for the program only, as it would be if the program did it by itself.
+    let plain = ["--unshare-user", "--unshare-pid", "--die-with-parent", "--ro-bind", "/", "/", "--proc", "/proc"];
+    #[expect(clippy::disallowed_methods, reason = "this is bubblewrap without us")]
+    let output = Command::new("bwrap").args(plain).args([LAUNCHER, "inject"]).output().unwrap();
+    let words = String::from_utf8_lossy(&output.stdout).into_owned();
+    let refused = -i64::from(rustix::io::Errno::PERM.raw_os_error());
+    if !words.contains("injected Some(") || words.contains(&format!("injected Some({refused})")) {
+        return not_run(&format!("the attack itself does not work here: {words}"));
+    }
+    let world = World::new();
+    let mut launch = world.launch(Kind::Bubblewrap, "");
+    launch.program = LAUNCHER.into();
+    launch.args = vec!["inject".into()];
+    assert_eq!(said(launch).await, [format!("own {refused}"), format!("injected Some({refused})")]);
+}
+
+#[tokio::test]
+async fn no_command_line_holds_what_a_run_sees() {
+    if !Kind::Bubblewrap.works() {
+        return;
+    }
+    let world = World::new();
+    let mut child = world.start(Kind::Bubblewrap, "cat /proc/1/cmdline | tr '\\0' ' '; echo; read line").await.unwrap();
+    let inner = child.lines.next().await.unwrap().unwrap().as_str().to_owned();
+    let of = |pid: u32| fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap().replace('\0', " ");
+    let identity = child.identity();
+    for line in [inner, of(identity.child.pid), of(identity.guardian.pid)] {
+        assert!(line.contains("read line") && !line.contains(world.root().to_str().unwrap()), "{line}");
+    }
+    stop(child, Rung::Kill).await;
+}
+
+#[tokio::test]
+async fn a_guardian_that_does_not_get_all_descriptors_names_the_limit() {
+    let world = World::new();
+    let mut launch = world.launch(Kind::Landlock, "true");
+    launch.launcher = world.launcher_named("narrow");
+    let error = spawn(launch, limits()).await.unwrap_err();
+    assert!(matches!(error, SpawnError::Guardian { .. }) && error.to_string().contains("ulimit -n"), "{error}");
 }
 
 #[tokio::test]
@@ -86,7 +195,7 @@ async fn no_descriptor_but_the_standard_ones_and_the_secret_reaches_the_program(
 async fn bubblewrap_itself_is_started_with_everything_given_up() {
     let world = World::new();
     let mut launch = world.launch(Kind::Bubblewrap, "true");
-    launch.confinement.view = View::Bubblewrap(Bubblewrap { program: LAUNCHER.into(), folders: world.folders() });
+    launch.confinement.view = world.view_by("tell");
     launch.confinement.resources = resources();
     let error = spawn(launch, limits()).await.unwrap_err();
     let SpawnError::View { text, .. } = &error else { panic!("{error}") };
@@ -101,6 +210,14 @@ async fn bubblewrap_itself_is_started_with_everything_given_up() {
     assert_eq!(["data/homes/one", "data/login", "work/shop", "work/shop/site"].map(of_world), [1; 4], "{text}");
     assert!((1..=2).contains(&of_world("temporary")), "{text}");
     assert_eq!(open.iter().filter(|path| path.ends_with("supervisor-test-launcher")).count(), 1, "{text}");
+    // What it is told, and what the stage is told.
+    assert_eq!(open.iter().filter(|path| path.starts_with("/memfd:")).count(), 2, "{text}");
+    // The signals that a service manager may send to everything.
+    let ignored = text.lines().find_map(|line| line.strip_prefix("SigIgn: ")).unwrap();
+    let ignored = u64::from_str_radix(ignored, 16).unwrap();
+    for signal in [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM, Signal::USR1, Signal::USR2, Signal::ALARM] {
+        assert_ne!(ignored & (1 << (signal.as_raw() - 1)), 0, "{signal:?}: {text}");
+    }
     // The four standard and report pipes.
     assert_eq!(open.iter().filter(|path| path.starts_with("pipe:")).count(), 4, "{text}");
     assert!(!open.iter().any(|path| path.starts_with("socket:") || path.starts_with("anon_inode:")), "{text}");

@@ -104,7 +104,7 @@ fn a_group_is_killed_at_once_with_its_daemons_and_then_removed() {
     let Some(ground) = Ground::new("kill") else { return };
     let delegation = Delegation::detect(Some(&ground.0)).unwrap();
     let cgroup = delegation.create("one", &CgroupLimits::default()).unwrap();
-    let folder = ground.0.join("askd-run-one");
+    let folder = ground.0.join("askd-run-one/run");
     let mut child = shell_in(&folder, "(setsid sleep 1000 >/dev/null &); echo ready; sleep 1000");
     wait_for_line(&mut child);
     assert!(fs::read_to_string(folder.join("cgroup.procs")).unwrap().lines().count() >= 2);
@@ -112,7 +112,79 @@ fn a_group_is_killed_at_once_with_its_daemons_and_then_removed() {
     child.wait().unwrap();
     assert_eq!(cgroup.events().unwrap(), CgroupEvents::default());
     cgroup.remove().unwrap();
-    assert!(!folder.exists());
+    assert!(!ground.0.join("askd-run-one").exists());
+}
+
+#[test]
+fn a_group_that_cannot_be_removed_keeps_no_other_from_it() {
+    let folder = fake();
+    let delegation = Delegation::at(folder.path()).unwrap();
+    for name in ["one", "two"] {
+        drop(delegation.create(name, &CgroupLimits::default()).unwrap());
+    }
+    // Neither has a `cgroup.kill`, as before Linux 5.14.
+    let error = delegation.remove_leftovers().unwrap_err();
+    assert!(error.kind() == ErrorKind::NotFound && error.to_string().contains("askd-run-"), "{error}");
+    let Some(ground) = Ground::new("errors") else { return };
+    let delegation = Delegation::detect(Some(&ground.0)).unwrap();
+    for name in ["one", "two", "three"] {
+        drop(delegation.create(name, &CgroupLimits::default()).unwrap());
+    }
+    // Deeper than what is cleared up.
+    let deep = ground.0.join("askd-run-two/run").join(["x"; 8].join("/"));
+    for depth in ["askd-run-two/cgroup.max.depth", "askd-run-two/cgroup.max.descendants"] {
+        fs::write(ground.0.join(depth), "max").unwrap();
+    }
+    fs::create_dir_all(&deep).unwrap();
+    let error = delegation.remove_leftovers().unwrap_err();
+    assert!(error.to_string().starts_with("askd-run-two: "), "{error}");
+    for (name, left) in [("one", false), ("two", true), ("three", false)] {
+        assert_eq!(ground.0.join(format!("askd-run-{name}")).exists(), left, "{name}");
+    }
+    let mut folder = deep.as_path();
+    while folder != ground.0 {
+        fs::remove_dir(folder).unwrap();
+        folder = folder.parent().unwrap();
+    }
+}
+
+/// What a run does to its own group: it mounts the hierarchy in namespaces of its own, goes as far up as it gets, and
+/// writes there. Nothing of it needs more than its user has.
+const LIFT: &str = r#"unshare --user --map-root-user --mount --cgroup sh -c '
+    mount -t cgroup2 none "$0" || exit 3
+    mkdir "$0/another" && echo made
+    echo 7 > "$0/cgroup.max.depth" && echo written
+    ' "$PLACE" 2>/dev/null"#;
+
+#[test]
+fn a_run_that_mounts_the_hierarchy_comes_to_the_group_of_its_processes_and_not_to_its_limits() {
+    let Some(ground) = Ground::new("lift") else { return };
+    let delegation = Delegation::detect(Some(&ground.0)).unwrap();
+    let place = tempfile::tempdir().unwrap();
+    let script = LIFT.replace("$PLACE", place.path().to_str().unwrap());
+    let attack = |folder: &Path| {
+        let output = shell_in(folder, &script).wait_with_output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let depth = |folder: &str| fs::read_to_string(ground.0.join(folder).join("cgroup.max.depth")).unwrap();
+
+    // With its processes in the group that has the limits, it works.
+    fs::create_dir(ground.0.join("naked")).unwrap();
+    let (code, said) = attack(&ground.0.join("naked"));
+    if code == Some(1) || code == Some(3) {
+        fs::remove_dir(ground.0.join("naked")).unwrap();
+        not_run(&format!("no cgroup2 can be mounted in namespaces here: {code:?} {said}"));
+        return;
+    }
+    assert_eq!((said.as_str(), depth("naked").as_str()), ("made\nwritten\n", "7\n"));
+    fs::remove_dir(ground.0.join("naked/another")).unwrap();
+    fs::remove_dir(ground.0.join("naked")).unwrap();
+
+    let cgroup = delegation.create("one", &CgroupLimits::default()).unwrap();
+    let (_, said) = attack(&ground.0.join("askd-run-one/run"));
+    assert_eq!(said, "written\n", "a file that limits nothing, and no group of its own");
+    assert_eq!((depth("askd-run-one").as_str(), depth("askd-run-one/run").as_str()), ("1\n", "7\n"));
+    cgroup.remove().unwrap();
 }
 
 #[test]
@@ -122,7 +194,7 @@ fn what_a_dead_server_left_is_killed_and_removed_and_a_living_server_s_is_not() 
     assert_eq!(dead.remove_leftovers().unwrap(), 0);
     drop(dead.create("one", &CgroupLimits::default()).unwrap());
     drop(dead.create("two", &CgroupLimits::default()).unwrap());
-    let mut child = shell_in(&ground.0.join("askd-run-two"), "echo ready; sleep 1000");
+    let mut child = shell_in(&ground.0.join("askd-run-two/run"), "echo ready; sleep 1000");
     wait_for_line(&mut child);
     let next = Delegation::detect(Some(&ground.0)).unwrap();
     assert_eq!(next.remove_leftovers().unwrap_err().kind(), ErrorKind::WouldBlock);
@@ -137,6 +209,17 @@ fn what_a_dead_server_left_is_killed_and_removed_and_a_living_server_s_is_not() 
     };
     assert_eq!(removed, 2);
     child.wait().unwrap();
+}
+
+#[test]
+fn a_server_at_work_removes_what_is_not_in_use() {
+    let Some(ground) = Ground::new("unused") else { return };
+    let delegation = Delegation::detect(Some(&ground.0)).unwrap();
+    let used = delegation.create("used", &CgroupLimits::default()).unwrap();
+    drop(delegation.create("left", &CgroupLimits::default()).unwrap());
+    assert_eq!(delegation.remove_unless(|name| name == "used").unwrap(), 1);
+    assert!(ground.0.join("askd-run-used").exists() && !ground.0.join("askd-run-left").exists());
+    used.remove().unwrap();
 }
 
 #[test]
@@ -168,7 +251,7 @@ fn limits_of_memory_and_tasks_are_kept_by_the_kernel() {
     }
     let limits = CgroupLimits { memory_bytes: Some(64 << 20), tasks: Some(8), cpu_percent: None };
     let cgroup = delegation.create("one", &limits).unwrap();
-    let folder = ground.0.join("askd-run-one");
+    let folder = ground.0.join("askd-run-one/run");
     let many = shell_in(&folder, "for i in 1 2 3 4 5 6 7 8 9; do sleep 2 & done; wait").wait().unwrap();
     assert!(!many.success());
     let much = shell_in(&folder, "block=$(head -c 200000000 /dev/zero | tr '\\0' x); echo ${#block}").wait().unwrap();

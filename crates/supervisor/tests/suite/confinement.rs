@@ -3,12 +3,17 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use supervisor::confinement::{Access, Bubblewrap, View};
-use supervisor::spawn::{SpawnError, spawn};
+use supervisor::spawn::{Graces, Limits, SpawnError, spawn};
+use tokio::time::timeout;
 
-use crate::support::{LAUNCHER, limits};
+use crate::support::{LAUNCHER, SHORT, limits, marked};
 use crate::world::{Kind, World, said};
+
+/// Longer than any test may take.
+const FOREVER: Duration = Duration::from_mins(1);
 
 /// Says for each word whether a file can be written there.
 const WRITE: &str =
@@ -283,6 +288,7 @@ async fn a_program_that_is_missing_in_the_view_is_explained_as_anywhere_else() {
         missing.program = world.path("open/missing");
         let error = spawn(missing, limits()).await.unwrap_err();
         assert!(matches!(error, SpawnError::NotFound { .. }), "{kind:?}: {error}");
+        assert!(error.to_string().contains("hidden"), "{kind:?}: {error}");
 
         let mut plain = world.launch(kind, "");
         plain.program = world.path("open/file");
@@ -300,13 +306,60 @@ async fn a_program_that_is_missing_in_the_view_is_explained_as_anywhere_else() {
 async fn the_stage_does_nothing_when_started_by_hand() {
     #[expect(clippy::disallowed_methods, reason = "started by hand")]
     let by_hand = |args: &[&str]| Command::new(LAUNCHER).args(args).stdin(Stdio::null()).output().unwrap();
-    for args in [&["__enter"][..], &["__enter", "{}"], &["__enter", "{}", "echo", "ran"]] {
+    for args in [&["__enter"][..], &["__enter", "{}"], &["__enter", "0", "echo", "ran"], &["__enter", "77", "echo"]] {
         let output = by_hand(args);
         assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{args:?}");
     }
+    // Told something in a descriptor, as the guardian does.
+    let world = World::new();
+    let told = |report: u32| {
+        let entry = format!(
+            r#"{{"report":{report},"secret":null,"processes":null,"directory":{{"device":0,"inode":0}},"places":[],"outside":[]}}"#
+        );
+        fs::write(world.path("entry"), entry).unwrap();
+        let by_hand = "exec 3<$W/entry 4>$W/report; exec $0 __enter 3 echo ran";
+        #[expect(clippy::disallowed_methods, reason = "started by hand")]
+        Command::new("sh").args(["-c", by_hand, LAUNCHER]).env("W", world.root()).output().unwrap()
+    };
+    // No pipe for reports is one of the standard ones, and closing those is for nobody.
+    for report in [0, 2, 77] {
+        assert_eq!(told(report).status.code(), Some(2), "{report}");
+    }
     // Outside of a view, it does not go on.
-    let entry =
-        r#"{"report":2,"secret":null,"processes":null,"directory":{"device":0,"inode":0},"places":[],"outside":[]}"#;
-    let output = by_hand(&["__enter", entry, "echo", "ran"]);
+    let output = told(4);
     assert!(!output.status.success() && output.stdout.is_empty(), "{output:?}");
+    let report = fs::read_to_string(world.path("report")).unwrap();
+    assert!(report.starts_with("failed "), "{report}");
+}
+
+#[tokio::test]
+async fn a_view_that_never_comes_is_not_waited_for() {
+    let short = Limits { start_timeout: SHORT, ..limits() };
+    for (name, limits, words) in [
+        ("hang", short, "longer than"),
+        // Its end is noticed, long before the bound.
+        ("leave", Limits { start_timeout: FOREVER, ..limits() }, "has left processes behind"),
+    ] {
+        let world = World::new();
+        let mut launch = world.launch(Kind::Bubblewrap, "echo ran");
+        launch.confinement.view = world.view_by(name);
+        let marker = launch.marker.value.clone();
+        let error = timeout(FOREVER, spawn(launch, limits)).await.unwrap().unwrap_err();
+        assert!(matches!(error, SpawnError::View { .. }), "{name}: {error}");
+        assert!(error.to_string().contains(words), "{name}: {error}");
+        assert_eq!(marked(&marker), Vec::<u32>::new(), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_guardian_that_says_nothing_is_not_waited_for() {
+    let world = World::new();
+    let mut launch = world.launch(Kind::Bubblewrap, "echo ran");
+    launch.launcher = world.launcher_named("hang");
+    let marker = launch.marker.value.clone();
+    let graces = Graces { kill: SHORT, ..limits().graces };
+    let limits = Limits { start_timeout: SHORT, graces, ..limits() };
+    let error = timeout(FOREVER, spawn(launch, limits)).await.unwrap().unwrap_err();
+    assert!(matches!(error, SpawnError::TooLate { .. }), "{error}");
+    assert_eq!(marked(&marker), Vec::<u32>::new());
 }

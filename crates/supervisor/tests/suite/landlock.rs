@@ -142,6 +142,22 @@ fn what_is_hidden_cannot_be_read_and_what_is_bound_beneath_it_can() {
     });
 }
 
+/// Not what anybody wants, but what the report says.
+#[test]
+fn names_and_links_in_a_hidden_folder_can_be_learnt() {
+    use rustix::fs::inotify::{CreateFlags, WatchFlags, add_watch, init};
+    if !is_there() {
+        return;
+    }
+    let world = World::new();
+    symlink("a-goal", world.path("secret/link")).unwrap();
+    world.inside(|| {
+        assert_eq!(fs::read_link(world.path("secret/link")).unwrap(), Path::new("a-goal"));
+        add_watch(init(CreateFlags::CLOEXEC).unwrap(), world.path("secret"), WatchFlags::CREATE).unwrap();
+    });
+    assert!(landlock::lacking().iter().any(|words| words.contains("inotify") && words.contains("readlink")));
+}
+
 #[test]
 fn written_is_only_what_was_given_for_writing() {
     if !is_there() {
@@ -357,6 +373,25 @@ fn namespaces_can_be_made_within_namespaces_and_not_without() {
     assert!(filtered(Profile::Namespaces, works));
     assert!(!filtered(Profile::Landlock, works));
     assert!(filtered(Profile::Landlock, || shell("sh -c 'true; true' | cat").status().unwrap().success()));
+}
+
+#[test]
+fn memory_that_outlives_a_run_is_refused_without_namespaces() {
+    let works = || {
+        let script = "made=$(ipcmk --shmem 1 | grep -o '[0-9]*$') && ipcrm --shmem-id $made";
+        shell(script).stderr(Stdio::null()).status().unwrap().success()
+    };
+    if !seccomp::is_available() || !works() {
+        drop(io::Write::write_all(&mut io::stderr(), b"NOT RUN: no filter, or no System V memory here\n"));
+        return;
+    }
+    assert!(filtered(Profile::Namespaces, works), "what is in a namespace ends with it");
+    assert!(!filtered(Profile::Landlock, works));
+    filtered(Profile::Landlock, || {
+        for call in [libc::SYS_shmat, libc::SYS_semget, libc::SYS_msgget, libc::SYS_mq_open] {
+            assert_eq!(answer_to(call, [-1, 0]), Some(libc::EPERM), "{call}");
+        }
+    });
 }
 
 #[test]

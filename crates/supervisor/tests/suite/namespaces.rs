@@ -66,6 +66,30 @@ async fn sigterm_reaches_the_program_and_its_trap_runs() {
 }
 
 #[tokio::test]
+async fn a_service_manager_that_signals_everything_does_not_end_a_run_by_that() {
+    if !Kind::Bubblewrap.works() {
+        return;
+    }
+    let world = World::new();
+    let script = "trap 'echo trapped' TERM; echo ready; read line || read line; echo still here; exit 5";
+    let mut child = start(&world, script).await;
+    let (guardian, outer) = (child.identity().guardian.pid, child.pid());
+    let below = |pid: u32| -> u32 {
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+        children.split_whitespace().next().unwrap().parse().unwrap()
+    };
+    let first = below(outer);
+    let program = below(first);
+    for pid in [guardian, outer, first, program] {
+        kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), Signal::TERM).unwrap();
+    }
+    assert_eq!(child.lines.next().await.unwrap().unwrap().as_str(), "trapped");
+    child.stdin.write_line(b"go").await.unwrap();
+    assert_eq!(rest(&mut child.lines).await, ["still here"]);
+    assert_eq!(child.process.wait_gone().await.exit, Exit::Code(5));
+}
+
+#[tokio::test]
 async fn a_program_that_a_signal_ends_has_the_code_that_a_shell_would_give_it() {
     if !Kind::Bubblewrap.works() {
         return;

@@ -2,7 +2,7 @@
 
 use supervisor::identity::ProcessId;
 use supervisor::ladder::Rung;
-use supervisor::usage::{Usage, sample};
+use supervisor::usage::{Usage, sample, shared_memory_counted_once};
 
 use crate::support::{eventually, start_ready, stop};
 
@@ -27,6 +27,23 @@ async fn memory_tasks_and_open_files_of_a_tree_are_seen_and_those_of_another_are
     stop(hungry, Rung::Kill).await;
     stop(modest, Rung::Kill).await;
     assert_eq!(sample(&guardians).unwrap(), [Usage::default(); 2], "who is gone uses nothing");
+}
+
+/// A shell that holds some memory, and forks of it that change none of it.
+const FORKS: &str = "
+    block=$(head -c 33554432 /dev/zero | tr '\\0' x)
+    for fork in 1 2 3 4; do ( sleep 1000; echo ) & done
+    echo ready; wait";
+
+#[tokio::test]
+async fn memory_that_forks_share_counts_once_on_a_closer_look() {
+    let child = start_ready(FORKS).await;
+    let guardian = child.identity().guardian;
+    eventually("forks", || sample(&[guardian]).unwrap()[0].memory_bytes >= 5 * (32 << 20)).await;
+    let memory = shared_memory_counted_once(guardian).unwrap();
+    assert!((32 << 20..2 * (32 << 20)).contains(&memory), "{memory}");
+    stop(child, Rung::Kill).await;
+    assert_eq!(shared_memory_counted_once(guardian).unwrap(), 0, "who is gone uses nothing");
 }
 
 #[tokio::test]

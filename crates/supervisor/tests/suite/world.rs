@@ -11,7 +11,7 @@ use supervisor::landlock;
 use supervisor::spawn::{Child, Launch, SpawnError, spawn};
 use tempfile::TempDir;
 
-use crate::support::{limits, rest, script};
+use crate::support::{LAUNCHER, limits, rest, script};
 
 /// Where [`World`]s are made; set when the tests run again as another user.
 pub(crate) const FOLDER_VARIABLE: &str = "SUPERVISOR_TEST_FOLDER";
@@ -121,6 +121,18 @@ impl World {
             Kind::Bubblewrap => View::Bubblewrap(Bubblewrap { program: "bwrap".into(), folders }),
             Kind::Landlock => View::Landlock(folders),
         }
+    }
+
+    /// The launcher by another name, by which it does something else than to launch.
+    pub(crate) fn launcher_named(&self, name: &str) -> PathBuf {
+        let path = self.path(name);
+        std::os::unix::fs::symlink(LAUNCHER, &path).unwrap();
+        path
+    }
+
+    /// The same view, made by something that stands in for bubblewrap.
+    pub(crate) fn view_by(&self, name: &str) -> View {
+        View::Bubblewrap(Bubblewrap { program: self.launcher_named(name), folders: self.folders() })
     }
 
     /// A script in a view of this world. It begins in `work/shop/site`, and `$W` is the world's folder.

@@ -52,11 +52,13 @@ fn sound() -> Findings {
             tasks: Some(100),
             file_size: Some(100),
         },
+        first_filters: Some(1),
     }
 }
 
 const CLAIMS: &[Protection] = &[
     Protection::PrivateFiles,
+    Protection::PrivateWorkspaces,
     Protection::PrivateTmp,
     Protection::ReadOnlySystem,
     Protection::WriteRoot,
@@ -95,6 +97,7 @@ fn every_attempt_that_succeeds_takes_away_what_it_disproves() {
         (Protection::Limits, |found| found.own.file_size = None),
         (Protection::PrivateFiles, |found| found.secret = Attempt::Done),
         (Protection::PrivateFiles, |found| found.hidden = vec![Attempt::Done]),
+        (Protection::PrivateWorkspaces, |found| found.hidden = vec![Attempt::Done]),
         (Protection::PrivateFiles, |found| found.hidden_writes = vec![Attempt::Done]),
         (Protection::PrivateFiles, |found| found.hidden_socket = Some(Attempt::Done)),
         (Protection::PrivateTmp, |found| found.own_temporary = false),
@@ -109,6 +112,8 @@ fn every_attempt_that_succeeds_takes_away_what_it_disproves() {
         (Protection::IpcNamespace, |found| found.namespaces.clear()),
         (Protection::UtsNamespace, |found| found.namespaces = namespaces("0")),
         (Protection::Seccomp, |found| found.own.filters = 0),
+        (Protection::Seccomp, |found| found.first_filters = Some(0)),
+        (Protection::Seccomp, |found| found.first_filters = None),
         (Protection::LandlockFiles, |found| found.processes[0].environment = Attempt::Done),
         (Protection::LandlockFiles, |found| found.processes[0].trace = Attempt::Done),
         (Protection::LandlockSignals, |found| found.processes[0].signal = Attempt::Done),
@@ -133,6 +138,14 @@ fn a_layer_in_which_no_run_could_work_is_of_no_use() {
         let verdict = judged(&found);
         assert!(!verdict.holds() && verdict.unusable.is_some(), "{verdict:?}");
     }
+}
+
+#[test]
+fn the_machine_s_first_process_needs_no_filter() {
+    let mut found = sound();
+    found.first_filters = Some(0);
+    found.namespaces = namespaces("0");
+    assert!(judged(&found).confirmed.contains(&Protection::Seccomp));
 }
 
 #[test]

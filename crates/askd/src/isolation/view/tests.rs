@@ -51,7 +51,8 @@ impl Machine {
     }
 
     fn hidden_with(&self, home: &Path) -> Hidden {
-        let hidden = Hidden::with_homes(&self.settings, &[self.path("data/askd.db")], &[home.to_owned()]);
+        let private = [self.path("data/askd.db")];
+        let hidden = Hidden::with_homes(&self.settings, &private, Vec::new(), &[home.to_owned()]);
         hidden.unwrap().replacing_nothing()
     }
 
@@ -108,6 +109,53 @@ fn what_is_not_there_needs_no_hiding() {
     assert!(!hidden.covers(&machine.path("config")) && !hidden.covers(&machine.path("nobody")));
 }
 
+/// What a run that starts now does not see of this machine.
+fn hidden_now(machine: &Machine, host: &HostView) -> Vec<String> {
+    let workspaces = Workspaces::open(&machine.path("workspace")).unwrap();
+    let folder = || workspaces.folder("shop").unwrap();
+    let reach = Reach { workspace: folder(), write_root: folder(), additional: Vec::new() };
+    let home = machine.path("data/homes/own");
+    let run = RunView { home: &home, temporary: &home.join("tmp"), reach: &reach, login: None };
+    let root = machine.path("");
+    let hidden = host.folders(&run).unwrap().hidden;
+    hidden.iter().filter_map(|path| Some(path.strip_prefix(&root).ok()?.display().to_string())).collect()
+}
+
+#[test]
+fn a_secret_that_is_moved_after_the_start_is_hidden_where_it_is_then() {
+    let machine = Machine::new();
+    for path in ["vault/1", "vault/2", "etc"] {
+        fs::create_dir_all(machine.path(path)).unwrap();
+    }
+    fs::write(machine.path("vault/1/key"), "").unwrap();
+    let name = machine.link("vault/1/key", "etc/key");
+    let later = machine.path("later/key");
+    let program = machine.path("opt/claude/claude");
+    let host = HostView::new(&machine.settings, &[name.clone(), later], &program, Path::new("/bin/sh")).unwrap();
+    assert!(host.masked_alone().is_empty());
+    assert_eq!(hidden_now(&machine, &host), ["config", "data", "etc", "vault/1", "workspace"]);
+    fs::write(machine.path("vault/2/key"), "").unwrap();
+    fs::remove_file(&name).unwrap();
+    machine.link("vault/2/key", "etc/key");
+    fs::create_dir(machine.path("later")).unwrap();
+    assert_eq!(
+        hidden_now(&machine, &host),
+        ["config", "data", "etc", "later", "vault/1", "vault/2", "workspace"],
+        "what was hidden stays so"
+    );
+}
+
+#[test]
+fn a_secret_beside_the_cli_is_masked_alone_and_said_to_be() {
+    let machine = Machine::new();
+    let key = machine.path("opt/claude/key");
+    fs::write(&key, "").unwrap();
+    let program = machine.path("opt/claude/claude");
+    let host = HostView::new(&machine.settings, std::slice::from_ref(&key), &program, Path::new("/bin/sh")).unwrap();
+    assert!(hidden_now(&machine, &host).contains(&"opt/claude/key".to_owned()));
+    assert_eq!(host.masked_alone(), [key]);
+}
+
 #[test]
 fn a_home_among_the_system_s_folders_is_no_home() {
     let machine = Machine::new();
@@ -134,12 +182,12 @@ fn the_system_the_workspaces_and_what_is_not_there_cannot_be_hidden_by_a_setting
         ("/nonexistent/place", "cannot be hidden"),
     ] {
         let machine = Machine::new().set(|settings, _| settings.isolation.hidden_folders = vec![folder.into()]);
-        let error = Hidden::with_homes(&machine.settings, &[], &[]).unwrap_err().to_string();
+        let error = Hidden::with_homes(&machine.settings, &[], Vec::new(), &[]).unwrap_err().to_string();
         assert!(error.starts_with("ASKD_HIDDEN_FOLDERS") && error.contains(part), "{error}");
     }
     let machine =
         Machine::new().set(|settings, root| settings.isolation.hidden_folders = vec![root.join("workspace/other")]);
-    let error = Hidden::with_homes(&machine.settings, &[], &[]).unwrap_err().to_string();
+    let error = Hidden::with_homes(&machine.settings, &[], Vec::new(), &[]).unwrap_err().to_string();
     assert!(error.contains("lies in WORKSPACE_DIR"), "{error}");
 }
 
@@ -225,8 +273,77 @@ fn files_that_variables_name_are_let_in_where_they_are_looked_for() {
         pass("SSL_CERT_FILE", root.join("home/absent.pem"));
         pass("SSL_CERT_DIR", root.join("home"));
     });
-    let entry = LetIn { path: link, source: certificate, access: Access::ReadOnly, optional: true };
-    assert_eq!(machine.let_in(&machine.path("opt/claude/claude")).unwrap(), [entry]);
+    assert_eq!(
+        files_now(&machine, &machine.hidden()),
+        [LetIn { path: link, source: certificate, access: Access::ReadOnly }]
+    );
+}
+
+/// What is let in of the files that variables name.
+fn files_now(machine: &Machine, hidden: &Hidden) -> Vec<LetIn> {
+    let mut found: Vec<_> = NamedFile::all(&machine.settings).iter().filter_map(|file| file.now(hidden)).collect();
+    found.retain(|entry| entry.path.starts_with(machine.path("")));
+    found
+}
+
+/// What a run that starts now finds at a path of the machine.
+fn content(machine: &Machine, host: &HostView, path: &str) -> Option<String> {
+    let workspaces = Workspaces::open(&machine.path("workspace")).unwrap();
+    let folder = || workspaces.folder("shop").unwrap();
+    let reach = Reach { workspace: folder(), write_root: folder(), additional: Vec::new() };
+    let home = machine.path("data/homes/own");
+    let run = RunView { home: &home, temporary: &home.join("tmp"), reach: &reach, login: None };
+    let binds = host.folders(&run).unwrap().binds;
+    let path = machine.path(path);
+    let bind = binds.into_iter().find(|bind| path.starts_with(&bind.path))?;
+    let below = path.strip_prefix(&bind.path).unwrap();
+    let mut at = PathBuf::from(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&bind.descriptor)));
+    at.extend(below);
+    fs::read_to_string(at).ok()
+}
+
+fn with_token(path: &str) -> Machine {
+    Machine::new().set(|settings, root| {
+        fs::create_dir_all(root.join("home/mounted")).unwrap();
+        let path = root.join(path).display().to_string();
+        settings.child.environment.push(("AWS_WEB_IDENTITY_TOKEN_FILE".into(), path.into()));
+    })
+}
+
+#[test]
+fn a_file_that_is_replaced_after_the_start_is_the_new_one_for_the_next_run() {
+    let machine = with_token("home/token");
+    machine.program("home/1", "one");
+    machine.program("home/2", "two");
+    machine.link("home/1", "home/token");
+    let host = host(&machine);
+    assert_eq!(content(&machine, &host, "home/token").as_deref(), Some("one"));
+    for name in ["home/1", "home/token"] {
+        fs::remove_file(machine.path(name)).unwrap();
+    }
+    assert_eq!(content(&machine, &host, "home/token"), None, "a run does without");
+    machine.link("home/2", "home/token");
+    assert_eq!(content(&machine, &host, "home/token").as_deref(), Some("two"));
+}
+
+#[test]
+fn a_volume_of_kubernetes_is_let_in_as_a_whole_so_that_runs_see_it_turned() {
+    let machine = with_token("home/mounted/token");
+    machine.program("home/mounted/..1/token", "one");
+    machine.program("home/mounted/..2/token", "two");
+    symlink("..1", machine.path("home/mounted/..data")).unwrap();
+    symlink("..data/token", machine.path("home/mounted/token")).unwrap();
+    let host = host(&machine);
+    assert_eq!(content(&machine, &host, "home/mounted/token").as_deref(), Some("one"));
+    // As the kubelet does it.
+    symlink("..2", machine.path("home/mounted/..data_tmp")).unwrap();
+    fs::rename(machine.path("home/mounted/..data_tmp"), machine.path("home/mounted/..data")).unwrap();
+    fs::remove_dir_all(machine.path("home/mounted/..1")).unwrap();
+    assert_eq!(content(&machine, &host, "home/mounted/token").as_deref(), Some("two"));
+    assert_eq!(files_now(&machine, &machine.hidden())[0].path, machine.path("home/mounted"));
+    let strict = machine.set(|settings, root| settings.isolation.hidden_folders = vec![root.join("home/mounted")]);
+    let alone = files_now(&strict, &strict.hidden());
+    assert_eq!(alone[0].path, strict.path("home/mounted/token"), "what a setting hides is not shown for one file");
 }
 
 #[test]

@@ -6,10 +6,10 @@ use supervisor::confinement::Access;
 
 use super::{Refusal, Why, refuse};
 use crate::isolation::Layer;
-use crate::isolation::view::Reach;
+use crate::runs::ground::Ground;
 use crate::runs::request::{AdditionalFolder, RunRequest};
 use crate::settings::WriteRoot;
-use crate::workspaces::{Folder, Workspaces};
+use crate::workspaces::{Folder, FolderError, Place, Workspaces};
 
 const CWD: &str = "cwd";
 const WRITE_ROOT: &str = "write_root";
@@ -26,8 +26,7 @@ pub(super) struct Wanted {
 /// What it comes to.
 #[derive(Debug)]
 pub(super) struct Found {
-    pub(super) folder: Folder,
-    pub(super) reach: Reach,
+    pub(super) ground: Ground,
     /// The folders that the request names besides `cwd`.
     pub(super) named: Vec<PathBuf>,
 }
@@ -41,20 +40,20 @@ impl Wanted {
         }
     }
 
-    /// Opens all of it. `allowed` is the most that the operator lets a run write, `layer` what will keep it there.
+    /// Looks at all of it. `allowed` is where a run may write that asks for no further folders, and the most that its
+    /// write root may be; `layer` is what will keep it there.
+    ///
+    /// Further folders may lie in any workspace and be writable: who may ask at all is trusted with the whole root.
     pub(super) fn find(&self, workspaces: &Workspaces, allowed: WriteRoot, layer: Layer) -> Result<Found, Refusal> {
         self.can_be_kept(layer)?;
         let open = |field: &'static str, path: &str| {
-            let refused = |error| refuse(field, Why::Folder, format!("{field} {error}"));
-            workspaces.folder(path).map_err(refused)
+            workspaces.folder(path).map(noted).map_err(|error| refused(field, field, &error))
         };
-        let folder = open(CWD, &self.cwd)?;
-        let workspace = workspaces.workspace_of(&folder);
-        let workspace = workspace.map_err(|error| refuse(CWD, Why::Folder, format!("{CWD} {error}")))?;
+        let opened = workspaces.folder(&self.cwd).map_err(|error| refused(CWD, CWD, &error))?;
+        let workspace = workspaces.workspace_of(&opened).map(noted).map_err(|error| refused(CWD, CWD, &error))?;
+        let folder = noted(opened);
         let most = match allowed {
-            WriteRoot::Workspace => {
-                workspace.try_clone().map_err(|error| refuse(CWD, Why::Server, error.to_string()))?
-            }
+            WriteRoot::Workspace => workspace.clone(),
             WriteRoot::Root => open(CWD, "")?,
         };
         let write_root = match &self.write_root {
@@ -65,28 +64,28 @@ impl Wanted {
                 write_root
             }
         };
-        let mut additional: Vec<(Folder, Access)> = Vec::new();
+        let mut additional: Vec<(Place, Access)> = Vec::new();
         for (index, AdditionalFolder { path, writable }) in self.additional.iter().enumerate() {
             let name = format!("{ADDITIONAL}[{index}]");
-            let opened = workspaces.folder(path);
-            let opened = opened.map_err(|error| refuse(ADDITIONAL, Why::Folder, format!("{name}.path {error}")))?;
+            let found = workspaces.folder(path).map(noted);
+            let found = found.map_err(|error| refused(ADDITIONAL, &format!("{name}.path"), &error))?;
             let refused = |what: &str| Err(refuse(ADDITIONAL, Why::Folder, format!("{name} {what}")));
-            if opened.path() == write_root.path() {
+            if found.path() == write_root.path() {
                 return refused("is the write root already");
             }
-            if additional.iter().any(|(known, _)| known.path() == opened.path()) {
+            if additional.iter().any(|(known, _)| known.path() == found.path()) {
                 return refused("names the same folder as one before it");
             }
-            additional.push((opened, if *writable { Access::ReadWrite } else { Access::ReadOnly }));
+            additional.push((found, if *writable { Access::ReadWrite } else { Access::ReadOnly }));
         }
-        let reach = Reach { workspace, write_root, additional };
+        let ground = Ground { folder, workspace, write_root, additional };
         if layer == Layer::Landlock {
-            can_be_kept_read_only(&reach)?;
+            can_be_kept_read_only(&ground)?;
         }
-        let root = self.write_root.is_some().then(|| reach.write_root.path());
-        let named = root.into_iter().chain(reach.additional.iter().map(|(folder, _)| folder.path()));
+        let root = self.write_root.is_some().then(|| ground.write_root.path());
+        let named = root.into_iter().chain(ground.additional.iter().map(|(folder, _)| folder.path()));
         let named = named.map(Path::to_owned).collect();
-        Ok(Found { folder, reach, named })
+        Ok(Found { ground, named })
     }
 
     /// Without a layer a run sees and writes whatever its user may; to say otherwise would be untrue.
@@ -104,8 +103,20 @@ impl Wanted {
     }
 }
 
-/// Whether the write root of a request is one that the operator allows, and of use.
-fn fits(write_root: &Folder, most: &Folder, cwd: &Folder) -> Result<(), Refusal> {
+/// Of a folder that was opened to look at it, what is kept until the run's turn.
+#[expect(clippy::needless_pass_by_value, reason = "the folder is closed here")]
+fn noted(folder: Folder) -> Place {
+    folder.place().clone()
+}
+
+/// `name` is how the request calls the folder within `field`.
+fn refused(field: &'static str, name: &str, error: &FolderError) -> Refusal {
+    let why = if error.is_the_server_s() { Why::Server } else { Why::Folder };
+    refuse(field, why, format!("{name} {error}"))
+}
+
+/// Whether the write root of a request lies where the setting lets it, and is of use.
+fn fits(write_root: &Place, most: &Place, cwd: &Place) -> Result<(), Refusal> {
     let (path, cwd) = (write_root.path(), cwd.path());
     if !path.starts_with(most.path()) {
         let message = "must lie in the workspace of cwd (ASKD_WRITE_ROOT)";
@@ -118,7 +129,7 @@ fn fits(write_root: &Folder, most: &Folder, cwd: &Folder) -> Result<(), Refusal>
 }
 
 /// Rules of Landlock only add up: what may be written as part of a folder cannot be made unwritable again.
-fn can_be_kept_read_only(reach: &Reach) -> Result<(), Refusal> {
+fn can_be_kept_read_only(reach: &Ground) -> Result<(), Refusal> {
     let additional = || reach.additional.iter().map(|(folder, access)| (folder.path(), *access));
     let writable = || {
         let others = additional().filter(|(_, access)| *access == Access::ReadWrite).map(|(path, _)| path);

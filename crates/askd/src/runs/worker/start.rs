@@ -5,16 +5,18 @@ use std::sync::Arc;
 
 use supervisor::cgroup::RunCgroup;
 use supervisor::records::RunRecord;
-use supervisor::spawn::{Child, Graces, Launch, Limits, spawn};
+use supervisor::spawn::{Child, Graces, Launch, Limits, SpawnError, spawn};
 
 use super::super::event::EventBody;
 use super::super::limits::resources;
 use super::super::prepare::{PrepareError, Prepared, prepare};
 use super::super::redact::Redactor;
+use super::super::watch::MemoryKeeper;
 use super::super::{Finished, RunError, RunErrorKind, RunState};
 use super::Worker;
 use crate::disk;
 use crate::homes::Home;
+use crate::isolation::protection::Protection;
 
 /// A run whose process is there.
 pub(super) struct Started {
@@ -23,14 +25,27 @@ pub(super) struct Started {
     pub(super) cgroup: Option<RunCgroup>,
 }
 
+/// A run that has no process.
+pub(super) struct NotStarted {
+    pub(super) end: Finished,
+    /// Whether processes of the attempt are left that may write into the home.
+    pub(super) leaked: bool,
+}
+
+impl From<Finished> for NotStarted {
+    fn from(end: Finished) -> Self {
+        Self { end, leaked: false }
+    }
+}
+
 impl Worker {
     /// Prepares the home and starts the process.
-    pub(super) async fn start(&self, home: &Arc<Home>) -> Result<Started, Finished> {
+    pub(super) async fn start(&self, home: &Arc<Home>) -> Result<Started, NotStarted> {
         let failed = |message: String| Finished::failed(RunErrorKind::Run, message);
         let shared = &self.shared;
         let granted = tokio::select! {
             biased;
-            () = self.run.live.cancel.cancelled() => return Err(self.cancelled()),
+            () = self.run.live.cancel.cancelled() => return Err(self.cancelled().into()),
             granted = shared.credentials.grant(shared.cli.reads_key_descriptor, &shared.programs) => granted,
         };
         let granted = granted.map_err(|error| {
@@ -47,8 +62,15 @@ impl Worker {
                 let cgroup = shared.isolation.cgroup(&run.id.to_string()).map_err(PrepareError::Cgroup)?;
                 let confinement = &mut prepared.launch.confinement;
                 confinement.resources = resources(&shared.settings);
-                let folder = cgroup.as_ref().map(|cgroup| cgroup.folder().try_clone_to_owned());
-                confinement.cgroup = folder.transpose().map_err(PrepareError::Cgroup)?;
+                let folder = cgroup.as_ref().map(|cgroup| cgroup.folder().try_clone_to_owned()).transpose();
+                match folder {
+                    Ok(folder) => confinement.cgroup = folder,
+                    Err(error) => {
+                        // Nothing is in it yet. If it stays all the same, the janitor tries again.
+                        drop(cgroup.map(RunCgroup::remove));
+                        return Err(PrepareError::Cgroup(error));
+                    }
+                }
                 Ok::<_, PrepareError>((prepared, cgroup))
             }
         };
@@ -66,22 +88,22 @@ impl Worker {
         }
         match self.launch(launch).await {
             Ok(child) => Ok(Started { child, redactor, cgroup }),
-            Err(end) => {
+            Err(not_started) => {
                 self.remove_cgroup(cgroup).await;
-                Err(end)
+                Err(not_started)
             }
         }
     }
 
     /// Starts the process, once it may begin.
-    async fn launch(&self, launch: Launch) -> Result<Child, Finished> {
+    async fn launch(&self, launch: Launch) -> Result<Child, NotStarted> {
         let (shared, failed) = (&self.shared, |message: &str| Finished::failed(RunErrorKind::Run, message));
         // Not before it is stored that the run has begun: after a crash it must not be taken for one that still waits.
         tokio::select! {
             biased;
-            () = self.run.live.cancel.cancelled() => return Err(self.cancelled()),
+            () = self.run.live.cancel.cancelled() => return Err(self.cancelled().into()),
             stored = self.run.live.log.all_stored() => if !stored {
-                return Err(failed("the run is no longer in the hands of this server"));
+                return Err(failed("the run is no longer in the hands of this server").into());
             },
         }
         // Not to be cut short: whoever drops it does not see the end of what it has started. A cancel is noticed by the
@@ -89,7 +111,8 @@ impl Worker {
         let started = spawn(launch, self.limits()).await;
         let child = started.map_err(|error| {
             tracing::error!(run = %self.run.id, %error, "cannot start the CLI");
-            failed("the CLI could not be started; the server's log says why")
+            let end = failed("the CLI could not be started; the server's log says why");
+            NotStarted { end, leaked: matches!(error, SpawnError::Leaked { .. }) }
         })?;
         // The marker in its environment finds the process as well, should the server die before this is written.
         let record = RunRecord::new(self.run.id.to_string(), child.identity().clone());
@@ -97,6 +120,15 @@ impl Worker {
             tracing::warn!(run = %self.run.id, %error, "cannot write a run's record");
         }
         Ok(child)
+    }
+
+    /// Who keeps the limit of memory of a run that has got a cgroup if there are some.
+    pub(super) fn memory_keeper(&self) -> MemoryKeeper {
+        if self.shared.isolation.of_run().in_force.contains(&Protection::CgroupMemory) {
+            MemoryKeeper::Kernel
+        } else {
+            MemoryKeeper::Watch
+        }
     }
 
     /// To be called when its processes are gone; what is still in it is killed.
@@ -126,6 +158,7 @@ impl Worker {
                 kill: stopping.kill,
                 ..Graces::default()
             },
+            ..Limits::default()
         }
     }
 }

@@ -83,7 +83,9 @@ fn folders_users_and_words_of_isolation_are_checked() {
     for value in ["yes", "groups/askd", "/", "/sys/../etc"] {
         refused("ASKD_CGROUP", value, "give `auto`, `off` or the absolute path of a cgroup's folder");
     }
-    for value in ["-1", "1000:", ":1", "1000:x", "1000:1:1", "4294967295", "99999999999", "a b", "-u", "a:b"] {
+    for value in
+        ["-1", "1000:", ":1", "1000:1:1", "4294967295", "99999999999", "a b", "-u", "a:b,", "a:b c", "a:-b", "1a"]
+    {
         refused("ASKD_RUN_AS", value, "is not a user's name or id");
     }
 }
@@ -102,7 +104,20 @@ fn isolation_is_what_the_machine_allows_unless_the_operator_says_more() {
 
 #[test]
 fn users_are_names_or_numbers() {
-    for value in ["nobody", "www-data", "0", "1000", "1000:0", "J.Doe", "svc$", "CORP\\jane", "jane@corp"] {
+    for value in [
+        "nobody",
+        "www-data",
+        "0",
+        "1000",
+        "1000:0",
+        "J.Doe",
+        "svc$",
+        "CORP\\jane",
+        "jane@corp",
+        "a:b",
+        "a:b,44",
+        "1000:x",
+    ] {
         let run_as = Surroundings::new().env("ASKD_RUN_AS", value).settings().permissions.run_as;
         assert_eq!(run_as.as_deref(), Some(value));
     }

@@ -33,6 +33,16 @@ async fn a_run_that_takes_too_much_memory_is_ended() {
     assert!(run["error"]["message"].as_str().unwrap().contains("128MiB"), "{run}");
 }
 
+/// Forks of one process that have changed nothing are seen by every quick look as if each had all of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_that_forks_share_is_no_breach() {
+    let server = TestServerBuilder::fake().set(|settings| settings.run_limits.memory = 192 << 20).start().await;
+    let run = server.run(json!({"prompt": "!attack forks 12 32 2"})).await;
+    assert_eq!(run["state"], "completed", "{run}");
+    assert!(run["result"].as_str().unwrap().contains("12 forks"), "{run}");
+    server.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn less_than_the_limits_is_no_breach() {
     let server = TestServerBuilder::fake()

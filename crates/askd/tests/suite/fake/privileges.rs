@@ -225,3 +225,60 @@ async fn what_the_user_cannot_use_is_named_with_what_to_do() {
         );
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_made_behind_a_folder_that_the_user_cannot_enter() {
+    if !is_root("nothing_is_made_behind_a_folder_that_the_user_cannot_enter") {
+        return;
+    }
+    let folders = folders(&["workspace"]);
+    let home = folders.root().join("home");
+    fs::create_dir(&home).unwrap();
+    shut(&home);
+    let data = home.join(".local/share/askd").display().to_string();
+    let text = refusal(&folders, &[("ASKD_DATA_DIR", &data)]).await;
+    let named = format!("ASKD_DATA_DIR `{}`", home.display());
+    assert!(text.contains(&named) && text.contains("name a folder that this user can reach"), "{text}");
+    assert!(!text.contains("chown"), "root's home is not to be given away: {text}");
+    assert_eq!(fs::read_dir(&home).unwrap().count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_something_else_is_unusable_the_data_folder_is_not_made() {
+    if !is_root("where_something_else_is_unusable_the_data_folder_is_not_made") {
+        return;
+    }
+    let folders = folders(&[]);
+    fs::remove_dir(folders.data()).unwrap();
+    let text = refusal(&folders, &[("ASKD_RUN_AS", "nobody")]).await;
+    assert!(text.contains("agents could write nothing there") && !folders.data().exists(), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn groups_that_are_asked_for_are_given_and_those_as_good_as_root_are_warned_of() {
+    let test = "groups_that_are_asked_for_are_given";
+    if !is_root(test) {
+        return;
+    }
+    if !fs::read_to_string("/etc/group").unwrap_or_default().lines().any(|line| line.starts_with("disk:x:6:")) {
+        drop(std::io::Write::write_all(&mut std::io::stderr(), format!("NOT RUN: {test}: no group disk\n").as_bytes()));
+        return;
+    }
+    for (run_as, groups, is_warned_of) in [("nobody", "65534", false), ("nobody:65534,disk", "6 65534", true)] {
+        let folders = folders(&["workspace", "data"]);
+        let mut program = start(&folders, &[("ASKD_RUN_AS", run_as)]);
+        let client = V1::at(program.address().await);
+        let status = fs::read_to_string(format!("/proc/{}/status", program.pid())).unwrap();
+        assert!(ids(&status).contains(&format!("Groups: {groups}")), "{run_as}: {status}");
+        assert_eq!(
+            program.log().contains("as good as root on many machines (disk)"),
+            is_warned_of,
+            "{}",
+            program.log()
+        );
+        let report = client.get("/v1/isolation").await.body;
+        assert_eq!(report["not_prevented"].to_string().contains("as good as root"), is_warned_of, "{report:#}");
+        program.signal(Signal::TERM);
+        program.ended().await;
+    }
+}

@@ -1,11 +1,12 @@
 //! Who runs when: so many at once, so many waiting, so long, in order, and each session once.
 
 use std::fs;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, TestServer, TestServerBuilder};
+use crate::harness::{Answer, Folders, Program, TestServer, TestServerBuilder, V1, eventually, launcher};
 
 async fn server(running: usize, waiting: usize) -> TestServer {
     let builder = TestServerBuilder::fake().set(|settings| {
@@ -112,5 +113,48 @@ async fn runs_of_one_session_follow_each_other_and_hold_up_nobody() {
     server.release("go");
     second.await.unwrap();
     assert_eq!(third.await.unwrap().result(), "one / !touch two\n!await go", "the third saw what the second wrote");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runs_that_wait_hold_nothing_open() {
+    let folders = Folders::new();
+    #[expect(clippy::disallowed_methods, reason = "the program under test, with few descriptors")]
+    let mut command = Command::new("sh");
+    command.args(["-c", r#"ulimit -n 200 && exec "$0" "$@""#]).arg(launcher());
+    let program = Program::start_by(command, &folders, &[("MAX_CONCURRENT", "2"), ("ASKD_QUEUE_LENGTH", "100")]);
+    let client = V1::at(program.address().await);
+    for number in 0..2 {
+        client.submit(&json!({"prompt": format!("!touch there-{number}\n!await go\n!result first")})).await;
+    }
+    eventually("two runs at work", || folders.workspace().join("there-1").exists().then_some(())).await;
+    let mut waiting = Vec::new();
+    for _ in 0..80 {
+        waiting.push(client.submit(&json!({"prompt": "!result fine", "cwd": "."})).await);
+    }
+    folders.write("workspace/go", "");
+    for id in waiting {
+        let run = client.ended(&id).await;
+        assert_eq!(run["result"], "fine", "{run}\n{}", program.log());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_was_replaced_while_the_run_waited_is_not_entered() {
+    let server = server(1, 10).await;
+    server.folders.write("workspace/shop/file", "");
+    let first = server.submit(held("first")).await;
+    server.reached("first").await;
+    let waits = server.submit(json!({"prompt": "!touch entered", "cwd": "shop"})).await;
+    let shop = server.folders.workspace().join("shop");
+    fs::rename(&shop, shop.with_file_name("moved")).unwrap();
+    fs::create_dir(&shop).unwrap();
+    server.release("go");
+    let run = server.ended(&waits).await;
+    assert_eq!(run["state"], "failed", "{run}");
+    let message = run["error"]["message"].as_str().unwrap();
+    assert!(message.starts_with("cwd is no longer the folder that it was"), "{run}");
+    assert!(!shop.join("entered").exists() && !shop.with_file_name("moved").join("entered").exists());
+    assert_eq!(server.ended(&first).await["result"], "first");
     server.stop().await;
 }

@@ -58,6 +58,14 @@ async fn by_itself_a_run_writes_its_workspace_and_sees_no_other() {
         assert_eq!(server.folders.list("workspace"), ["other", "shop"]);
         let worked = attempts(&server, json!({"cwd": ""}), &["write other/new", "read other/secret"]).await;
         assert_eq!(worked, [true, true], "{layer}: the root itself is the workspace of a run in it");
+        for (cwd, is_kept) in [("", false), ("shop", true)] {
+            let run = server.run(json!({"prompt": "!result fine", "cwd": cwd})).await;
+            let in_force = run["isolation"]["in_force"].as_array().unwrap();
+            assert!(in_force.contains(&json!("private_files")), "{run}");
+            for word in ["private_workspaces", "write_root"] {
+                assert_eq!(in_force.contains(&json!(word)), is_kept, "{layer}: {word} of a run in {cwd:?}");
+            }
+        }
         server.stop().await;
     }
 }

@@ -20,6 +20,9 @@ const ROUNDS: usize = 100;
 /// Requests at a time.
 const AT_ONCE: usize = 4;
 
+/// A run that finds its folder must find it again at its turn, and bubblewrap once more.
+const STILL: Duration = Duration::from_millis(30);
+
 /// Exchanges a workspace with a link that leads out, as fast as it can.
 struct Swapper {
     stop: Arc<AtomicBool>,
@@ -35,15 +38,11 @@ impl Swapper {
             while !ended.load(Ordering::Relaxed) {
                 renameat_with(CWD, &one, CWD, &other, RenameFlags::EXCHANGE).unwrap();
                 count += 1;
-                // A pause of the length of the window that it hopes to hit.
-                sleep(Duration::from_micros(count % 500));
+                // Pauses of the lengths of the windows that it hopes to hit, and now and then one in which a run can begin.
+                sleep(if count.is_multiple_of(64) { STILL } else { Duration::from_micros(count % 500) });
             }
         });
         Self { stop, thread: Some(thread) }
-    }
-
-    fn stop(self) {
-        drop(self);
     }
 }
 
@@ -66,16 +65,6 @@ fn a_check_of_the_path_is_deceived(workspace: &Path, outside: &Path) {
     }
 }
 
-/// What became of requests for the folder that is swapped.
-#[derive(Default)]
-struct Count {
-    /// Runs that say that they were in the folder.
-    inside: usize,
-    /// Runs that say that they were where the link leads.
-    linked: usize,
-    refused: usize,
-}
-
 /// A folder below the root of workspaces, and what it is swapped for.
 struct Swap {
     folder: &'static str,
@@ -87,56 +76,55 @@ struct Swap {
     workspace: &'static str,
 }
 
-async fn rounds(attacked: &Attacked, swap: &Swap, asks: impl Fn(String) -> Value) {
-    let root = attacked.folders.root();
-    let workspace = attacked.folders.workspace().join(swap.folder);
-    let link = workspace.with_file_name("swapped-link");
-    let outside = root.join(swap.target);
-    fs::create_dir(&workspace).unwrap();
-    fs::set_permissions(&workspace, PermissionsExt::from_mode(0o777)).unwrap();
-    symlink(swap.link, &link).unwrap();
-    let swapper = Swapper::of(&workspace, &link);
-    a_check_of_the_path_is_deceived(&workspace, &outside);
+impl Swap {
+    /// Asks for runs in the folder while it is swapped; `body` is what each asks for beside its script.
+    async fn go(&self, attacked: &Attacked, body: &Value) {
+        let workspaces = attacked.folders.workspace();
+        let (folder, outside) = (workspaces.join(self.folder), attacked.folders.root().join(self.target));
+        let link = folder.with_file_name("swapped-link");
+        fs::create_dir(&folder).unwrap();
+        fs::set_permissions(&folder, PermissionsExt::from_mode(0o777)).unwrap();
+        symlink(self.link, &link).unwrap();
+        let swapper = Swapper::of(&folder, &link);
+        a_check_of_the_path_is_deceived(&folder, &outside);
 
-    let mut count = Count::default();
-    for round in 0..ROUNDS / AT_ONCE {
-        let requests = (0..AT_ONCE).map(async |number| {
-            let body = asks(format!("!touch made-{round}-{number}"));
-            let answer = Answer::of(attacked.client.post("/runs?wait=30", &body).send().await.unwrap()).await;
-            match answer.status {
-                200 if answer.body["state"] == "completed" => answer.body["workspace"].as_str().map(str::to_owned),
-                // The link led out of the root, or the folder was not what it had been when its turn came.
-                200 | 400 => None,
-                _ => panic!("{attacked}: {answer:?}"),
-            }
-        });
-        for place in join_all(requests).await {
-            match place {
-                Some(name) if name == swap.workspace => count.linked += 1,
-                Some(_) => count.inside += 1,
-                None => count.refused += 1,
-            }
+        let mut runs = Vec::new();
+        for round in 0..ROUNDS / AT_ONCE {
+            let asked = (0..AT_ONCE).map(async |number| {
+                let name = format!("made-{round}-{number}");
+                let mut body = body.clone();
+                body["prompt"] = format!("!touch {name}").into();
+                if attacked.layer != Layer::None {
+                    // Where it is not, it may not write by another way either.
+                    let places = [&folder, &outside].map(|place| place.join(&name).display().to_string());
+                    let [here, there] = places.map(|place| format!("!attack write {place}"));
+                    body["prompt"] = format!("!touch {name}\n{here}\n{there}").into();
+                }
+                let answer = Answer::of(attacked.client.post("/runs?wait=30", &body).send().await.unwrap()).await;
+                // Refused: the link led out of the root, or the folder was not what it had been when its turn came.
+                assert!([200, 400].contains(&answer.status), "{attacked}: {answer:?}");
+                let place = (answer.body["state"] == "completed").then(|| answer.body["workspace"].clone());
+                (name, place)
+            });
+            runs.extend(join_all(asked).await);
         }
-    }
-    swapper.stop();
-    // Taken away, for the next rounds begin with none.
-    let made = |folder: &Path| {
-        let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-        let made =
-            paths.filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("made-")));
-        made.map(fs::remove_file).filter(Result::is_ok).count()
-    };
-    let Count { inside, linked, refused } = count;
-    let real = if fs::symlink_metadata(&workspace).unwrap().is_dir() { &workspace } else { &link };
-    assert_eq!(
-        (made(real), made(&outside)),
-        (inside, linked),
-        "{attacked}: each wrote where it says it was, {refused} were refused"
-    );
-    assert!(inside > 0 && linked + refused > 0, "{attacked}: {inside}, {linked}, {refused}");
-    for path in [&workspace, &link] {
-        let removed = if path.is_symlink() { fs::remove_file(path) } else { fs::remove_dir_all(path) };
-        removed.unwrap();
+        drop(swapper);
+        let real = if folder.is_symlink() { &link } else { &folder };
+        let (mut inside, mut elsewhere) = (0, 0);
+        for (name, place) in runs {
+            let linked = place.as_ref().is_some_and(|place| place == self.workspace);
+            let made = (real.join(&name).exists(), outside.join(&name).exists());
+            assert_eq!(made, (place.is_some() && !linked, linked), "{attacked}: {name} in {place:?}");
+            inside += usize::from(made.0);
+            elsewhere += usize::from(!made.0);
+            drop(fs::remove_file(outside.join(name)));
+        }
+        assert!(
+            inside > 0 && elsewhere > 0,
+            "{attacked}: {inside} in the folder, {elsewhere} not: nothing was swapped"
+        );
+        fs::remove_dir_all(real).unwrap();
+        fs::remove_file(if folder.is_symlink() { folder } else { link }).unwrap();
     }
 }
 
@@ -149,34 +137,24 @@ async fn a_folder_that_is_swapped_for_a_link_leads_no_run_out_of_its_workspace()
         (Who::Unprivileged, Layer::Landlock),
     ];
     for_servers(pairs, &[("MAX_CONCURRENT", "4")], async |attacked| {
-        let asks = |prompt| json!({"prompt": prompt, "cwd": "swapped"});
+        let body = json!({"cwd": "swapped"});
         // Out of the root: no run may say that it was there.
         let swap = Swap { folder: "swapped", link: "../elsewhere", target: "elsewhere", workspace: "none" };
-        rounds(attacked, &swap, asks).await;
+        swap.go(attacked, &body).await;
         // To another workspace, which is a folder like others: a run may be there, if it says so.
         let swap = Swap { folder: "swapped", link: "other", target: "workspace/other", workspace: "other" };
-        rounds(attacked, &swap, asks).await;
+        swap.go(attacked, &body).await;
     })
     .await;
 }
 
-/// Two places are looked up then, and one after the other: the swap may come in between.
+/// Two places are looked up then, one after the other: the swap may come in between.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_root_that_is_swapped_for_a_link_is_no_write_root_elsewhere() {
     let pairs = [(Who::RootThatDrops, Layer::Bubblewrap), (Who::Unprivileged, Layer::Landlock)];
     for_servers(pairs, &[("MAX_CONCURRENT", "4")], async |attacked| {
-        let asks = |prompt| json!({"prompt": prompt, "cwd": "own/swapped", "write_root": "own/swapped"});
         let swap = Swap { folder: "own/swapped", link: "../other", target: "workspace/other", workspace: "other" };
-        rounds(attacked, &swap, asks).await;
-        // A run that is in one of them does not write in the other.
-        let asks = |prompt: String| {
-            let other_too = format!("{prompt}\n!attack write ../other/planted\n!attack write ../own/planted");
-            json!({"prompt": other_too, "cwd": "own/swapped", "write_root": "own/swapped"})
-        };
-        rounds(attacked, &swap, asks).await;
-        for folder in ["own", "other"] {
-            assert!(!attacked.folders.workspace().join(folder).join("planted").exists(), "{attacked}: {folder}");
-        }
+        swap.go(attacked, &json!({"cwd": "own/swapped", "write_root": "own/swapped"})).await;
     })
     .await;
 }

@@ -1,6 +1,9 @@
 //! What a run leaves in its own places for the server to fall over later: the server looks through them, moves and removes
 //! them with its own rights.
 
+use std::fs;
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::server::{Layer, Who, for_servers};
@@ -54,6 +57,29 @@ async fn a_session_whose_files_are_deeper_than_a_path_can_name_holds_up_itself_a
         assert!(third["state"] == "completed" || third["error"]["message"].is_string(), "{attacked}: {third}");
         assert_eq!(ended(json!({"prompt": "!result fine", "cwd": "own"})).await["result"], "fine", "{attacked}");
         eventually("the end of the homes", || attacked.folders.list("data/homes").is_empty().then_some(())).await;
+        askd::disk::removal::remove(&attacked.folders.data().join("sessions")).unwrap();
+    })
+    .await;
+}
+
+/// The oldest sessions go first when all together are too large: one that never gets old would drive out those of others.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transcript_from_the_future_is_as_old_as_its_last_run() {
+    let servers = [(Who::Unprivileged, Layer::None), (Who::RootThatDrops, Layer::Bubblewrap)];
+    for_servers(servers, &[], async |attacked| {
+        let ended = async |body| attacked.client.ended(&attacked.client.submit(&body).await).await;
+        let first = ended(json!({"prompt": "one", "cwd": "own"})).await;
+        let session = first["session_id"].as_str().unwrap();
+        let kept = attacked.folders.data().join(format!("sessions/{session}/{session}.jsonl"));
+        let date = || fs::metadata(&kept).and_then(|kept| kept.modified()).ok();
+        let before = eventually("the transcript", date).await;
+        // It leaves without a further word, which would give the transcript the date of the day.
+        let script = format!("!attack date ~/.claude/projects/run/{session}.jsonl\n!touch dated\n!exit 1");
+        ended(json!({"prompt": script, "cwd": "own", "session_id": session})).await;
+        assert!(attacked.folders.workspace().join("own/dated").exists(), "{attacked}: the attack was made");
+        eventually("the end of the home", || attacked.folders.list("data/homes").is_empty().then_some(())).await;
+        let after = date().unwrap();
+        assert!(after > before && after < before + Duration::from_hours(1), "{attacked}: {before:?}, {after:?}");
     })
     .await;
 }

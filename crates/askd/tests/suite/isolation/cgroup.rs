@@ -45,6 +45,7 @@ impl Own {
 impl Drop for Own {
     fn drop(&mut self) {
         for folder in self.of_runs().into_iter().chain([self.0.clone()]) {
+            drop(fs::remove_dir(folder.join("run")));
             drop(fs::remove_dir(folder));
         }
     }
@@ -72,14 +73,15 @@ async fn a_run_has_a_cgroup_of_its_own_where_the_server_was_given_one_and_says_w
         assert_eq!(in_force.contains(&json!(word)), is_in_force, "{word}: {report:#}");
     }
 
-    let run = client.submit(&json!({"prompt": "!touch there\n!await go"})).await;
-    eventually("the run", || folders.workspace().join("there").exists().then_some(())).await;
+    folders.write("workspace/shop/file", "");
+    let run = client.submit(&json!({"prompt": "!touch there\n!await go", "cwd": "shop"})).await;
+    eventually("the run", || folders.workspace().join("shop/there").exists().then_some(())).await;
     let groups = own.of_runs();
     assert_eq!(groups.len(), 1, "{groups:?}");
     assert!(groups[0].to_string_lossy().ends_with(&run), "{groups:?}");
-    let processes = fs::read_to_string(groups[0].join("cgroup.procs")).unwrap();
+    let processes = fs::read_to_string(groups[0].join("run/cgroup.procs")).unwrap();
     assert!(processes.lines().count() > 0);
-    folders.write("workspace/go", "");
+    folders.write("workspace/shop/go", "");
     let ended = client.ended(&run).await;
     assert_eq!(ended["isolation"]["in_force"], report["in_force"]);
     eventually("the end of the cgroup", || own.of_runs().is_empty().then_some(())).await;

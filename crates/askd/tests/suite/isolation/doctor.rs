@@ -1,6 +1,7 @@
 //! `askd doctor`: what it says is what a run then meets.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -54,12 +55,22 @@ fn check<'a>(diagnosis: &'a Value, name: &str) -> &'a Value {
     checks.find(|check| check["name"] == name).unwrap_or_else(|| panic!("no {name}: {diagnosis:#}"))
 }
 
+/// Whether these tests are root; says so where they are not.
+fn is_root(test: &str) -> bool {
+    if !geteuid().is_root() {
+        // Past the harness, which shows nothing of a test that passes.
+        let line = format!("NOT RUN: {test}: only root becomes another user\n");
+        drop(std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes()));
+    }
+    geteuid().is_root()
+}
+
 /// What a run does to find out: each attack, and the protection that stops it.
 fn attacks(folders: &Folders, server: u32) -> Vec<(String, &'static str)> {
     let path = |below: &str| folders.root().join(below).display().to_string();
     vec![
         (format!("read {}", path("data/instance-id")), "private_files"),
-        (format!("list {}", path("workspace/other")), "private_files"),
+        (format!("list {}", path("workspace/other")), "private_workspaces"),
         (format!("write {}", path("beside")), "read_only_system"),
         (format!("list /proc/{server}"), "pid_namespace"),
     ]
@@ -68,7 +79,7 @@ fn attacks(folders: &Folders, server: u32) -> Vec<(String, &'static str)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_doctor_says_is_what_a_run_meets() {
     for (root, without_bwrap) in [(true, false), (true, true), (false, false), (false, true)] {
-        if root && !geteuid().is_root() {
+        if root && !is_root("what_the_doctor_says_is_what_a_run_meets, as root") {
             continue;
         }
         // Not below /tmp, of which a run may have one of its own.
@@ -149,6 +160,28 @@ fn what_keeps_a_server_from_starting_is_a_failure_with_a_remedy() {
 }
 
 #[test]
+fn a_secret_beside_what_runs_need_is_named() {
+    let folders = Folders::below(Path::new(env!("CARGO_TARGET_TMPDIR")));
+    folders.write("bin/key", Settings::TEST_API_KEY);
+    folders.write("keys/key", Settings::TEST_API_KEY);
+    let cli = folders.root().join("bin/fake-claude");
+    fs::hard_link(fake_cli(), &cli).or_else(|_| fs::copy(fake_cli(), &cli).map(drop)).unwrap();
+    let path = |name: &str| folders.root().join(name).to_str().unwrap().to_owned();
+    let said = |key: &str| {
+        let variables = [("ASKD_CLAUDE_BIN", &*path("bin/fake-claude")), ("API_KEY", ""), ("API_KEY_FILE", &path(key))];
+        diagnosis(&doctor(askd(), &folders, &["--json"], &variables)).0
+    };
+    let beside = said("bin/key");
+    let found = check(&beside, "secret_files");
+    assert!(found["status"] == "warn" && found["message"].as_str().unwrap().contains("bin/key"), "{beside:#}");
+    if beside["isolation"]["layer"] == "bubblewrap" {
+        assert!(beside["isolation"]["not_prevented"].to_string().contains("a folder of their own"), "{beside:#}");
+    }
+    let apart = said("keys/key");
+    assert!(!apart["checks"].as_array().unwrap().iter().any(|check| check["name"] == "secret_files"), "{apart:#}");
+}
+
+#[test]
 fn a_credential_is_told_by_its_kind_and_never_itself() {
     let folders = Folders::new();
     let kind = |variables: &[(&str, &str)]| {
@@ -168,7 +201,7 @@ fn a_credential_is_told_by_its_kind_and_never_itself() {
 
 #[test]
 fn as_root_it_looks_as_the_user_that_the_server_would_become() {
-    if !geteuid().is_root() {
+    if !is_root("as_root_it_looks_as_the_user_that_the_server_would_become") {
         return;
     }
     let folders = Folders::new();
@@ -184,4 +217,52 @@ fn as_root_it_looks_as_the_user_that_the_server_would_become() {
     assert!(check(&said, "user")["message"].as_str().unwrap().contains("ASKD_RUN_AS"), "{said:#}");
     let (said, _) = diagnosis(&doctor(askd(), &folders, &["--json"], &[]));
     assert_eq!(check(&said, "user")["status"], "warn", "{said:#}");
+}
+
+#[test]
+fn a_data_folder_that_root_could_make_and_the_user_not_reach_is_a_failure() {
+    if !is_root("a_data_folder_that_root_could_make_and_the_user_not_reach") {
+        return;
+    }
+    let folders = Folders::new();
+    folders.give_to(UNPRIVILEGED);
+    let home = folders.root().join("home");
+    fs::create_dir(&home).unwrap();
+    fs::set_permissions(&home, fs::Permissions::from_mode(0o700)).unwrap();
+    let look = |data: &Path| {
+        let variables = [("ASKD_ALLOW_ROOT", ""), ("ASKD_DATA_DIR", data.to_str().unwrap())];
+        let (said, ok) = diagnosis(&doctor(askd(), &folders, &["--json"], &variables));
+        let found = check(&said, "data_dir").clone();
+        (found, ok)
+    };
+    let (found, ok) = look(&home.join(".local/share/askd"));
+    assert!(!ok && found["status"] == "fail", "{found:#}");
+    let words = found.to_string();
+    assert!(words.contains("which the user cannot enter") && words.contains("can reach"), "{words}");
+    // In a folder of the user's root makes nothing, since a link put there would decide what is given away.
+    std::os::unix::fs::chown(&home, Some(UNPRIVILEGED), None).unwrap();
+    let (found, _) = look(&home.join("absent"));
+    assert!(!found["message"].as_str().unwrap().contains("by root"), "{found:#}");
+}
+
+#[test]
+fn groups_as_good_as_root_are_a_warning_and_what_a_layer_costs_is_told() {
+    let test = "groups_as_good_as_root_are_a_warning";
+    if !is_root(test) {
+        return;
+    }
+    let folders = Folders::new();
+    folders.give_to(UNPRIVILEGED);
+    let variables = [("ASKD_ALLOW_ROOT", ""), ("ASKD_RUN_AS", "65534:65534,6"), WITHOUT_BWRAP];
+    let (said, _) = diagnosis(&doctor(askd(), &folders, &["--json"], &variables));
+    if fs::read_to_string("/etc/group").unwrap_or_default().lines().any(|line| line.starts_with("disk:x:6:")) {
+        let found = check(&said, "groups");
+        assert!(found["status"] == "warn" && found["message"].as_str().unwrap().contains("disk"), "{found:#}");
+    }
+    let costs = said["isolation"]["costs"].as_array().unwrap();
+    assert_eq!(costs.is_empty(), said["isolation"]["layer"] == "none", "{said:#}");
+    let printed = String::from_utf8(doctor(askd(), &folders, &[], &variables).stdout).unwrap();
+    for cost in costs {
+        assert!(printed.contains(cost.as_str().unwrap()), "{printed}");
+    }
 }

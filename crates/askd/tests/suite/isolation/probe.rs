@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::process::{Command, Stdio};
 
@@ -10,7 +11,7 @@ use askd::isolation::attempts::{Attempt, Findings, Hidden, Outsider, Targets};
 use rustix::process::geteuid;
 use supervisor::identity::ProcessId;
 
-use crate::harness::{Folders, fake_cli, launcher};
+use crate::harness::{Folders, Program, V1, fake_cli, launcher};
 
 /// Lets the probe loose, with nothing around it.
 fn unconfined(targets: &Targets) -> Findings {
@@ -75,4 +76,34 @@ fn every_attempt_of_the_probe_succeeds_where_nothing_stops_it() {
     }
     assert!(!found.own_temporary);
     assert_eq!(folders.list(""), ["config", "data", "workspace"], "it leaves nothing");
+}
+
+/// A bubblewrap that hangs at its first start, fails at its second, and works from then on.
+fn moody(folders: &Folders) -> String {
+    let (root, path) = (folders.root().display(), folders.root().join("bwrap"));
+    let script = format!(
+        "#!/bin/sh\nmkdir '{root}/first' 2>/dev/null && exec sleep 60\nmkdir '{root}/second' 2>/dev/null && exit 1\n\
+         exec bwrap \"$@\"\n"
+    );
+    fs::write(&path, script).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path.display().to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_layer_is_not_given_up_because_a_probe_hung_or_did_not_start() {
+    let folders = Folders::new();
+    let layer = async |variables: &[(&str, &str)]| {
+        let program = Program::start(&folders, &[&[("ASKD_ISOLATION", "best_effort")], variables].concat());
+        let report = V1::at(program.address().await).get("/v1/isolation").await.body;
+        report["layer"].as_str().unwrap().to_owned()
+    };
+    if layer(&[]).await != "bubblewrap" {
+        let line = b"NOT RUN: a_layer_is_not_given_up: bubblewrap does not work here\n";
+        drop(std::io::stderr().write_all(line));
+        return;
+    }
+    assert_eq!(layer(&[("ASKD_BWRAP_BIN", &moody(&folders))]).await, "bubblewrap");
+    assert!(folders.root().join("second").exists());
+    assert_eq!(folders.list("data").iter().filter(|name| name.starts_with("probe-")).count(), 0);
 }

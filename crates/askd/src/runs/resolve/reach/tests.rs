@@ -30,9 +30,9 @@ fn wanted(cwd: &str, write_root: Option<&str>, additional: &[(&str, bool)]) -> W
 /// Workspace and write root, relative to the workspace root.
 fn found(wanted: &Wanted, allowed: WriteRoot) -> Result<(String, String), (&'static str, String)> {
     let (_root, workspaces) = workspaces();
-    let text = |folder: &Folder| folder.relative().display().to_string();
+    let text = |folder: &Place| folder.relative().display().to_string();
     match wanted.find(&workspaces, allowed, Layer::Bubblewrap) {
-        Ok(Found { reach, .. }) => Ok((text(&reach.workspace), text(&reach.write_root))),
+        Ok(Found { ground, .. }) => Ok((text(&ground.workspace), text(&ground.write_root))),
         Err(refusal) => Err((refusal.field, refusal.message)),
     }
 }
@@ -59,6 +59,15 @@ fn a_request_may_ask_for_less() {
         assert_eq!(found(&less, allowed).unwrap().1, write_root, "{cwd}");
     }
     assert_eq!(found(&wanted("shop", Some("."), &[]), WriteRoot::Root).unwrap().1, "");
+}
+
+#[test]
+fn further_folders_may_be_written_in_any_workspace() {
+    let (_root, workspaces) = workspaces();
+    let further = wanted("shop/web", Some("shop/web"), &[("other", true)]);
+    let found = further.find(&workspaces, WriteRoot::Workspace, Layer::Bubblewrap).unwrap();
+    let (folder, access) = &found.ground.additional[0];
+    assert_eq!((folder.workspace(), *access), (Some("other"), Access::ReadWrite));
 }
 
 #[test]
