@@ -81,6 +81,9 @@ pub struct RunIsolation {
 /// Why there is no stronger layer where the program for it is missing.
 pub const NO_BUBBLEWRAP: &str = "bubblewrap is not installed";
 
+/// Why, where what was named is something else.
+pub const BWRAP_IS_NO_PROGRAM: &str = "ASKD_BWRAP_BIN names no executable file";
+
 /// What is asked for cannot be had. The texts say what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum Unisolated {
@@ -218,9 +221,11 @@ async fn try_layer(ground: &Ground<'_>, layer: Layer, bwrap: Option<&Path>, cgro
     let missing = |reason, detail| LayerReport::failed(layer, reason, detail);
     match (layer, bwrap) {
         (Layer::Bubblewrap, None) => {
-            let program = ground.settings.isolation.bwrap_bin.display();
+            let wanted = &ground.settings.isolation.bwrap_bin;
+            let program = wanted.display();
+            let is_there = wanted.is_absolute() && wanted.exists();
             missing(
-                NO_BUBBLEWRAP,
+                if is_there { BWRAP_IS_NO_PROGRAM } else { NO_BUBBLEWRAP },
                 format!("there is no program `{program}`; install bubblewrap, or set ASKD_BWRAP_BIN to its path"),
             )
         }

@@ -124,7 +124,7 @@ pub enum PrivilegesError {
     )]
     Program {
         /// The user.
-        user: User,
+        user: Box<User>,
         /// Which one.
         what: &'static str,
         /// Where it is.

@@ -7,7 +7,7 @@ use rustix::fs::Access;
 
 use super::Check;
 use crate::isolation::report::{LayerReport, Report};
-use crate::isolation::{Layer, NO_BUBBLEWRAP};
+use crate::isolation::{BWRAP_IS_NO_PROGRAM, Layer, NO_BUBBLEWRAP};
 use crate::privileges::access;
 use crate::settings::IsolationPolicy;
 use crate::settings::groups::Cgroup;
@@ -73,8 +73,8 @@ fn of_layer(layer: &LayerReport, chosen: Layer, namespaces: Option<bool>) -> Che
         // Not needed: a stronger one works.
         name_of_weaker if name_of_weaker > chosen => Check::ok(name, message),
         // What to do was said already.
-        Layer::Bubblewrap if layer.reason.as_deref() == Some(NO_BUBBLEWRAP) => {
-            let message = format!("does not work here: {NO_BUBBLEWRAP}");
+        Layer::Bubblewrap if matches!(layer.reason.as_deref(), Some(NO_BUBBLEWRAP | BWRAP_IS_NO_PROGRAM)) => {
+            let message = format!("does not work here: {}", layer.reason.as_deref().unwrap_or_default());
             Check { hint: None, ..Check::warn(name, message, "") }
         }
         Layer::Bubblewrap if namespaces == Some(false) => Check { hint: None, ..Check::warn(name, message, "") },

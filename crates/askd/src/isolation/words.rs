@@ -85,7 +85,7 @@ fn of_reach(situation: &Situation<'_>) -> Vec<Line> {
     vec![
         (
             !has(Protection::UnprivilegedUser),
-            "Agents run as root (ASKD_ALLOW_ROOT), or with capabilities that the server was given. What a layer does not hold \
+            "Agents run as root, or with capabilities that the server was given. What a layer does not hold \
              back, an agent may do to the whole machine.",
         ),
         (

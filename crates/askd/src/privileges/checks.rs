@@ -100,7 +100,7 @@ impl Seen {
                 && let Err(source) = access(program, read)
             {
                 let (path, obstacle) = (program.clone(), at_fault(program, &source));
-                return Err(PrivilegesError::Program { user: user.clone(), what, path, obstacle, source });
+                return Err(PrivilegesError::Program { user: Box::new(user.clone()), what, path, obstacle, source });
             }
         }
         Ok(())

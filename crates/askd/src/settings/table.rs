@@ -418,7 +418,7 @@ const WHAT_A_RUN_MAY_REACH: &[Setting] = &[
         "ASKD_CGROUP",
         Cgroup,
         Value("auto"),
-        "Where each run gets a cgroup (v2) of its own: `auto` where this server was given one to divide (systemd: `Delegate=yes`), `off`, or below this folder.",
+        "Where each run gets a cgroup (v2) of its own: `auto` where this server was given one to divide (systemd: `Delegate=yes`), `off`, or below this folder, without which the server does not start.",
     ),
 ];
 

@@ -218,11 +218,35 @@ async fn what_the_user_cannot_use_is_named_with_what_to_do() {
         let folders = folders(&[]);
         change(&folders);
         let text = refusal(&folders, &[("ASKD_RUN_AS", "nobody")]).await;
-        let named = format!("{what} `{}`", folders.root().join(at_fault).display());
+        // A program is named itself, and then what is in the way.
+        let setting = if what == "the CLI" {
+            format!("{what} `{}`: ", folders.root().join("bin/fake-claude").display())
+        } else {
+            format!("{what} ")
+        };
+        let named = format!("{setting}`{}`", folders.root().join(at_fault).display());
         assert!(
             text.contains(&named) && text.contains(part) && text.contains("`nobody` (uid 65534"),
             "{named}: {text}"
         );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_can_write_no_workspace_is_told_at_the_start() {
+    if !is_root("whoever_can_write_no_workspace_is_told_at_the_start") {
+        return;
+    }
+    for (theirs, is_told) in [(&["data"][..], true), (&["data", "workspace/shop"], false)] {
+        let folders = folders(theirs);
+        fs::set_permissions(folders.workspace(), fs::Permissions::from_mode(0o755)).unwrap();
+        let cli = folders.root().join("bin/fake-claude").display().to_string();
+        let command = unprivileged(&folders.root().join("bin/askd"));
+        let program = Program::start_by(command, &folders, &[("ASKD_CLAUDE_BIN", &cli)]);
+        program.address().await;
+        let log = program.log();
+        assert_eq!(log.contains("can write nothing in WORKSPACE_DIR"), is_told, "{log}");
+        stop(program).await;
     }
 }
 

@@ -44,10 +44,33 @@ async fn a_start_that_cannot_work_says_what_to_do() {
         (vec![("ASKD_CLAUDE_BIN", "/bin/false")], "exit code 1"),
         (vec![("WORKSPACE_DIR", "/nonexistent/workspace")], "WORKSPACE_DIR"),
         (vec![("ASKD_LISTEN", "192.0.2.1:1")], "ASKD_LISTEN"),
+        (vec![("ASKD_CGROUP", "/nonexistent/cgroup")], "the folder of ASKD_CGROUP cannot be used"),
+        (vec![("ASKD_CGROUP", "/tmp")], "of the cgroup2 file system"),
     ] {
         let (code, text) = refused(&variables).await;
         assert_eq!(code, Some(1), "{text}");
         assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_set_and_has_no_effect_is_warned_of() {
+    let folders = Folders::new();
+    let home = folders.workspace().join("home");
+    std::fs::create_dir(&home).unwrap();
+    let home = home.display().to_string();
+    let variables = [
+        ("ASKD_CGROUP", "off"),
+        ("ASKD_MAX_CPU_PERCENT", "50"),
+        ("ASKD_ISOLATION", "best_effort"),
+        ("ASKD_BWRAP_BIN", "/etc/passwd"),
+        ("HOME", home.as_str()),
+    ];
+    let program = Program::start(&folders, &variables);
+    program.address().await;
+    let in_workspaces = format!("the home `{home}` of the server's user lies in WORKSPACE_DIR");
+    for part in ["ASKD_MAX_CPU_PERCENT is not kept", "ASKD_BWRAP_BIN `/etc/passwd` is no file", &in_workspaces] {
+        assert!(program.log().contains(part), "{part}: {}", program.log());
     }
 }
 

@@ -151,12 +151,57 @@ fn what_keeps_a_server_from_starting_is_a_failure_with_a_remedy() {
         (vec![("ASKD_CLAUDE_BIN", "/bin/echo")], "cli", "ASKD_CLAUDE_BIN"),
         (vec![("WORKSPACE_DIR", "/nonexistent/workspace")], "workspace_dir", "WORKSPACE_DIR"),
         (vec![("CONFIG_DIR", "/etc/passwd")], "config_dir", "folder"),
+        (vec![("ASKD_CGROUP", "/tmp")], "cgroup", "cgroup2"),
     ] {
         let (said, ok) = diagnosis(&doctor(askd(), &Folders::new(), &["--json"], &variables));
         let found = check(&said, name);
         assert!(!ok && found["status"] == "fail", "{said:#}");
         assert!(found["hint"].as_str().unwrap().contains(part), "{said:#}");
     }
+}
+
+#[test]
+fn settings_that_cannot_be_read_are_findings_too() {
+    let output = doctor(askd(), &Folders::new(), &["--json"], &[("MAX_CONCURRENT", "many")]);
+    assert_eq!(output.status.code(), Some(2));
+    let (said, _) = diagnosis(&output);
+    assert!(check(&said, "settings")["message"].as_str().unwrap().contains("MAX_CONCURRENT"), "{said:#}");
+}
+
+#[test]
+fn what_the_start_would_refuse_as_another_user_is_a_failure_in_its_words() {
+    if !is_root("what_the_start_would_refuse_as_another_user") {
+        return;
+    }
+    let look = |folders: &Folders, variables: &[(&str, &str)], name: &str| {
+        let variables = [&[("ASKD_ALLOW_ROOT", "")], variables].concat();
+        let (said, ok) = diagnosis(&doctor(askd(), folders, &["--json"], &variables));
+        assert!(!ok, "{said:#}");
+        let found = check(&said, name).clone();
+        assert_eq!(found["status"], "fail", "{said:#}");
+        found["message"].as_str().unwrap().to_owned()
+    };
+    let folders = Folders::new();
+    folders.give_to(UNPRIVILEGED);
+    fs::set_permissions(folders.workspace(), fs::Permissions::from_mode(0o755)).unwrap();
+    let text = look(&folders, &[("ASKD_RUN_AS", "4711")], "workspace_dir");
+    assert!(text.contains("agents could write nothing there"), "{text}");
+
+    let own = folders.root().join("own");
+    fs::create_dir(&own).unwrap();
+    let cli = own.join("claude");
+    fs::hard_link(fake_cli(), &cli).or_else(|_| fs::copy(fake_cli(), &cli).map(drop)).unwrap();
+    std::os::unix::fs::chown(&own, Some(0), Some(0)).unwrap();
+    fs::set_permissions(&own, fs::Permissions::from_mode(0o700)).unwrap();
+    let variables = [("ASKD_CLAUDE_BIN", cli.to_str().unwrap())];
+    let text = look(&folders, &variables, "cli");
+    for path in [&cli, &own] {
+        assert!(text.contains(&format!("`{}`", path.display())), "{text}");
+    }
+    let printed = doctor(askd(), &folders, &[], &[&[("ASKD_ALLOW_ROOT", "")], &variables[..]].concat());
+    let printed = String::from_utf8(printed.stdout).unwrap();
+    assert!(printed.contains("The server would not start: mend what says FAIL first"), "{printed}");
+    assert!(!printed.contains("\nIn force for a run"), "{printed}");
 }
 
 #[test]
@@ -238,7 +283,7 @@ fn a_data_folder_that_root_could_make_and_the_user_not_reach_is_a_failure() {
     let (found, ok) = look(&home.join(".local/share/askd"));
     assert!(!ok && found["status"] == "fail", "{found:#}");
     let words = found.to_string();
-    assert!(words.contains("which the user cannot enter") && words.contains("can reach"), "{words}");
+    assert!(words.contains("ASKD_DATA_DIR") && words.contains("can reach"), "{words}");
     // In a folder of the user's root makes nothing, since a link put there would decide what is given away.
     std::os::unix::fs::chown(&home, Some(UNPRIVILEGED), None).unwrap();
     let (found, _) = look(&home.join("absent"));
