@@ -125,10 +125,10 @@ mod tests {
     #[test]
     fn further_folders_are_the_run_s_own_and_may_be_closed_to_changes() {
         let mut settings = RunSettings::default();
-        settings.permissions.additional_directories.push("/work/lib".into());
-        settings.deny_changes(Path::new("/work/lib"));
-        settings.deny_changes(Path::new("/work/a[b]"));
-        insta::assert_snapshot!(serde_json::to_string(&settings).unwrap(), @r#"{"permissions":{"allow":[],"deny":["Edit(//work/lib/**)"],"additionalDirectories":["/work/lib"]}}"#);
+        settings.permissions.additional_directories.push("/ws/lib".into());
+        settings.deny_changes(Path::new("/ws/lib"));
+        settings.deny_changes(Path::new("/ws/a[b]"));
+        insta::assert_snapshot!(serde_json::to_string(&settings).unwrap(), @r#"{"permissions":{"allow":[],"deny":["Edit(//ws/lib/**)"],"additionalDirectories":["/ws/lib"]}}"#);
     }
 
     #[test]

@@ -202,42 +202,42 @@ mod tests {
     fn a_whole_view_reads_in_the_order_of_its_acts() {
         let places = vec![
             place("/srv/data", What::EmptyFolder),
-            place("/srv/work", What::EmptyFolder),
+            place("/srv/ws", What::EmptyFolder),
             place("/etc/askd.key", What::EmptyFile),
             place("/run", What::EmptyFolder),
             place("/tmp", What::Temporary(20)),
             place("/var/tmp", What::Temporary(21)),
             place("/srv/data/homes/one", What::Bind(RW, 11)),
-            place("/srv/work/shop", What::Bind(RO, 12)),
-            place("/srv/work/shop/site", What::Bind(RW, 13)),
+            place("/srv/ws/shop", What::Bind(RO, 12)),
+            place("/srv/ws/shop/site", What::Bind(RW, 13)),
             place("/run/resolv.conf", What::Bind(RO, 14)),
         ];
-        let all = arguments(places, Path::new("/srv/work/shop/site/pages"), true).unwrap();
+        let all = arguments(places, Path::new("/srv/ws/shop/site/pages"), true).unwrap();
         let expected = "--unshare-user --unshare-pid --unshare-ipc --unshare-uts --unshare-cgroup-try --cap-drop ALL \
             --die-with-parent --ro-bind / / --dev /dev --size 67108864 --tmpfs /dev/shm --remount-ro /dev --proc /proc \
             --ro-bind /proc/sys /proc/sys --ro-bind-try /proc/mtrr /proc/mtrr \
             --ro-bind /dev/null /etc/askd.key \
             --size 1048576 --tmpfs /run --ro-bind-fd 14 /run/resolv.conf \
             --size 1048576 --tmpfs /srv/data --bind-fd 11 /srv/data/homes/one \
-            --size 1048576 --tmpfs /srv/work --ro-bind-fd 12 /srv/work/shop --bind-fd 13 /srv/work/shop/site \
+            --size 1048576 --tmpfs /srv/ws --ro-bind-fd 12 /srv/ws/shop --bind-fd 13 /srv/ws/shop/site \
             --bind-fd 20 /tmp --bind-fd 21 /var/tmp \
-            --remount-ro /run --remount-ro /srv/data --remount-ro /srv/work \
-            --chdir /srv/work/shop/site/pages";
+            --remount-ro /run --remount-ro /srv/data --remount-ro /srv/ws \
+            --chdir /srv/ws/shop/site/pages";
         assert_eq!(words(&all), expected);
     }
 
     #[test]
     fn what_is_hidden_below_a_bind_is_masked_after_it() {
         let places = vec![
-            place("/work/.askd", What::EmptyFolder),
-            place("/work/.askd/deeper", What::EmptyFolder),
-            place("/work", What::Bind(RW, 9)),
-            place("/work/.askd/homes/one", What::Bind(RW, 10)),
+            place("/ws/.askd", What::EmptyFolder),
+            place("/ws/.askd/deeper", What::EmptyFolder),
+            place("/ws", What::Bind(RW, 9)),
+            place("/ws/.askd/homes/one", What::Bind(RW, 10)),
         ];
         assert_eq!(
-            acts(places, "/work"),
-            "--bind-fd 9 /work\n--size 1048576 --tmpfs /work/.askd\n--bind-fd 10 /work/.askd/homes/one\n\
-             --remount-ro /work/.askd\n--chdir /work"
+            acts(places, "/ws"),
+            "--bind-fd 9 /ws\n--size 1048576 --tmpfs /ws/.askd\n--bind-fd 10 /ws/.askd/homes/one\n\
+             --remount-ro /ws/.askd\n--chdir /ws"
         );
     }
 
@@ -254,31 +254,31 @@ mod tests {
     #[test]
     fn of_two_at_one_path_a_bind_beats_a_mask_and_writing_beats_reading() {
         let places = vec![
-            place("/work", What::Bind(RW, 8)),
-            place("/work", What::EmptyFolder),
-            place("/work", What::Bind(RO, 9)),
+            place("/ws", What::Bind(RW, 8)),
+            place("/ws", What::EmptyFolder),
+            place("/ws", What::Bind(RO, 9)),
         ];
-        assert_eq!(acts(places, "/work"), "--ro-bind-fd 9 /work\n--bind-fd 8 /work\n--chdir /work");
+        assert_eq!(acts(places, "/ws"), "--ro-bind-fd 9 /ws\n--bind-fd 8 /ws\n--chdir /ws");
     }
 
     #[test]
     fn a_sibling_with_a_longer_name_is_no_child() {
         let places = vec![
-            place("/work", What::EmptyFolder),
-            place("/work-2", What::EmptyFolder),
-            place("/work/a", What::Bind(RW, 8)),
+            place("/ws", What::EmptyFolder),
+            place("/ws-2", What::EmptyFolder),
+            place("/ws/a", What::Bind(RW, 8)),
         ];
-        assert!(acts(places, "/work/a").contains("--tmpfs /work-2"));
+        assert!(acts(places, "/ws/a").contains("--tmpfs /ws-2"));
     }
 
     #[test]
     fn no_view_has_a_place_that_means_something_else() {
-        for path in ["/", "work", "/work/../etc"] {
+        for path in ["/", "work", "/ws/../etc"] {
             let places = vec![place(path, What::EmptyFolder), place("/home/one", What::Bind(RW, 8))];
             assert!(arguments(places, Path::new("/home/one"), false).is_err(), "{path}");
         }
-        for cwd in ["/usr", "/work/b", "/"] {
-            let places = vec![place("/work", What::EmptyFolder), place("/work/a", What::Bind(RW, 8))];
+        for cwd in ["/usr", "/ws/b", "/"] {
+            let places = vec![place("/ws", What::EmptyFolder), place("/ws/a", What::Bind(RW, 8))];
             let error = arguments(places, Path::new(cwd), false).unwrap_err();
             assert!(error.to_string().contains(cwd), "{error}");
         }
