@@ -253,21 +253,15 @@ mod tests {
 
     #[test]
     fn of_two_at_one_path_a_bind_beats_a_mask_and_writing_beats_reading() {
-        let places = vec![
-            place("/ws", What::Bind(RW, 8)),
-            place("/ws", What::EmptyFolder),
-            place("/ws", What::Bind(RO, 9)),
-        ];
+        let places =
+            vec![place("/ws", What::Bind(RW, 8)), place("/ws", What::EmptyFolder), place("/ws", What::Bind(RO, 9))];
         assert_eq!(acts(places, "/ws"), "--ro-bind-fd 9 /ws\n--bind-fd 8 /ws\n--chdir /ws");
     }
 
     #[test]
     fn a_sibling_with_a_longer_name_is_no_child() {
-        let places = vec![
-            place("/ws", What::EmptyFolder),
-            place("/ws-2", What::EmptyFolder),
-            place("/ws/a", What::Bind(RW, 8)),
-        ];
+        let places =
+            vec![place("/ws", What::EmptyFolder), place("/ws-2", What::EmptyFolder), place("/ws/a", What::Bind(RW, 8))];
         assert!(acts(places, "/ws/a").contains("--tmpfs /ws-2"));
     }
 

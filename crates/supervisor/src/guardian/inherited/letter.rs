@@ -99,14 +99,14 @@ mod tests {
         let bind = |path: &str, access| Bind { descriptor: open(), path: path.into(), access };
         let share = Share {
             directory: open(),
-            cwd: "/work/grün".into(),
+            cwd: "/ws/grün".into(),
             secret: Some(open()),
             confinement: Confinement {
                 view: View::Bubblewrap(Bubblewrap {
                     program: "bwrap".into(),
                     folders: Folders {
                         hidden: vec!["/work".into()],
-                        binds: vec![bind("/work/a", Access::ReadOnly), bind("/work/b", Access::ReadWrite)],
+                        binds: vec![bind("/ws/a", Access::ReadOnly), bind("/ws/b", Access::ReadWrite)],
                         temporary: open(),
                     },
                 }),
