@@ -27,7 +27,7 @@ pub mod runs;
 pub mod ambient;
 pub mod aside;
 pub mod cli;
-pub mod config_dir;
+pub mod config;
 pub mod copy_tree;
 pub mod credentials;
 pub mod disk;

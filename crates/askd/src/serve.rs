@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 use crate::ambient::Ambient;
 use crate::app::App;
 use crate::cli::{Cli, CliError};
-use crate::config_dir::ConfigDir;
+use crate::config::dir::ConfigDir;
 use crate::credentials::CredentialSource;
 use crate::disk::free::FreeDisk;
 use crate::homes::Homes;

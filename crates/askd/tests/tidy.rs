@@ -18,7 +18,7 @@ const LEVELS: &[&[&str]] = &[
     &["app"],
     &["runs"],
     &["cli", "isolation"],
-    &["programs", "config_dir", "homes"],
+    &["programs", "config", "homes"],
     &["credentials", "privileges", "project_config", "sessions", "store"],
     &["ambient", "copy_tree", "frontmatter", "lifecycle", "marker", "settings", "workspaces"],
     &["aside", "disk", "small_file"],

@@ -6,7 +6,7 @@ use std::path::Path;
 use rustix::fs::Access;
 
 use super::{Check, Patient};
-use crate::config_dir::ConfigDir;
+use crate::config::dir::ConfigDir;
 use crate::credentials::CredentialSource;
 use crate::privileges::{self, BEHIND_A_SHUT_FOLDER, Standing, access, shut_on_the_way};
 use crate::serve::places;

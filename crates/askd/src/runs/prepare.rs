@@ -15,7 +15,7 @@ use supervisor::spawn::Launch;
 use super::ground::{Gone, Ground};
 use super::shared::Shared;
 use super::{RunId, RunSpec};
-use crate::config_dir::SeedError;
+use crate::config::dir::SeedError;
 use crate::credentials::{Granted, LOGIN_FILE};
 use crate::homes::Home;
 use crate::isolation::Layer;

@@ -14,7 +14,7 @@ use super::schema::{AnswerSchema, SchemaError};
 use super::shared::Shared;
 use super::submit::Runs;
 use crate::aside::{Gate, Unfinished};
-use crate::config_dir::AgentError;
+use crate::config::dir::AgentError;
 
 mod reach;
 

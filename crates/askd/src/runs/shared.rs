@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use super::watch::Watch;
 use crate::ambient::Ambient;
 use crate::cli::Cli;
-use crate::config_dir::ConfigDir;
+use crate::config::dir::ConfigDir;
 use crate::credentials::CredentialSource;
 use crate::disk::free::FreeDisk;
 use crate::homes::Homes;
