@@ -20,6 +20,7 @@ pub mod child_env;
 pub mod choices;
 pub mod declaration;
 pub mod groups;
+pub mod suggest;
 pub mod table;
 
 mod build;
@@ -31,7 +32,6 @@ mod problem;
 mod reference;
 mod render;
 mod sources;
-mod suggest;
 #[cfg(test)]
 mod tests;
 mod units;
@@ -39,7 +39,7 @@ mod unknown;
 mod value;
 mod values;
 
-pub use choices::{IsolationPolicy, LogFormat, ProjectConfig, WriteRoot};
+pub use choices::{ConfigChanges, IsolationPolicy, LogFormat, ProjectConfig, WriteRoot};
 pub use flags::add_flags;
 pub use problem::{Origin, Problem, SettingsErrors};
 pub use reference::reference_markdown;
@@ -48,8 +48,8 @@ pub use sources::Sources;
 pub use units::show_size;
 
 use groups::{
-    Auth, Child, Credentials, Deadlines, Isolation, Limits, Logging, Models, Output, Paths, Permissions, RunLimits,
-    Server, Stopping, Store,
+    Auth, Child, Configuration, Credentials, Deadlines, Isolation, Limits, Logging, Models, Output, Paths, Permissions,
+    RunLimits, Server, Stopping, Store,
 };
 
 /// The effective settings. `Debug` redacts secrets.
@@ -65,6 +65,8 @@ pub struct Settings {
     pub paths: Paths,
     /// Where runs are kept, and how long.
     pub store: Store,
+    /// The configuration of the CLI that clients manage.
+    pub configuration: Configuration,
     /// How many runs there may be.
     pub limits: Limits,
     /// How long a run may take.

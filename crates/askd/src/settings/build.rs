@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use super::Settings;
 use claude::permission_mode::PermissionMode;
 
-use super::choices::{IsolationPolicy, LogFormat, ProjectConfig, SqliteSynchronous, WriteRoot};
+use super::choices::{ConfigChanges, IsolationPolicy, LogFormat, ProjectConfig, SqliteSynchronous, WriteRoot};
 use super::groups::{
-    Auth, Cgroup, Child, Credentials, Deadlines, Isolation, Limits, Logging, Models, Output, Paths, Permissions,
-    RunLimits, Server, Stopping, Store,
+    Auth, Cgroup, Child, Configuration, Credentials, Deadlines, Isolation, Limits, Logging, Models, Output, Paths,
+    Permissions, RunLimits, Server, Stopping, Store,
 };
 use super::load::Passed;
 use super::values::Values;
@@ -18,7 +18,10 @@ impl Settings {
         let environment = environment.iter().map(|passed| (passed.name.clone(), passed.value.clone()));
         Self {
             server: server(v),
-            auth: Auth { api_key: v.secret("api_key") },
+            auth: Auth {
+                api_key: v.secret("api_key"),
+                config_changes: v.word("config_changes", ConfigChanges::from_word),
+            },
             credentials: credentials(v),
             paths: Paths {
                 config_dir: v.path("config_dir"),
@@ -33,6 +36,10 @@ impl Settings {
                 max_session: v.size("max_session"),
             },
             store: store(v),
+            configuration: Configuration {
+                versions: v.integer("config_versions"),
+                audit_retention: v.duration("audit_retention"),
+            },
             limits: Limits {
                 max_concurrent: v.count("max_concurrent"),
                 queue_length: v.count("queue_length"),
@@ -79,6 +86,7 @@ fn server(v: &Values) -> Server {
         last_byte_timeout: v.duration("last_byte_timeout"),
         heartbeat: v.duration("heartbeat"),
         max_body: v.bytes("max_body"),
+        max_config_body: v.bytes("max_config_body"),
         body_timeout: v.duration("body_timeout"),
         max_headers: v.bytes("max_headers"),
         max_wait: v.duration("max_wait"),

@@ -50,6 +50,18 @@ choice! {
 }
 
 choice! {
+    /// What keys may change of the configuration.
+    ConfigChanges {
+        /// Everything.
+        All = "all",
+        /// Texts that cannot run anything.
+        Texts = "texts",
+        /// Nothing.
+        None = "none",
+    }
+}
+
+choice! {
     /// Whether runs must have a view of their own of the file system.
     IsolationPolicy {
         /// The server does not start unless it can give them one.
@@ -106,6 +118,7 @@ mod tests {
         assert_eq!(ProjectConfig::WORDS, ["auto", "trusted", "off"]);
         assert_eq!(LogFormat::WORDS, ["auto", "human", "json"]);
         assert_eq!(IsolationPolicy::WORDS, ["required", "best_effort", "off"]);
+        assert_eq!(ConfigChanges::WORDS, ["all", "texts", "none"]);
         assert_eq!(WriteRoot::WORDS, ["workspace", "root"]);
     }
 }

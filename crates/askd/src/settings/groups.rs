@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::checks::ALIASES;
 use claude::permission_mode::PermissionMode;
 
-use super::choices::{IsolationPolicy, LogFormat, ProjectConfig, SqliteSynchronous, WriteRoot};
+use super::choices::{ConfigChanges, IsolationPolicy, LogFormat, ProjectConfig, SqliteSynchronous, WriteRoot};
 
 /// The listener and its connections.
 #[derive(Clone, Debug)]
@@ -29,6 +29,8 @@ pub struct Server {
     pub heartbeat: Duration,
     /// Largest request body, in bytes.
     pub max_body: usize,
+    /// Largest body of a request about configuration, in bytes.
+    pub max_config_body: usize,
     /// How long a client may take to send a request's body.
     pub body_timeout: Duration,
     /// Largest head of a request, in bytes.
@@ -44,6 +46,8 @@ pub struct Server {
 pub struct Auth {
     /// The key that clients send.
     pub api_key: SecretString,
+    /// What keys may change of the configuration.
+    pub config_changes: ConfigChanges,
 }
 
 /// What the CLI uses upstream.
@@ -119,6 +123,15 @@ pub struct Store {
     pub run_retention: Duration,
     /// How long its events are kept after its end; never longer than the run.
     pub event_retention: Duration,
+}
+
+/// The configuration of the CLI that clients manage.
+#[derive(Clone, Debug)]
+pub struct Configuration {
+    /// Versions of each document whose content is kept.
+    pub versions: u64,
+    /// How long changes are kept.
+    pub audit_retention: Duration,
 }
 
 /// How many runs there may be.

@@ -4,7 +4,7 @@
 ///
 /// Case, `-` for `_` and the `ASKD_` prefix do not count: `ASKD_MAX_CONCURRENT` means
 /// `MAX_CONCURRENT`, and a variable's name in the settings file means that setting's key.
-pub(super) fn closest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn closest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let wanted = plain(name);
     known
         .into_iter()

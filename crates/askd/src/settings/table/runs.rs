@@ -1,0 +1,92 @@
+//! Settings of runs: how many, how long, how much they say.
+
+use super::SOME_TIME;
+use crate::settings::declaration::Fallback::Value;
+use crate::settings::declaration::Kind::{Integer, Size};
+use crate::settings::declaration::Setting;
+
+pub(super) const RUNS_AND_THE_QUEUE: &[Setting] = &[
+    Setting::new("max_concurrent", "MAX_CONCURRENT", Integer(1, 1_000), Value("3"), "Runs at the same time."),
+    Setting::new(
+        "queue_length",
+        "ASKD_QUEUE_LENGTH",
+        Integer(0, 1_000_000),
+        Value("100"),
+        "How many runs may wait for their turn; further ones are refused at once.",
+    ),
+    Setting::new("queue_timeout", "QUEUE_TIMEOUT", SOME_TIME, Value("30s"), "How long a run may wait for its turn."),
+    Setting::new(
+        "run_queue_timeout",
+        "ASKD_RUN_QUEUE_TIMEOUT",
+        SOME_TIME,
+        Value("24h"),
+        "How long a run that was submitted to `/v1/runs` may wait for its turn.",
+    ),
+    Setting::new("process_timeout", "PROCESS_TIMEOUT", SOME_TIME, Value("15m"), "How long a run may take."),
+    Setting::new(
+        "max_run_time",
+        "ASKD_MAX_RUN_TIME",
+        SOME_TIME,
+        Value("24h"),
+        "The most that `timeout_seconds` of a request may ask, and the ceiling of `PROCESS_TIMEOUT`.",
+    ),
+    Setting::new(
+        "first_output_timeout",
+        "ASKD_FIRST_OUTPUT_TIMEOUT",
+        SOME_TIME,
+        Value("60s"),
+        "A CLI that has written nothing for this long after its start is ended.",
+    ),
+    Setting::new(
+        "idle_timeout",
+        "ASKD_IDLE_TIMEOUT",
+        SOME_TIME,
+        Value("15m"),
+        "A CLI that writes nothing for this long in the middle of a run is ended.",
+    ),
+    Setting::new(
+        "result_grace",
+        "ASKD_RESULT_GRACE",
+        SOME_TIME,
+        Value("10s"),
+        "How long a CLI that has given its result may take to say that nothing follows.",
+    ),
+];
+
+pub(super) const OUTPUT_OF_A_RUN: &[Setting] = &[
+    Setting::new(
+        "max_line",
+        "ASKD_MAX_LINE",
+        Size(1 << 10, 1 << 30),
+        Value("64MiB"),
+        "Longest line that is read from the CLI.",
+    ),
+    Setting::new(
+        "max_output",
+        "ASKD_MAX_OUTPUT",
+        Size(1 << 10, 1 << 40),
+        Value("1GiB"),
+        "Most output of one run; a run that writes more is ended.",
+    ),
+    Setting::new(
+        "ring_bytes",
+        "ASKD_RING_BYTES",
+        Size(1 << 10, 1 << 30),
+        Value("4MiB"),
+        "Events of a run that are kept in memory for its followers.",
+    ),
+    Setting::new(
+        "pending_bytes",
+        "ASKD_PENDING_BYTES",
+        Size(64 << 10, 1 << 30),
+        Value("3MiB"),
+        "Events of a run that wait to be stored; when it is reached, the CLI pauses.",
+    ),
+    Setting::new(
+        "stderr_tail",
+        "ASKD_STDERR_TAIL",
+        Size(1 << 10, 1 << 30),
+        Value("64KiB"),
+        "How much of the end of the CLI's error output is kept.",
+    ),
+];

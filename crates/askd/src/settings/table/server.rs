@@ -1,0 +1,131 @@
+//! Settings of the server itself: its socket, its end, its log.
+
+use super::SOME_TIME;
+use crate::settings::choices::LogFormat;
+use crate::settings::declaration::Fallback::Value;
+use crate::settings::declaration::Kind::{Address, Bool, Choice, Integer, LogFilter, Size};
+use crate::settings::declaration::Setting;
+
+pub(super) const SERVER: &[Setting] = &[
+    Setting::new("listen", "ASKD_LISTEN", Address, Value("127.0.0.1:3000"), "Address and port to listen on."),
+    Setting::new(
+        "max_connections",
+        "ASKD_MAX_CONNECTIONS",
+        Integer(1, 1_000_000),
+        Value("1024"),
+        "Connections open at the same time; further ones wait to be accepted.",
+    ),
+    Setting::new(
+        "header_timeout",
+        "ASKD_HEADER_TIMEOUT",
+        SOME_TIME,
+        Value("10s"),
+        "How long a client may take to send a request's headers.",
+    ),
+    Setting::new(
+        "write_timeout",
+        "ASKD_WRITE_TIMEOUT",
+        SOME_TIME,
+        Value("30s"),
+        "A client that takes no bytes for this long is dropped.",
+    ),
+    Setting::new(
+        "last_byte_timeout",
+        "ASKD_LAST_BYTE_TIMEOUT",
+        SOME_TIME,
+        Value("5m"),
+        "How long a client may take for the rest of an answer that is complete, however steadily it reads. Then it is dropped.",
+    ),
+    Setting::new(
+        "heartbeat",
+        "ASKD_HEARTBEAT",
+        SOME_TIME,
+        Value("15s"),
+        "A silent stream gets a comment this often, so that proxies keep it open.",
+    ),
+    Setting::new(
+        "max_body",
+        "ASKD_MAX_BODY",
+        Size(1 << 10, 1 << 30),
+        Value("2MiB"),
+        "Largest request body. The default holds the longest prompt together with the longest system prompt, escaped.",
+    ),
+    Setting::new(
+        "max_config_body",
+        "ASKD_MAX_CONFIG_BODY",
+        Size(1 << 10, 1 << 28),
+        Value("16MiB"),
+        "Largest body of a request to `/config` and `/v1/config`, in place of `ASKD_MAX_BODY`. The default holds the largest skill, as base64.",
+    ),
+    Setting::new(
+        "body_timeout",
+        "ASKD_BODY_TIMEOUT",
+        SOME_TIME,
+        Value("30s"),
+        "How long a client may take to send a request's body.",
+    ),
+    Setting::new(
+        "max_headers",
+        "ASKD_MAX_HEADERS",
+        Size(8 << 10, 1 << 20),
+        Value("64KiB"),
+        "Largest head of a request, its first line and all its headers together; roughly, since it is checked piece by piece as it arrives.",
+    ),
+    Setting::new(
+        "max_wait",
+        "ASKD_MAX_WAIT",
+        SOME_TIME,
+        Value("10m"),
+        "The most that `?wait=` may ask: how long a request is held open until its run has ended.",
+    ),
+    Setting::new(
+        "legacy_lenient",
+        "ASKD_LEGACY_LENIENT",
+        Bool,
+        Value("false"),
+        "Drops unknown fields and coerces wrong types on `/ask`, as the Node server did, instead of answering 400.",
+    ),
+];
+
+pub(super) const STOPPING: &[Setting] = &[
+    Setting::new(
+        "stop_soft",
+        "ASKD_STOP_SOFT",
+        SOME_TIME,
+        Value("5s"),
+        "Grace after the CLI was asked to stop, before its input is closed.",
+    ),
+    Setting::new(
+        "stop_eof",
+        "ASKD_STOP_EOF",
+        SOME_TIME,
+        Value("5s"),
+        "Grace after its input was closed, before SIGTERM.",
+    ),
+    Setting::new("stop_term", "ASKD_STOP_TERM", SOME_TIME, Value("5s"), "Grace after SIGTERM, before SIGKILL."),
+    Setting::new(
+        "stop_kill",
+        "ASKD_STOP_KILL",
+        SOME_TIME,
+        Value("10s"),
+        "How long the end is waited for after SIGKILL before a leak is reported.",
+    ),
+    Setting::new(
+        "shutdown_grace",
+        "ASKD_SHUTDOWN_GRACE",
+        SOME_TIME,
+        Value("30s"),
+        "How long runs may go on after the server was asked to stop.",
+    ),
+];
+
+pub(super) const LOGGING: &[Setting] = &[
+    Setting::new("log", "ASKD_LOG", LogFilter, Value("info"), "Which log lines are written."),
+    Setting::new(
+        "log_format",
+        "ASKD_LOG_FORMAT",
+        Choice(LogFormat::WORDS),
+        Value("auto"),
+        "How log lines are written: `auto` is for people on a terminal, else JSON.",
+    ),
+];
