@@ -12,6 +12,7 @@ use crate::permission_mode::PermissionMode;
 
 /// What decides the command line of one run.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub struct Invocation {
     /// A new session with this id, or an old one taken up again.
     pub session: Session,
@@ -29,6 +30,8 @@ pub struct Invocation {
     pub deltas: bool,
     /// Whether a system prompt is given over stdin.
     pub has_system_prompt: bool,
+    /// Whether MCP servers are given over stdin.
+    pub has_mcp_servers: bool,
     /// The file made from [`crate::run_settings::RunSettings`].
     pub settings_file: PathBuf,
 }
@@ -88,6 +91,10 @@ pub fn arguments(invocation: &Invocation) -> Vec<String> {
         // With the default, `on`, a resumed session silently keeps the system prompt of its first run.
         args.push("--system-prompt-snapshot=off".into());
     }
+    if invocation.has_mcp_servers {
+        // Without it the servers of `initialize` are passed over.
+        args.push("--await-initialize".into());
+    }
     args
 }
 
@@ -116,6 +123,7 @@ mod tests {
             max_turns: None,
             deltas: false,
             has_system_prompt: false,
+            has_mcp_servers: false,
             settings_file: "/home/run/settings.json".into(),
         }
     }
@@ -146,6 +154,7 @@ mod tests {
             max_turns: Some(3),
             deltas: true,
             has_system_prompt: true,
+            has_mcp_servers: true,
             ..invocation()
         };
         insta::assert_snapshot!(arguments(&full)[6..].join("\n"), @r"
@@ -158,6 +167,7 @@ mod tests {
         --max-turns=3
         --include-partial-messages
         --system-prompt-snapshot=off
+        --await-initialize
         ");
     }
 }

@@ -1,7 +1,7 @@
 //! What is written on the CLI's stdin: one JSON object a line, returned without the newline.
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 /// The request id of the `initialize` request; its reply carries it back.
@@ -10,6 +10,12 @@ pub const INITIALIZE_ID: &str = "askd-initialize";
 /// What the request id of an `interrupt` request begins with.
 pub const INTERRUPT_ID: &str = "askd-interrupt";
 
+/// The name of the hook by which the CLI asks before it calls a tool.
+pub const GUARD_ID: &str = "askd-guard";
+
+/// For how long the CLI waits for an answer of the guard, in seconds; then it does not call the tool (checked).
+const GUARD_TIMEOUT: u32 = 60;
+
 /// What `initialize` carries, so that none of it stands in argv.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Initialize<'a> {
@@ -17,6 +23,11 @@ pub struct Initialize<'a> {
     pub system_prompt: Option<&'a str>,
     /// The schema of the answer. The CLI silently ignores an invalid one (checked): validate it first.
     pub json_schema: Option<&'a Value>,
+    /// The tools before whose calls the CLI asks ([`crate::reply::guarded_call`]); none, and it does not ask. It asks in every
+    /// permission mode, also in subagents and with `disableAllHooks`, and no other hook outvotes a refusal (checked).
+    pub guarded_tools: &'a [&'a str],
+    /// MCP servers by name, in the form of `.mcp.json`. The CLI reads them only with `--await-initialize` (checked).
+    pub mcp_servers: Option<&'a Map<String, Value>>,
 }
 
 /// The first message to a new process.
@@ -29,13 +40,24 @@ pub fn initialize(options: Initialize<'_>) -> String {
         system_prompt: Option<[&'a str; 1]>,
         #[serde(skip_serializing_if = "Option::is_none")]
         json_schema: Option<&'a Value>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        hooks: Option<Value>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        mcp_servers: Option<&'a Map<String, Value>>,
     }
+    // Without `onFailure` an answer that the CLI does not understand counts as a yes (checked).
+    let hook = || {
+        let matcher = options.guarded_tools.join("|");
+        json!({"matcher": matcher, "hookCallbackIds": [GUARD_ID], "timeout": GUARD_TIMEOUT, "onFailure": "block"})
+    };
     control_request(
         INITIALIZE_ID,
         &Body {
             subtype: "initialize",
             system_prompt: options.system_prompt.map(|text| [text]),
             json_schema: options.json_schema,
+            hooks: (!options.guarded_tools.is_empty()).then(|| json!({"PreToolUse": [hook()]})),
+            mcp_servers: options.mcp_servers,
         },
     )
 }
@@ -97,6 +119,20 @@ pub fn refuse(request_id: &str, reason: &str) -> String {
     encode(&Envelope { r#type: "control_response", response: Response { subtype: "error", request_id, error: reason } })
 }
 
+/// The answer to [`crate::reply::guarded_call`]: no objection, or the reason of a refusal, which the model reads.
+pub fn guard_answer(request_id: &str, refusal: Option<&str>) -> String {
+    let answer = refusal.map_or_else(
+        || json!({}),
+        |reason| {
+            let decision =
+                json!({"hookEventName": "PreToolUse", "permissionDecision": "deny", "permissionDecisionReason": reason});
+            json!({"hookSpecificOutput": decision})
+        },
+    );
+    let response = json!({"subtype": "success", "request_id": request_id, "response": answer});
+    encode(&json!({"type": "control_response", "response": response}))
+}
+
 fn control_request(request_id: &str, request: &impl Serialize) -> String {
     #[derive(Serialize)]
     struct Envelope<'a, T> {
@@ -121,8 +157,25 @@ mod tests {
         insta::assert_snapshot!(initialize(Initialize::default()),
             @r#"{"type":"control_request","request_id":"askd-initialize","request":{"subtype":"initialize"}}"#);
         let schema = serde_json::json!({"type": "object"});
-        insta::assert_snapshot!(initialize(Initialize { system_prompt: Some("Be brief.\n"), json_schema: Some(&schema) }),
+        let options =
+            Initialize { system_prompt: Some("Be brief.\n"), json_schema: Some(&schema), ..Initialize::default() };
+        insta::assert_snapshot!(initialize(options),
             @r#"{"type":"control_request","request_id":"askd-initialize","request":{"subtype":"initialize","systemPrompt":["Be brief.\n"],"jsonSchema":{"type":"object"}}}"#);
+    }
+
+    #[test]
+    fn the_cli_is_told_to_ask_and_to_take_silence_for_a_no() {
+        let options = Initialize { guarded_tools: &["Bash", "Monitor"], ..Initialize::default() };
+        insta::assert_snapshot!(initialize(options),
+            @r#"{"type":"control_request","request_id":"askd-initialize","request":{"subtype":"initialize","hooks":{"PreToolUse":[{"hookCallbackIds":["askd-guard"],"matcher":"Bash|Monitor","onFailure":"block","timeout":60}]}}}"#);
+        insta::assert_snapshot!(guard_answer("r1", None),
+            @r#"{"response":{"request_id":"r1","response":{},"subtype":"success"},"type":"control_response"}"#);
+        insta::assert_snapshot!(guard_answer("r1", Some("not here")),
+            @r#"{"response":{"request_id":"r1","response":{"hookSpecificOutput":{"hookEventName":"PreToolUse","permissionDecision":"deny","permissionDecisionReason":"not here"}},"subtype":"success"},"type":"control_response"}"#);
+        let servers = json!({"one": {"command": "x"}});
+        let options = Initialize { mcp_servers: servers.as_object(), ..Initialize::default() };
+        insta::assert_snapshot!(initialize(options),
+            @r#"{"type":"control_request","request_id":"askd-initialize","request":{"subtype":"initialize","mcpServers":{"one":{"command":"x"}}}}"#);
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! The reply to `initialize`: what the CLI found before the first prompt.
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::frame::Frame;
-use crate::input::INITIALIZE_ID;
+use crate::input::{GUARD_ID, INITIALIZE_ID};
 
 /// What of the reply a server needs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -12,6 +13,33 @@ pub struct Initialized {
     pub agents: Vec<String>,
     /// Where the CLI found an API key; `None` when it found none.
     pub api_key_source: Option<String>,
+    /// Whether it will ask before calls of tools; `None` when it was not told to, or does not say.
+    pub hooks_applied: Option<bool>,
+    /// Whether it took the MCP servers that it was given; `None` as above.
+    pub mcp_servers_applied: Option<bool>,
+}
+
+/// A call of a tool that waits for the guard's answer ([`crate::input::guard_answer`]).
+#[derive(Debug, Clone, PartialEq)]
+pub struct GuardedCall {
+    /// For the answer.
+    pub request_id: String,
+    /// `Bash`, …
+    pub tool: String,
+    /// What the tool is given.
+    pub input: Value,
+    /// The call's own id, which the model's message has.
+    pub tool_use_id: Option<String>,
+}
+
+/// An entry among the MCP servers that the CLI leaves out.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct SkippedServer {
+    /// Its name.
+    pub name: String,
+    /// In the CLI's words.
+    #[serde(default)]
+    pub message: String,
 }
 
 /// The reply, or the CLI's refusal; `None` when the frame is something else.
@@ -35,6 +63,10 @@ pub fn initialized(frame: &Frame) -> Option<Result<Initialized, String>> {
         agents: Vec<Agent>,
         #[serde(default)]
         account: Account,
+        #[serde(default)]
+        hooks_applied: Option<bool>,
+        #[serde(default)]
+        mcp_servers_applied: Option<bool>,
     }
     #[derive(Deserialize)]
     struct Agent {
@@ -60,6 +92,8 @@ pub fn initialized(frame: &Frame) -> Option<Result<Initialized, String>> {
     Some(Ok(Initialized {
         agents: body.agents.into_iter().map(|agent| agent.name).collect(),
         api_key_source: body.account.api_key_source.filter(|source| source != "none"),
+        hooks_applied: body.hooks_applied,
+        mcp_servers_applied: body.mcp_servers_applied,
     }))
 }
 
@@ -70,6 +104,49 @@ pub fn request_id(frame: &Frame) -> Option<String> {
         request_id: String,
     }
     (frame.kind == "control_request").then(|| frame.body::<Request>().map(|request| request.request_id))?
+}
+
+/// The question of the guard's hook; `None` when the frame is something else.
+pub fn guarded_call(frame: &Frame) -> Option<GuardedCall> {
+    #[derive(Deserialize)]
+    struct Envelope {
+        request_id: String,
+        request: Request,
+    }
+    #[derive(Deserialize)]
+    struct Request {
+        subtype: String,
+        callback_id: String,
+        input: Input,
+        #[serde(default)]
+        tool_use_id: Option<String>,
+    }
+    #[derive(Deserialize)]
+    struct Input {
+        tool_name: String,
+        #[serde(default)]
+        tool_input: Value,
+    }
+    if frame.kind != "control_request" {
+        return None;
+    }
+    let Envelope { request_id, request } = frame.body()?;
+    let is_ours = request.subtype == "hook_callback" && request.callback_id == GUARD_ID;
+    let Input { tool_name: tool, tool_input: input } = request.input;
+    is_ours.then_some(GuardedCall { request_id, tool, input, tool_use_id: request.tool_use_id })
+}
+
+/// The entries that `init` says it left out.
+pub fn skipped_servers(frame: &Frame) -> Vec<SkippedServer> {
+    #[derive(Deserialize)]
+    struct Init {
+        #[serde(default)]
+        mcp_server_errors: Vec<SkippedServer>,
+    }
+    if !frame.is_system("init") {
+        return Vec::new();
+    }
+    frame.body::<Init>().map(|init| init.mcp_server_errors).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -89,8 +166,35 @@ mod tests {
         let expected = Initialized {
             agents: vec!["Explore".into(), "reviewer".into()],
             api_key_source: Some("ANTHROPIC_API_KEY".into()),
+            ..Initialized::default()
         };
         assert_eq!(reply, Some(Ok(expected)));
+    }
+
+    #[test]
+    fn a_question_of_the_guard_is_told_from_other_requests() {
+        let ours = r#"{"type":"control_request","request_id":"r1","request":{"subtype":"hook_callback","callback_id":"askd-guard",
+            "input":{"hook_event_name":"PreToolUse","tool_name":"Bash","tool_input":{"command":"ls"}},"tool_use_id":"t1"}}"#;
+        let call = |line: &str| guarded_call(&Frame::parse(line.into()).unwrap());
+        let expected = GuardedCall {
+            request_id: "r1".into(),
+            tool: "Bash".into(),
+            input: serde_json::json!({"command": "ls"}),
+            tool_use_id: Some("t1".into()),
+        };
+        assert_eq!(call(ours), Some(expected));
+        for other in ["hook_callback", "askd-guard", "control_request", "tool_name"] {
+            assert_eq!(call(&ours.replace(other, "other")), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn servers_that_are_left_out_are_named() {
+        let init =
+            r#"{"type":"system","subtype":"init","mcp_server_errors":[{"name":"bad","type":"x","message":"Skipped"}]}"#;
+        let skipped = |line: &str| skipped_servers(&Frame::parse(line.into()).unwrap());
+        assert_eq!(skipped(init), [SkippedServer { name: "bad".into(), message: "Skipped".into() }]);
+        assert_eq!(skipped(&init.replace("init", "status")), []);
     }
 
     #[test]

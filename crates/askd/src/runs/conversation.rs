@@ -1,15 +1,17 @@
 //! The talk with one process, from `initialize` to the end of the run.
 
+use std::collections::BTreeSet;
 use std::pin::pin;
 use std::time::Duration;
 
 use claude::frame::Frame;
-use claude::input::{Initialize, initialize, interrupt, refuse, user_message};
+use claude::input::{Initialize, guard_answer, initialize, interrupt, refuse, user_message};
 use claude::outcome::{Deadline, Ending, Limit};
 use claude::progress::Progress;
-use claude::reply::{initialized, request_id};
+use claude::reply::{GuardedCall, guarded_call, initialized, request_id, skipped_servers};
 use claude::version::Version;
 use futures_util::FutureExt;
+use serde_json::{Map, Value};
 use supervisor::deadlines::{DeadlineLimits, Deadlines, Expired};
 use supervisor::input::{Stdin, StdinError};
 use supervisor::lines::{Line, LineError};
@@ -27,6 +29,7 @@ use super::log::RunLog;
 use super::redact::Redactor;
 use super::{Finished, RunErrorKind, RunSpec};
 use crate::ambient::Ambient;
+use crate::guard::{self, Policy, Verdict};
 
 /// How a conversation is bounded.
 #[derive(Debug, Clone, Copy)]
@@ -52,6 +55,9 @@ const STDERR_GRACE: Duration = Duration::from_millis(200);
 /// Lines that are no messages are told to the reader, but not without end.
 const MAX_LINE_WARNINGS: u32 = 20;
 
+/// Refusals of the guard, and servers that the CLI leaves out, are told to the reader, each once and so many in all.
+const MAX_NOTICES: usize = 50;
+
 /// Further messages and interrupts of one run; a client that needs more takes up the session in a new run.
 const MAX_COMMANDS: u32 = 1_000;
 
@@ -71,6 +77,10 @@ pub struct Conversation<'a> {
     pub ambient: &'a Ambient,
     /// Keeps credentials out of events.
     pub redactor: &'a Redactor,
+    /// What its tools are kept from.
+    pub policy: &'a Policy,
+    /// What it is given besides the CLI's own tools.
+    pub mcp_servers: &'a Map<String, Value>,
     /// Its limits.
     pub bounds: Bounds,
     /// The CLI's version.
@@ -105,6 +115,8 @@ struct Talk<'a> {
     answered_at: Option<Instant>,
     output: u64,
     line_warnings: u32,
+    /// What was told already: ids of calls, names of servers.
+    noticed: BTreeSet<String>,
     commands: u32,
     to_child: mpsc::UnboundedSender<String>,
     refused: Option<Finished>,
@@ -140,6 +152,7 @@ impl Conversation<'_> {
             answered_at: None,
             output: 0,
             line_warnings: 0,
+            noticed: BTreeSet::new(),
             commands: 0,
             to_child,
             refused: None,
@@ -147,6 +160,8 @@ impl Conversation<'_> {
         talk.say(initialize(Initialize {
             system_prompt: self.spec.system_prompt.as_deref(),
             json_schema: self.spec.schema.as_ref().map(|schema| &schema.schema),
+            guarded_tools: if self.policy.has_guard() { &guard::TOOLS } else { &[] },
+            mcp_servers: (!self.mcp_servers.is_empty()).then_some(self.mcp_servers),
         }));
         if self.spec.agent.is_none() {
             // Together, so that the CLI finds it when it is ready. Only an agent has to be looked for first.
@@ -277,9 +292,17 @@ impl Talk<'_> {
             self.initialized = true;
             return self.start(reply);
         }
+        if let Some(call) = guarded_call(&frame).filter(|_| self.conversation.policy.has_guard()) {
+            self.answer(call).await;
+            return None;
+        }
         if let Some(id) = request_id(&frame) {
             self.say(refuse(&id, "this server answers no requests of the CLI"));
             return None;
+        }
+        for server in skipped_servers(&frame) {
+            let message = format!("the MCP server `{}` was left out: {}", server.name, server.message);
+            self.notice(&format!("server {}", server.name), message);
         }
         let ended = self.progress.observe(&frame);
         if self.answered_at.is_none() && self.progress.answered() {
@@ -303,6 +326,12 @@ impl Talk<'_> {
             Ok(reply) => reply,
             Err(reason) => return Some(Ending::Broken { what: format!("the CLI refused to start the run: {reason}") }),
         };
+        if self.conversation.policy.has_guard() && reply.hooks_applied == Some(false) {
+            return Some(Ending::Broken { what: "the CLI does not ask the guard before it calls tools".into() });
+        }
+        if !self.conversation.mcp_servers.is_empty() && reply.mcp_servers_applied == Some(false) {
+            return Some(Ending::Broken { what: "the CLI does not take the MCP servers of CONFIG_DIR".into() });
+        }
         let spec = self.conversation.spec;
         if let Some(agent) = spec.agent.as_ref().filter(|agent| !reply.agents.contains(agent)) {
             let message = format!("the CLI does not know the agent `{agent}`; it silently skips files it cannot use");
@@ -315,6 +344,34 @@ impl Talk<'_> {
         let started = EventBody::Started { cli_version: self.conversation.cli_version.to_string() };
         self.conversation.log.append_now(self.conversation.ambient.now(), &started);
         None
+    }
+
+    /// Says whether a tool may be called. The CLI waits for it, and so may this task: a look takes milliseconds. A call that
+    /// cannot be judged gets an answer which the CLI takes for a refusal.
+    async fn answer(&mut self, call: GuardedCall) {
+        let GuardedCall { request_id, tool, input, tool_use_id } = call;
+        let (policy, name) = (self.conversation.policy.clone(), tool.clone());
+        let verdict = tokio::task::spawn_blocking(move || policy.judge(&name, &input)).await;
+        match verdict {
+            Ok(Verdict::Pass) => self.say(guard_answer(&request_id, None)),
+            Ok(Verdict::Deny { rule, message }) => {
+                self.say(guard_answer(&request_id, Some(&format!("{message} (rule {rule})"))));
+                let id = format!("call {}", tool_use_id.unwrap_or(request_id));
+                self.notice(&id, format!("the guard refused a call of {tool}: {message} (rule {rule})"));
+            }
+            Err(error) => {
+                tracing::error!(%error, "the guard failed");
+                self.say(refuse(&request_id, "the guard failed"));
+            }
+        }
+    }
+
+    /// Tells the reader something once.
+    fn notice(&mut self, id: &str, message: String) {
+        if self.noticed.len() < MAX_NOTICES && self.noticed.insert(id.to_owned()) {
+            let body = EventBody::Warning(message);
+            self.conversation.log.append_now(self.conversation.ambient.now(), &body);
+        }
     }
 
     fn give_prompt(&mut self) {

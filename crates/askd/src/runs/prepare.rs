@@ -9,23 +9,31 @@ use std::path::{Path, PathBuf};
 use claude::command::{Invocation, Session, arguments};
 use claude::environment::{CONFIG_FOLDER, PROVIDER_MANAGED_BY_HOST, STATE_FILE, TEMP_FOLDER, of_home};
 use claude::run_settings::RunSettings;
+use rustix::fs::{Mode, OFlags, openat};
+use secrecy::SecretString;
+use serde_json::{Map, Value};
 use supervisor::confinement::Access;
 use supervisor::spawn::Launch;
 
 use super::ground::{Gone, Ground};
 use super::shared::Shared;
 use super::{RunId, RunSpec};
-use crate::config::dir::SeedError;
+use crate::config::dir::{MCP_FILE, SeedError, mcp_servers};
 use crate::credentials::{Granted, LOGIN_FILE};
+use crate::guard::Policy;
 use crate::homes::Home;
 use crate::isolation::Layer;
 use crate::isolation::view::RunView;
 use crate::programs::environment;
 use crate::project_config::{Assessment, HOW_TO_TRUST, ProjectConfigPolicy, assess};
+use crate::small_file;
 use crate::workspaces::Folder;
 
 /// The settings file's name in the run's configuration folder.
 const SETTINGS_FILE: &str = "askd-run.json";
+
+/// A repository's list of MCP servers, in bytes: a text that a person wrote.
+const MAX_MCP_FILE: u64 = 1 << 20;
 
 /// Everything is ready to start.
 pub struct Prepared {
@@ -33,6 +41,10 @@ pub struct Prepared {
     pub launch: Launch,
     /// What a person should know of it.
     pub warnings: Vec<String>,
+    /// What its tools are kept from.
+    pub policy: Policy,
+    /// What it is given over stdin.
+    pub mcp_servers: Map<String, Value>,
 }
 
 /// Why a run could not be prepared. The texts are for the caller and name no path of the server; the sources, for the
@@ -83,12 +95,20 @@ pub fn prepare(
     }
     let mut warnings = Vec::new();
     let project_config = project_config(shared, &folder, granted.login.is_some(), &mut warnings);
+    let policy = shared.config.dir().policy()?;
+    let mut servers = shared.config.dir().mcp_servers()?;
+    if project_config && matches!(shared.project_policy, ProjectConfigPolicy::Trusted(_)) {
+        // The operator's own win over the repository's.
+        let own = std::mem::replace(&mut servers, project_servers(&folder, &mut warnings));
+        servers.extend(own);
+    }
     let mut settings = tool_rules(shared, spec, home);
+    settings.permissions.deny.extend(policy.deny_rules().iter().cloned());
     settings.permissions.additional_directories.clone_from(&spec.additional_directories);
     // What was harmless at the check may have been given hooks since, by the run itself. The operator's own hooks would be
     // silenced with them, so where there are some, they stay.
     let checked = project_config && matches!(shared.project_policy, ProjectConfigPolicy::Auto);
-    settings.disable_all_hooks = checked && !shared.config.has_hooks();
+    settings.disable_all_hooks = checked && !shared.config.dir().has_hooks();
     let settings_file = home.path().join(CONFIG_FOLDER).join(SETTINGS_FILE);
     let settings = serde_json::to_vec(&settings).map_err(io::Error::other);
     settings.and_then(|settings| fs::write(&settings_file, settings)).map_err(PrepareError::Home)?;
@@ -102,6 +122,7 @@ pub fn prepare(
         max_turns: spec.max_turns,
         deltas: spec.deltas,
         has_system_prompt: spec.system_prompt.is_some(),
+        has_mcp_servers: !servers.is_empty(),
         settings_file,
     };
     let view = RunView {
@@ -122,7 +143,7 @@ pub fn prepare(
         marker: shared.marker.of(&id.to_string()),
         confinement,
     };
-    Ok(Prepared { launch, warnings })
+    Ok(Prepared { launch, warnings, policy, mcp_servers: servers })
 }
 
 /// The CLI as a run finds it: links that lead to it may lie in something hidden. Looked up each time, since an update may
@@ -180,6 +201,25 @@ fn project_config(shared: &Shared, folder: &Folder, login: bool, warnings: &mut 
             false
         }
     }
+}
+
+/// The MCP servers of a repository that the operator trusts. A file that is not valid is left out, as the CLI would.
+fn project_servers(folder: &Folder, warnings: &mut Vec<String>) -> Map<String, Value> {
+    let file = openat(folder.descriptor(), MCP_FILE, small_file::FLAGS | OFlags::NOFOLLOW, Mode::empty());
+    let bytes = file.map_err(io::Error::from).and_then(|file| small_file::beginning(file, MAX_MCP_FILE));
+    let text = bytes.and_then(|bytes| String::from_utf8(bytes).map_err(io::Error::other));
+    mcp_servers(text).unwrap_or_else(|error| {
+        tracing::warn!(%error, "a repository's MCP servers cannot be used");
+        warnings.push(format!("the folder's own `{MCP_FILE}` was left out: it is not valid"));
+        Map::new()
+    })
+}
+
+/// The values of `env` and `headers` of MCP servers, which are often credentials, and at times part of what a server prints.
+pub fn secrets(servers: &Map<String, Value>) -> Vec<SecretString> {
+    let fields = servers.values().flat_map(|server| [&server["env"], &server["headers"]]);
+    let values = fields.filter_map(Value::as_object).flat_map(Map::values).filter_map(Value::as_str);
+    values.map(|value| SecretString::from(value.to_owned())).collect()
 }
 
 fn child_environment(shared: &Shared, home: &Path, granted: &Granted) -> Vec<(OsString, OsString)> {

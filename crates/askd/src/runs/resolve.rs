@@ -144,7 +144,7 @@ async fn schema(request: &RunRequest) -> Result<Option<AnswerSchema>, Refusal> {
 }
 
 async fn agent(name: String, shared: &Arc<Shared>) -> Result<String, Refusal> {
-    let found = look("agent", "CONFIG_DIR", shared, move |shared| shared.config.agent(&name)).await?;
+    let found = look("agent", "CONFIG_DIR", shared, move |shared| shared.config.dir().agent(&name)).await?;
     found.map_err(|error| {
         let why = if matches!(error, AgentError::Name) { Why::Value } else { Why::NoAgent };
         refuse("agent", why, error.to_string())

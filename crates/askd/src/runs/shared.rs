@@ -1,13 +1,14 @@
 //! What every run needs of the server.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use secrecy::SecretString;
 
 use super::watch::Watch;
 use crate::ambient::Ambient;
 use crate::cli::Cli;
-use crate::config::dir::ConfigDir;
+use crate::config::Config;
 use crate::credentials::CredentialSource;
 use crate::disk::free::FreeDisk;
 use crate::homes::Homes;
@@ -43,7 +44,7 @@ pub struct Shared {
     /// How askd's own short programs are run.
     pub programs: Programs,
     /// The operator's configuration of the CLI.
-    pub config: ConfigDir,
+    pub config: Config,
     /// Runs, events, sessions.
     pub store: Store,
     /// The name under which this server holds runs in the store.
@@ -61,7 +62,7 @@ pub struct Shared {
     /// What confines runs.
     pub isolation: Isolation,
     /// The workspace root.
-    pub workspaces: Workspaces,
+    pub workspaces: Arc<Workspaces>,
     /// When a folder's own configuration is loaded.
     pub project_policy: ProjectConfigPolicy,
     /// Folders that no run may read: the server's data (but the homes), its configuration, `/proc`.

@@ -108,7 +108,7 @@ impl Worker {
 
     /// Talks to the process, gives the answer, and ends the tree; whether something of it could not be ended.
     async fn work(&self, started: Started, home: &Home) -> bool {
-        let Started { child, redactor, cgroup } = started;
+        let Started { child, redactor, policy, mcp_servers, cgroup } = started;
         let Child { stdin, mut lines, stderr, process } = child;
         let (shared, limits) = (&self.shared, &self.shared.settings.run_limits);
         let alarm = Arc::new(Alarm::default());
@@ -129,6 +129,8 @@ impl Worker {
             log: &self.run.live.log,
             ambient: &shared.ambient,
             redactor: &redactor,
+            policy: &policy,
+            mcp_servers: &mcp_servers,
             bounds: self.bounds(),
             cli_version: shared.cli.version,
             cancelled: self.run.live.cancel.token(),

@@ -3,18 +3,20 @@
 use std::io;
 use std::sync::Arc;
 
+use serde_json::{Map, Value};
 use supervisor::cgroup::RunCgroup;
 use supervisor::records::RunRecord;
 use supervisor::spawn::{Child, Graces, Launch, Limits, SpawnError, spawn};
 
 use super::super::event::EventBody;
 use super::super::limits::resources;
-use super::super::prepare::{PrepareError, Prepared, prepare};
+use super::super::prepare::{PrepareError, Prepared, prepare, secrets};
 use super::super::redact::Redactor;
 use super::super::watch::MemoryKeeper;
 use super::super::{Finished, RunError, RunErrorKind, RunState};
 use super::Worker;
 use crate::disk;
+use crate::guard::Policy;
 use crate::homes::Home;
 use crate::isolation::protection::Protection;
 
@@ -22,6 +24,8 @@ use crate::isolation::protection::Protection;
 pub(super) struct Started {
     pub(super) child: Child,
     pub(super) redactor: Redactor,
+    pub(super) policy: Policy,
+    pub(super) mcp_servers: Map<String, Value>,
     pub(super) cgroup: Option<RunCgroup>,
 }
 
@@ -52,7 +56,7 @@ impl Worker {
             tracing::error!(run = %self.run.id, %error, "no credential");
             failed("ASKD_API_KEY_HELPER gave no key; the server's log says why".into())
         })?;
-        let redactor = Redactor::new(granted.values.iter().chain(&shared.secrets).cloned());
+        let values: Vec<_> = granted.values.iter().chain(&shared.secrets).cloned().collect();
         let task = {
             let (shared, run, home) = (Arc::clone(shared), Arc::clone(&self.run), Arc::clone(home));
             move || {
@@ -75,7 +79,7 @@ impl Worker {
             }
         };
         let prepared = tokio::task::spawn_blocking(task).await.map_err(|error| failed(error.to_string()))?;
-        let (Prepared { launch, warnings }, cgroup) = prepared.map_err(|error| {
+        let (Prepared { launch, warnings, policy, mcp_servers }, cgroup) = prepared.map_err(|error| {
             let cause = std::error::Error::source(&error).map(ToString::to_string);
             tracing::warn!(run = %self.run.id, %error, cause, "cannot prepare a run");
             match disk::full_below(&error) {
@@ -87,7 +91,10 @@ impl Worker {
             self.log(&EventBody::Warning(warning));
         }
         match self.launch(launch).await {
-            Ok(child) => Ok(Started { child, redactor, cgroup }),
+            Ok(child) => {
+                let redactor = Redactor::new(values.into_iter().chain(secrets(&mcp_servers)));
+                Ok(Started { child, redactor, policy, mcp_servers, cgroup })
+            }
             Err(not_started) => {
                 self.remove_cgroup(cgroup).await;
                 Err(not_started)
