@@ -23,6 +23,7 @@ use tokio_util::task::TaskTracker;
 pub mod append;
 pub mod chunk;
 pub mod command;
+pub mod config;
 pub mod error;
 pub mod events;
 pub mod health;

@@ -30,6 +30,10 @@ pub struct Retention {
     pub keys_before: i64,
     /// Sessions of which no run is left, and whose last one was before this, go.
     pub sessions_before: i64,
+    /// Changes of the configuration that were made before this go.
+    pub config_before: i64,
+    /// Versions of each document whose content stays; 0: all of them.
+    pub config_versions: u64,
     /// Tokens that have ended by this time go.
     pub now: i64,
 }
@@ -49,13 +53,28 @@ pub struct Pruned {
     pub sessions: u64,
     /// Tokens.
     pub tokens: u64,
+    /// Changes of the configuration.
+    pub config_changes: u64,
+    /// Changes of the configuration that stay, and whose content went.
+    pub config_versions: u64,
+    /// Contents of the configuration that nothing needed any more.
+    pub config_contents: u64,
 }
 
 impl Store {
     /// Removes everything that is older than its bound, step by step, and gives free space back to the file system.
     pub async fn prune(&self, retention: &Retention) -> Result<Pruned, StoreError> {
         let mut pruned = Pruned::default();
-        for what in [Step::Keys, Step::Tokens, Step::Runs, Step::Events, Step::Sessions] {
+        for what in [
+            Step::Keys,
+            Step::Tokens,
+            Step::Runs,
+            Step::Events,
+            Step::Sessions,
+            Step::Changes,
+            Step::Versions,
+            Step::Contents,
+        ] {
             loop {
                 let removed = self.write(Prune { what, retention: *retention }).await?;
                 if removed == Pruned::default() {
@@ -67,6 +86,9 @@ impl Store {
                 pruned.keys += removed.keys;
                 pruned.tokens += removed.tokens;
                 pruned.sessions += removed.sessions;
+                pruned.config_changes += removed.config_changes;
+                pruned.config_versions += removed.config_versions;
+                pruned.config_contents += removed.config_contents;
             }
         }
         while self.write(Vacuum).await? {}
@@ -82,6 +104,9 @@ enum Step {
     Runs,
     Events,
     Sessions,
+    Changes,
+    Versions,
+    Contents,
 }
 
 /// One step. Removes nothing when there is nothing left.
@@ -113,6 +138,13 @@ impl Operation for Prune {
                     AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.session_id = s.id) LIMIT $2)";
                 pruned.sessions = delete(tx, sql, [retention.sessions_before.into(), number(ROWS).into()]).await?;
             }
+            Step::Changes => {
+                let sql = "DELETE FROM config_changes WHERE id IN (SELECT id FROM config_changes WHERE created_at < $1 \
+                    AND state <> 'pending' LIMIT $2)";
+                pruned.config_changes = delete(tx, sql, [retention.config_before.into(), number(ROWS).into()]).await?;
+            }
+            Step::Versions => pruned.config_versions = versions(tx, retention.config_versions).await?,
+            Step::Contents => pruned.config_contents = contents(tx, retention.now).await?,
         }
         Ok(pruned)
     }
@@ -120,6 +152,31 @@ impl Operation for Prune {
 
 async fn delete<const N: usize>(tx: &DatabaseTransaction, sql: &str, values: [Value; N]) -> Result<u64, DbErr> {
     Ok(tx.execute_raw(statement(tx.get_database_backend(), sql, values)).await?.rows_affected())
+}
+
+/// Forgets the contents of some changes: those that so many later changes of the same document have a content of their own
+/// for.
+async fn versions(tx: &DatabaseTransaction, kept: u64) -> Result<u64, DbErr> {
+    if kept == 0 {
+        return Ok(0);
+    }
+    let sql = "UPDATE config_changes SET is_kept = 0 WHERE id IN (SELECT id FROM (SELECT id, state, ROW_NUMBER() OVER \
+        (PARTITION BY workspace, kind, name ORDER BY id DESC) AS place FROM config_changes WHERE is_kept = 1) numbered \
+        WHERE place > $1 AND state <> 'pending' LIMIT $2)";
+    delete(tx, sql, [number(kept).into(), number(ROWS).into()]).await
+}
+
+/// A content that was stored so recently may be that of a change that is being stored.
+const FRESH_MS: i64 = 60 * 60 * 1000;
+
+/// Removes some contents that neither a change nor a manifest needs. Those of a skill's files go after its manifest.
+async fn contents(tx: &DatabaseTransaction, now: i64) -> Result<u64, DbErr> {
+    // The time stands outside as well: PostgreSQL looks at it again when somebody has changed the row meanwhile.
+    let sql = "DELETE FROM config_contents WHERE used_at < $1 AND hash IN (SELECT c.hash FROM config_contents c \
+        WHERE c.used_at < $1 \
+        AND NOT EXISTS (SELECT 1 FROM config_changes g WHERE g.after_hash = c.hash AND g.is_kept = 1) \
+        AND NOT EXISTS (SELECT 1 FROM config_content_files f WHERE f.file = c.hash) LIMIT $2)";
+    delete(tx, sql, [(now - FRESH_MS).into(), number(CHUNKS).into()]).await
 }
 
 /// Some chunks of one run. It is marked before its first chunk goes, so that nobody reads half a log: 2 while they go, 1

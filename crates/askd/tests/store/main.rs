@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of tests are tests, too")]
 
 mod cluster;
+mod config;
 mod keys;
 mod place;
 mod schema;

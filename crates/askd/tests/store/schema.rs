@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use askd::store::config::{ChangeRow, Record, StoredContent};
 use askd::store::runs::Filter;
 use askd::store::{OpenError, Store};
 use sea_orm::{ConnectionTrait as _, DbBackend, QueryResult, Statement};
@@ -14,11 +15,22 @@ use crate::both_engines;
 use crate::place::{Place, append, events, finish, stored, submit};
 
 /// The version of the schema that this askd writes.
-const LAST: i64 = 2;
+const LAST: i64 = 3;
 
 /// Every table, in an order in which they can be filled.
-const TABLES: [&str; 8] =
-    ["store", "runs", "run_requests", "run_metadata", "event_chunks", "sessions", "idempotency", "stream_tokens"];
+const TABLES: [&str; 11] = [
+    "store",
+    "runs",
+    "run_requests",
+    "run_metadata",
+    "event_chunks",
+    "sessions",
+    "idempotency",
+    "stream_tokens",
+    "config_contents",
+    "config_content_files",
+    "config_changes",
+];
 
 both_engines! {
     every_earlier_schema_is_brought_up_to_date_with_its_rows,
@@ -50,6 +62,10 @@ async fn every_earlier_schema_is_brought_up_to_date_with_its_rows(place: Place) 
         assert_eq!(found, [row]);
         assert_eq!(store.session("session of run_ended").await.unwrap().unwrap().last_run_at, 9_000);
         stored(&store, append("run_waiting", 2, 3)).await;
+        if version >= 3 {
+            assert_eq!(store.config_change("cfg_1").await.unwrap().as_ref(), configuration().changes.first());
+            assert_eq!(store.config_content("file").await.unwrap(), Some((3, vec![0, 1, 255])));
+        }
         store.close().await;
     }
 }
@@ -85,6 +101,34 @@ fn file(place: &Place, version: i64) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/store/schemas/{version:04}.{engine}.sql"))
 }
 
+/// A skill and its history.
+fn configuration() -> Record {
+    let content = |hash: &str, files: &[&str]| StoredContent {
+        hash: hash.to_owned(),
+        size: 3,
+        bytes: vec![0, 1, 255],
+        files: files.iter().map(|file| (*file).to_owned()).collect(),
+    };
+    let change = ChangeRow {
+        id: "cfg_1".to_owned(),
+        owner: "server_1".to_owned(),
+        batch: None,
+        workspace: String::new(),
+        kind: "skills".to_owned(),
+        name: "pdf".to_owned(),
+        action: "created".to_owned(),
+        state: "done".to_owned(),
+        before: None,
+        after: Some("manifest".to_owned()),
+        key_id: Some("key_1".to_owned()),
+        address: Some("127.0.0.1".to_owned()),
+        request_id: Some("req_1".to_owned()),
+        created_at: 1_000,
+    };
+    let contents = vec![content("manifest", &["file"]), content("file", &[])];
+    Record { changes: vec![change], contents, now: 1_000 }
+}
+
 /// Writes a database of the version that this askd knows.
 async fn write_dump(place: &Place) {
     let store = place.open().await;
@@ -95,6 +139,7 @@ async fn write_dump(place: &Place) {
     stored(&store, append("run_ended", 2, 4)).await;
     stored(&store, finish("run_ended", 5, 9_000)).await;
     store.write(submit("run_waiting", 2_000)).await.unwrap();
+    store.write(configuration()).await.unwrap();
     store.close().await;
 
     let connection = place.connect().await;

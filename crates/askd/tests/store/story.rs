@@ -294,10 +294,19 @@ async fn what_is_old_goes_and_what_is_not_stays(place: Place) {
         assert_eq!(store.write(token).await, Ok(()));
     }
     assert_eq!(store.prune(&Retention::default()).await, Ok(Pruned::default()));
-    let retention =
-        Retention { runs_before: 1_500, events_before: 2_500, keys_before: 501, sessions_before: 1_500, now: 10_000 };
+    let retention = Retention {
+        runs_before: 1_500,
+        events_before: 2_500,
+        keys_before: 501,
+        sessions_before: 1_500,
+        now: 10_000,
+        ..Retention::default()
+    };
     let pruned = store.prune(&retention).await.unwrap();
-    assert_eq!(pruned, Pruned { runs: 1, events: 1, chunks: 180, keys: 4, tokens: 4, sessions: 1 });
+    assert_eq!(
+        pruned,
+        Pruned { runs: 1, events: 1, chunks: 180, keys: 4, tokens: 4, sessions: 1, ..Pruned::default() }
+    );
     assert_eq!(store.run("oldest").await, Ok(None));
     let row = store.run("old").await.unwrap().unwrap();
     assert_eq!((row.events_expired, row.last_seq), (true, 90));
