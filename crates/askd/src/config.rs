@@ -9,9 +9,29 @@
 //!
 //! The files are the truth: an edit by hand counts like one over HTTP. The store keeps who changed what, and what it was.
 
+pub mod archive;
+pub mod change;
+pub mod diff;
 pub mod dir;
 pub mod document;
+pub mod error;
+pub mod json;
 pub mod kind;
+pub mod limits;
+pub mod manager;
 pub mod name;
 pub mod problem;
 pub mod scope;
+pub mod standing;
+pub mod validate;
+
+mod edit;
+mod files;
+mod history;
+mod import;
+mod judge;
+mod lock;
+mod read;
+mod settle;
+
+pub use manager::Config;

@@ -3,12 +3,16 @@
 //! Stricter than the CLI on purpose: CLI 2.1.330 repairs some broken YAML and then obeys what it finds
 //! (checked: `description: a: b` followed by `hooks:` runs the hooks), so here broken is an error.
 //! The fences are what that version takes for fences: `---` at the very start (after a byte order mark)
-//! and `---` alone on a line, each with blanks after it at most.
+//! and `---` alone on a line, each with blanks after it at most. That version ends the block at the first further
+//! `---` wherever it stands, also within a value (checked: of `description: a---b` and `tools: Read` below it, the
+//! `tools` are lost and the agent has every tool), so a `---` within the block is an error too.
 
 use serde_norway::{Mapping, Value};
 
 /// The longest block that is read.
 const MAX_YAML: usize = 64 * 1024;
+/// The deepest nesting of brackets. The YAML parser's time grows with its square, and recursion has an end.
+const MAX_DEPTH: usize = 64;
 /// The longest text of the YAML parser that is passed on.
 const MAX_MESSAGE: usize = 160;
 
@@ -46,6 +50,18 @@ pub enum FrontmatterError {
         /// Where the block opens.
         line: u32,
     },
+    /// Three dashes that are no fence of their own.
+    #[error("line {line}: `---` within the frontmatter, which would end it there; write it in other words")]
+    Fence {
+        /// The line it is in.
+        line: u32,
+    },
+    /// Brackets within brackets within brackets.
+    #[error("line {line}: the frontmatter is nested deeper than {MAX_DEPTH} levels")]
+    TooDeep {
+        /// The line of the bracket that is too many.
+        line: u32,
+    },
     /// A line break that YAML parsers read differently.
     #[error("line {line}: a line break other than LF or CRLF")]
     LineBreak {
@@ -81,6 +97,8 @@ impl FrontmatterError {
             Self::Misplaced { line }
             | Self::NotClosed { line }
             | Self::TooLong { line }
+            | Self::Fence { line }
+            | Self::TooDeep { line }
             | Self::LineBreak { line }
             | Self::Alias { line }
             | Self::Yaml { line, .. }
@@ -114,7 +132,7 @@ fn is_fence(line: &str) -> bool {
 fn without_block(text: &str) -> Result<Document<'_>, FrontmatterError> {
     let head = text.trim_start_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
     if head.starts_with("---") {
-        let line = line_of(text, text.len() - head.len());
+        let line = line_at(text, text.len() - head.len());
         return Err(FrontmatterError::Misplaced { line });
     }
     Ok(Document { frontmatter: Mapping::new(), yaml: "", body: text, body_line: 1 })
@@ -137,14 +155,33 @@ fn refuse_oddities(yaml: &str) -> Result<(), FrontmatterError> {
     if yaml.len() > MAX_YAML {
         return Err(FrontmatterError::TooLong { line: 1 });
     }
+    if let Some(at) = yaml.find("---") {
+        return Err(FrontmatterError::Fence { line: line_at(yaml, at) + 1 });
+    }
+    if let Some(at) = too_deep(yaml) {
+        return Err(FrontmatterError::TooDeep { line: line_at(yaml, at) + 1 });
+    }
     let lone_cr = yaml.bytes().zip(yaml.bytes().skip(1)).position(|(a, b)| a == b'\r' && b != b'\n');
     if let Some(at) = lone_cr.or_else(|| yaml.find(['\u{85}', '\u{2028}', '\u{2029}'])) {
-        return Err(FrontmatterError::LineBreak { line: line_of(yaml, at) + 1 });
+        return Err(FrontmatterError::LineBreak { line: line_at(yaml, at) + 1 });
     }
     if has_sigil(yaml, '&') && has_sigil(yaml, '*') {
         return Err(FrontmatterError::Alias { line: 1 });
     }
     Ok(())
+}
+
+/// Where more brackets are open than may be. Those in quotes count as well, which no honest text notices.
+fn too_deep(yaml: &str) -> Option<usize> {
+    let mut depth = 0_usize;
+    yaml.bytes().position(|byte| {
+        match byte {
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth > MAX_DEPTH
+    })
 }
 
 /// Whether `sigil` stands where YAML could read an anchor or an alias: before a name, after a break.
@@ -167,14 +204,31 @@ fn mapping(yaml: &str) -> Result<Mapping, FrontmatterError> {
         Ok(Value::Null) => Ok(Mapping::new()),
         Ok(_) => Err(FrontmatterError::NotAMapping { line: 1 }),
         Err(error) => Err(FrontmatterError::Yaml {
-            line: number(error.location().map_or(1, |place| place.line()) + 1),
-            message: error.to_string().chars().filter(|c| !c.is_control()).take(MAX_MESSAGE).collect(),
+            // The parser may notice only at the end, which is the closing fence.
+            line: number(error.location().map_or(1, |place| place.line()).min(yaml.lines().count()) + 1),
+            message: without_place(&error.to_string()),
         }),
     }
 }
 
+/// The parser's text without its places, which count from the block's begin and not from the file's.
+fn without_place(message: &str) -> String {
+    let what = message.split(" at line ").next().unwrap_or_default();
+    what.chars().filter(|c| !c.is_control()).take(MAX_MESSAGE).collect()
+}
+
+/// The line of the file on which the block's source has `key:`, at whatever depth.
+pub fn line_of(yaml: &str, key: &str) -> Option<u32> {
+    let spelled = |line: &str| {
+        let start = line.trim_start_matches(|c: char| c.is_whitespace() || "\"'{,-?".contains(c));
+        let rest = start.strip_prefix(key).map(|rest| rest.trim_start_matches(['"', '\'', ' ', '\t']));
+        rest.is_some_and(|rest| rest.starts_with(':'))
+    };
+    yaml.lines().position(spelled).map(|index| number(index + 2))
+}
+
 /// The line, from 1, of a byte offset.
-fn line_of(text: &str, offset: usize) -> u32 {
+fn line_at(text: &str, offset: usize) -> u32 {
     number(text.as_bytes().iter().take(offset).filter(|byte| **byte == b'\n').count() + 1)
 }
 
@@ -221,12 +275,18 @@ mod tests {
             ("---\n# c\rhooks: {}\n---\n", FrontmatterError::LineBreak { line: 2 }),
             ("---\na: &x [1]\nb: [*x, *x]\n---\n", FrontmatterError::Alias { line: 1 }),
             ("---\n- a\n- b\n---\n", FrontmatterError::NotAMapping { line: 1 }),
+            ("---\nname: a\ndescription: a---b\n---\n", FrontmatterError::Fence { line: 3 }),
+            ("---\n# -----\nname: a\n---\n", FrontmatterError::Fence { line: 2 }),
         ];
         for (text, error) in cases {
             assert_eq!(parse(text).unwrap_err(), error, "{text:?}");
         }
         let long = format!("---\na: {}\n---\n", "x".repeat(MAX_YAML));
         assert_eq!(parse(&long).unwrap_err().line(), 1);
+        let deep = format!("---\na: b\nc: {}\n---\n", "[".repeat(30_000));
+        assert_eq!(parse(&deep).unwrap_err(), FrontmatterError::TooDeep { line: 3 });
+        let dashes = format!("---\na: {}\n---\n", "- ".repeat(30_000));
+        assert!(matches!(parse(&dashes), Err(FrontmatterError::Yaml { .. })));
     }
 
     #[test]

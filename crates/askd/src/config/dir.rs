@@ -2,12 +2,16 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use claude::environment::CONFIG_FOLDER;
 use serde_json::{Map, Value};
 
+use super::document::Etag;
+use super::files::TEMPORARY;
+use super::validate::{settings, usable_agent};
 use crate::copy_tree::{Copier, CopyRules};
-use crate::frontmatter;
+use crate::guard::Policy;
 use crate::small_file;
 
 /// The operator's configuration of the CLI.
@@ -17,16 +21,33 @@ pub struct ConfigDir {
     max_bytes: u64,
     /// Whether it was there at the start. Then it must be there for every run: its deny rules are in it.
     was_there: bool,
+    /// The settings that were judged last, and what was wrong with them: no run waits for the same judgement twice.
+    judged: Arc<Mutex<Option<Judged>>>,
 }
+
+/// Settings by their hash, and why runs must not have them.
+type Judged = (Etag, Option<String>);
 
 /// What is copied into a home. State of the CLI (`projects`, `.claude.json`, `history.jsonl`, …) is not.
 const SEEDED: [&str; 8] =
     ["CLAUDE.md", "agents", "commands", "output-styles", "rules", "settings.json", "skills", "workflows"];
 
+/// The CLI's settings.
+pub const SETTINGS_FILE: &str = "settings.json";
+
+/// The guard's rules.
+pub const POLICY_FILE: &str = "askd-policy.json";
+
+/// The MCP servers of all runs.
+pub const MCP_FILE: &str = ".mcp.json";
+
 const MAX_ENTRIES: usize = 20_000;
 
 /// An agent or the settings; both are text that a person wrote.
 const MAX_FILE: u64 = 1 << 20;
+
+/// Mistakes in the settings that the callers of runs are told.
+const MAX_TOLD: usize = 3;
 
 /// Why an agent cannot answer. The texts are for the caller.
 #[derive(Debug, thiserror::Error)]
@@ -57,8 +78,14 @@ pub enum SeedError {
     #[error("CONFIG_DIR is not there any more, and runs without its settings are refused")]
     Gone,
     /// The CLI would ignore the file, its deny rules included.
-    #[error("`settings.json` in CONFIG_DIR is not valid, and the CLI would ignore its deny rules: {0}")]
+    #[error("`{SETTINGS_FILE}` in CONFIG_DIR is not valid, and the CLI would ignore its deny rules: {0}")]
     Settings(String),
+    /// Without it runs would do what the operator forbids.
+    #[error("`{POLICY_FILE}` in CONFIG_DIR is not valid: {0}")]
+    Policy(String),
+    /// A run without the servers that it should have would do something else.
+    #[error("`{MCP_FILE}` in CONFIG_DIR is not valid: {0}")]
+    McpServers(String),
 }
 
 impl SeedError {
@@ -68,7 +95,7 @@ impl SeedError {
             Self::Copy(_) => {
                 "the server's configuration for the CLI cannot be copied; the server's log says why".into()
             }
-            Self::Settings(_) | Self::Gone => self.to_string(),
+            Self::Settings(_) | Self::Policy(_) | Self::McpServers(_) | Self::Gone => self.to_string(),
         }
     }
 }
@@ -76,7 +103,7 @@ impl SeedError {
 impl ConfigDir {
     /// The folder need not exist. `max_bytes` bounds what one home is given.
     pub fn new(path: &Path, max_bytes: u64) -> Self {
-        Self { path: path.to_owned(), max_bytes, was_there: path.is_dir() }
+        Self { path: path.to_owned(), max_bytes, was_there: path.is_dir(), judged: Arc::default() }
     }
 
     /// Whether there was such a folder at the start.
@@ -100,19 +127,7 @@ impl ConfigDir {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(AgentError::NotFound(name.into())),
             Err(error) => return Err(unusable(format!("its file cannot be read: {error}"))),
         };
-        let document = frontmatter::parse(&text).map_err(|error| unusable(error.to_string()))?;
-        let field = |key: &str| {
-            document.frontmatter.get(key).and_then(serde_norway::Value::as_str).filter(|text| !text.is_empty())
-        };
-        if field("description").is_none() {
-            return Err(unusable("its frontmatter has no `description`".into()));
-        }
-        let known_as = field("name").ok_or_else(|| unusable("its frontmatter has no `name`".into()))?;
-        if is_safe_argument(known_as) {
-            Ok(known_as.to_owned())
-        } else {
-            Err(unusable("the `name` in its frontmatter must not begin with `-` nor contain `:`".into()))
-        }
+        usable_agent(&text).map_err(|problem| unusable(problem.to_string()))
     }
 
     /// Copies the configuration into a run's home.
@@ -120,16 +135,34 @@ impl ConfigDir {
         if self.was_there && !self.path.is_dir() {
             return Err(SeedError::Gone);
         }
-        self.settings()?;
         // Links are the operator's, e.g. those of a mounted Kubernetes ConfigMap.
-        let rules = CopyRules { max_bytes: self.max_bytes, max_entries: MAX_ENTRIES, follow_links: true };
+        let (max_bytes, max_entries, left_out) = (self.max_bytes, MAX_ENTRIES, TEMPORARY);
+        let rules = CopyRules { max_bytes, max_entries, follow_links: true, left_out };
         let mut copier = Copier::new(rules);
         let target = home.join(CONFIG_FOLDER);
         std::fs::create_dir_all(&target)?;
         for name in SEEDED {
             copier.copy(&self.path.join(name), &target.join(name))?;
         }
-        Ok(())
+        // The copy, since that is what the run has: the file may have changed meanwhile.
+        self.judge_settings(&target.join(SETTINGS_FILE))
+    }
+
+    /// What runs are kept from; of the house where the operator gives none. Read anew for each run: it is small.
+    pub fn policy(&self) -> Result<Policy, SeedError> {
+        match small_file::read_text(&self.path.join(POLICY_FILE), MAX_FILE) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Policy::of_the_house()),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(SeedError::Policy(error.to_string())),
+            text => Policy::parse(&text?).map_err(|mistakes| {
+                let first = mistakes.into_iter().next().map(|mistake| mistake.to_string());
+                SeedError::Policy(first.unwrap_or_default())
+            }),
+        }
+    }
+
+    /// The MCP servers that every run is given, by name. Whether an entry can be used, the CLI judges, and says.
+    pub fn mcp_servers(&self) -> Result<Map<String, Value>, SeedError> {
+        mcp_servers(small_file::read_text(&self.path.join(MCP_FILE), MAX_FILE))
     }
 
     /// A login that was made with the CLI and mounted here.
@@ -145,21 +178,70 @@ impl ConfigDir {
 
     /// `settings.json`; empty when there is none.
     fn settings(&self) -> Result<Map<String, Value>, SeedError> {
-        match small_file::read_text(&self.path.join("settings.json"), MAX_FILE) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Map::new()),
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(SeedError::Settings(error.to_string())),
-            text => serde_json::from_str(&text?).map_err(|error| SeedError::Settings(error.to_string())),
+        match self.settings_text()? {
+            None => Ok(Map::new()),
+            Some(text) => serde_json::from_str(&text).map_err(|error| SeedError::Settings(error.to_string())),
         }
+    }
+
+    /// The text of `settings.json`, if there is one.
+    pub(super) fn settings_text(&self) -> Result<Option<String>, SeedError> {
+        settings_text(&self.path.join(SETTINGS_FILE))
+    }
+
+    /// Whether the settings that lie there now may be given to runs.
+    pub fn check_settings(&self) -> Result<(), SeedError> {
+        self.judge_settings(&self.path.join(SETTINGS_FILE))
+    }
+
+    /// Whether the CLI would take these settings, with all that they forbid.
+    fn judge_settings(&self, file: &Path) -> Result<(), SeedError> {
+        let Some(text) = settings_text(file)? else { return Ok(()) };
+        let etag = Etag::of_bytes(text.as_bytes());
+        let known = self.judged.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let wrong = match known {
+            Some((of, wrong)) if of == etag => wrong,
+            _ => {
+                let errors = settings::check_standing(&text).errors;
+                let told: Vec<_> = errors.iter().take(MAX_TOLD).map(ToString::to_string).collect();
+                let wrong = (!told.is_empty()).then(|| told.join("; "));
+                *self.judged.lock().unwrap_or_else(PoisonError::into_inner) = Some((etag, wrong.clone()));
+                wrong
+            }
+        };
+        wrong.map_or(Ok(()), |wrong| Err(SeedError::Settings(wrong)))
+    }
+}
+
+fn settings_text(file: &Path) -> Result<Option<String>, SeedError> {
+    match small_file::read_text(file, MAX_FILE) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(SeedError::Settings(error.to_string())),
+        text => Ok(Some(text?)),
+    }
+}
+
+/// The servers in the text of a `.mcp.json`; none where there is no file.
+pub fn mcp_servers(text: io::Result<String>) -> Result<Map<String, Value>, SeedError> {
+    match text {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Map::new()),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(SeedError::McpServers(error.to_string())),
+        text => match serde_json::from_str::<Map<String, Value>>(&text?) {
+            Ok(mut file) => match file.remove("mcpServers") {
+                None => Ok(Map::new()),
+                Some(Value::Object(servers)) => Ok(servers),
+                Some(_) => {
+                    Err(SeedError::McpServers("`mcpServers` must be an object of servers by their names".into()))
+                }
+            },
+            Err(error) => Err(SeedError::McpServers(error.to_string())),
+        },
     }
 }
 
 fn is_agent_name(name: &str) -> bool {
     let characters = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
     (1..=60).contains(&name.len()) && characters && !name.starts_with('-')
-}
-
-fn is_safe_argument(name: &str) -> bool {
-    name.len() <= 200 && !name.starts_with('-') && !name.contains(':') && !name.chars().any(char::is_control)
 }
 
 #[cfg(test)]
@@ -199,10 +281,10 @@ mod tests {
         let pipe = config.path().join("agents/pipe.md");
         rustix::fs::mknodat(rustix::fs::CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
         for (name, part) in [
-            ("no-name", "no `name`"),
-            ("no-description", "no `description`"),
+            ("no-name", "`name`: is missing"),
+            ("no-description", "line 1: `description`: is missing"),
             ("bad", "cannot be used"),
-            ("dash", "must not begin"),
+            ("dash", "line 2: `name`: must not begin"),
             ("missing", "there is no agent `missing`"),
             ("long", "larger than 1048576 bytes"),
             ("pipe", "not a regular file"),
@@ -242,8 +324,15 @@ mod tests {
     #[test]
     fn settings_that_the_cli_would_ignore_stop_the_run() {
         let (_guard, config) = config(&[("settings.json", "{\"permissions\": {")]);
-        let home = tempfile::tempdir().unwrap();
-        let text = config.seed(home.path()).unwrap_err().to_string();
+        let told = || config.seed(tempfile::tempdir().unwrap().path()).map_err(|error| error.to_string());
+        let text = told().unwrap_err();
         assert!(text.contains("deny rules") && text.contains("line 1"), "{text}");
+        fs::write(config.path().join("settings.json"), "{\n\"permissions\": {\"deny\": [\"bash(rm *)\"]}}").unwrap();
+        let text = told().unwrap_err();
+        assert!(text.contains("line 2: `permissions.deny[0]`: never matches: the tool is called `Bash`"), "{text}");
+        assert_eq!(told().unwrap_err(), text, "also when it was judged before");
+        fs::write(config.path().join("settings.json"), "{\"permissions\": {\"deny\": [\"Bash(rm *)\"]}, \"theme\": 5}")
+            .unwrap();
+        assert_eq!(told(), Ok(()), "what the CLI drops alone opens nothing");
     }
 }

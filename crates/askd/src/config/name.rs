@@ -110,9 +110,8 @@ fn check(kind: Kind, name: &str) -> Result<(), NameError> {
 
 /// Lower case only: on a disk that ignores case, two names could otherwise be one file.
 fn is_kebab_case(name: &str) -> bool {
-    let part = |part: &str| {
-        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
-    };
+    let part =
+        |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
     name.len() <= MAX_SEGMENT && name.split('-').all(part)
 }
 

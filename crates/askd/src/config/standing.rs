@@ -1,0 +1,126 @@
+//! What lies in `CONFIG_DIR` when a server starts: whether runs may start with it, and what the CLI would skip.
+
+use super::dir::ConfigDir;
+use super::files::{Links, Root};
+use super::kind::Kind;
+use super::limits::Limits;
+use super::name::DocumentId;
+use super::problem::{Problem, Report};
+use super::scope::Scope;
+use super::validate::{self, settings};
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Standing {
+    /// What no run may start with, since the CLI would drop rules or every run would fail.
+    pub refusals: Vec<Problem>,
+    /// What the CLI skips, or takes and was probably not meant.
+    pub warnings: Vec<Problem>,
+    /// How many documents were looked at.
+    pub documents: usize,
+}
+
+/// Looks at everything. Blocking: it reads all files.
+pub fn examine(dir: &ConfigDir, limits: &Limits) -> Standing {
+    let mut standing = Standing::default();
+    for error in [dir.check_settings().err(), dir.policy().err(), dir.mcp_servers().err()].into_iter().flatten() {
+        standing.refusals.push(Problem::new(error.to_string()));
+    }
+    if let Err(error) = documents(dir, limits, &mut standing) {
+        standing.warnings.push(Problem::new(error.to_string()));
+    }
+    standing
+}
+
+fn documents(dir: &ConfigDir, limits: &Limits, standing: &mut Standing) -> Result<(), super::error::ConfigError> {
+    let Some(root) = Root::user(dir.path())? else { return Ok(()) };
+    for kind in Kind::ALL {
+        let listing = root.list(kind, limits.documents)?;
+        for id in listing.ids {
+            standing.documents += 1;
+            let Report { errors, warnings, .. } = report(dir, &root, &id);
+            let file = id.path(&Scope::User).display().to_string();
+            // Each problem of a skill names its file within the skill.
+            let named = |problem: Problem| match &problem.file {
+                Some(inner) => Problem { file: Some(format!("{file}/{inner}")), ..problem },
+                None => problem.in_file(file.clone()),
+            };
+            standing.warnings.extend(errors.into_iter().chain(warnings).map(named));
+        }
+        standing.warnings.extend(listing.foreign.into_iter().map(|(path, why)| Problem::new(why).in_file(path)));
+    }
+    Ok(())
+}
+
+fn report(dir: &ConfigDir, root: &Root, id: &DocumentId) -> Report {
+    // By its path, as runs get it: its link may lead anywhere.
+    if id.kind() == Kind::Settings {
+        let text = dir.settings_text().ok().flatten().unwrap_or_default();
+        return Report { errors: Vec::new(), ..settings::check_standing(&text) };
+    }
+    let unusable = |why: String| Report { errors: vec![Problem::new(why)], ..Report::default() };
+    match root.read(id, Links::Follow) {
+        Ok(None) => Report::default(),
+        Ok(Some(found)) => match found.content() {
+            Some(content) => validate::check(id, &content),
+            None => unusable("is not UTF-8 text".to_owned()),
+        },
+        Err(error) => unusable(error.to_string()),
+    }
+}
+
+impl Standing {
+    /// Why no server may start; `None` when it may.
+    pub fn refusal(&self) -> Option<String> {
+        let told: Vec<_> = self.refusals.iter().map(ToString::to_string).collect();
+        (!told.is_empty()).then(|| told.join("; "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn examined(files: &[(&str, &str)]) -> Standing {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        examine(&ConfigDir::new(folder.path(), 1 << 20), &Limits::new(1 << 20))
+    }
+
+    #[test]
+    fn what_would_drop_rules_or_fail_every_run_is_a_refusal_and_the_rest_a_warning() {
+        let standing = examined(&[
+            ("settings.json", "{\n\"model\": 5, \"themes\": 1, \"theme\": 5}"),
+            ("askd-policy.json", "{"),
+            (".mcp.json", "[]"),
+            ("agents/broken.md", "---\nname: x\n---\n"),
+            ("rules/fine.md", "text"),
+        ]);
+        let refusal = standing.refusal().unwrap();
+        for part in ["`settings.json`", "line 2: `model`: must be a text", "`askd-policy.json`", "`.mcp.json`"] {
+            assert!(refusal.contains(part), "{part}: {refusal}");
+        }
+        let warnings: Vec<_> = standing.warnings.iter().map(ToString::to_string).collect();
+        assert!(warnings.iter().any(|text| text.starts_with("agents/broken.md: line")), "{warnings:?}");
+        assert!(warnings.iter().any(|text| text.starts_with("settings.json: line 2: `themes`")), "{warnings:?}");
+        assert!(warnings.iter().any(|text| text.starts_with("settings.json: line 2: `theme`")), "{warnings:?}");
+        assert_eq!(standing.documents, 5);
+    }
+
+    #[test]
+    fn nothing_and_what_is_right_are_fine() {
+        for files in [&[][..], &[("settings.json", "{}"), (".mcp.json", "{\"mcpServers\": {}}"), ("CLAUDE.md", "text")]]
+        {
+            let standing = examined(files);
+            assert_eq!((standing.refusals, standing.warnings), (vec![], vec![]));
+        }
+        let nowhere = ConfigDir::new(std::path::Path::new("/nowhere"), 1);
+        assert_eq!(examine(&nowhere, &Limits::new(1)).refusal(), None);
+    }
+}
