@@ -11,7 +11,11 @@ use crate::app::App;
 pub mod ask;
 pub mod auth;
 pub mod body;
+pub mod caller;
+pub mod conditions;
+pub mod config;
 pub mod dialect;
+pub mod editor;
 pub mod error;
 pub mod fields;
 pub mod front;
@@ -19,6 +23,7 @@ pub mod headers;
 pub mod health;
 pub mod idempotency;
 pub mod options;
+pub mod path;
 pub mod query;
 pub mod request_id;
 pub mod v1;
@@ -29,7 +34,8 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/health", get(health::health))
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready));
-    let keyed = Router::new().route("/ask", post(ask::ask)).merge(v1::routes()).fallback(error::no_such_route);
+    let keyed = Router::new().route("/ask", post(ask::ask)).merge(config::routes()).merge(v1::routes());
+    let keyed = keyed.fallback(error::no_such_route);
     // The layer covers the fallback too: without a key nobody learns which routes there are.
     let keyed = keyed
         .method_not_allowed_fallback(error::no_such_method)

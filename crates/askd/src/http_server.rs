@@ -1,6 +1,7 @@
 //! The listener and its connections: bounded in number, head, time, and patience with slow clients.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,8 +43,8 @@ pub async fn serve(listener: TcpListener, routes: Router, bounds: &Bounds, closi
             accepted = accept(&listener, &places) => accepted,
         };
         match accepted {
-            Ok((socket, place)) => {
-                let connection = connection::serve(socket, routes.clone(), bounds.clone(), closing.clone());
+            Ok((socket, peer, place)) => {
+                let connection = connection::serve(socket, peer, routes.clone(), bounds.clone(), closing.clone());
                 connections.spawn(async move {
                     connection.await;
                     drop(place);
@@ -62,11 +63,14 @@ pub async fn serve(listener: TcpListener, routes: Router, bounds: &Bounds, closi
     }
 }
 
+/// A connection, who is at its other end, and its place.
+type Accepted = (TcpStream, SocketAddr, OwnedSemaphorePermit);
+
 /// The next connection, as soon as there is a place for it. Until then it waits in the kernel's backlog.
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> io::Result<Accepted> {
     let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
-    let (socket, _) = listener.accept().await?;
-    Ok((socket, place))
+    let (socket, peer) = listener.accept().await?;
+    Ok((socket, peer, place))
 }
 
 #[cfg(test)]

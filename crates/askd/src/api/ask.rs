@@ -7,8 +7,8 @@ use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 
-use super::auth::KEY_ID;
 use super::body::json_object;
+use super::caller::KEY_ID;
 use super::dialect::ASK;
 use super::error::ApiError;
 use super::headers::name_run;

@@ -1,14 +1,16 @@
 //! Who may call.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use secrecy::ExposeSecret;
 use subtle::ConstantTimeEq;
 
+use super::caller::Caller;
 use super::error::ApiError;
 use super::error::code::ErrorCode;
 use super::v1::events::ROUTE as EVENTS;
@@ -17,20 +19,26 @@ use crate::app::App;
 
 /// The header that carries the key.
 pub const KEY_HEADER: &str = "x-api-key";
-/// The one key that there is.
-pub(super) const KEY_ID: &str = "admin";
 
-/// Lets a request through only with the right key, or to the events of one run with a token for them.
-pub(super) async fn require_key(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+/// Lets a request through only with the right key, which makes a [`Caller`] of whoever sent it, or to the events of one
+/// run with a token for them, whose holder is none.
+pub(super) async fn require_key(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let allowed = match token(&request) {
         Some((path, token)) => stream_token::check(&app, &path, &token).await,
-        None => check(request.headers(), app.settings().auth.api_key.expose_secret())
-            .map_err(|message| ApiError::new(ErrorCode::Unauthorized, message)),
+        None => admit(&app, &mut request).map_err(|message| ApiError::new(ErrorCode::Unauthorized, message)),
     };
     match allowed {
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),
     }
+}
+
+fn admit(app: &App, request: &mut Request) -> Result<(), &'static str> {
+    let auth = &app.settings().auth;
+    check(request.headers(), auth.api_key.expose_secret())?;
+    let caller = Caller::admin(request.extensions().get::<ConnectInfo<SocketAddr>>(), auth.config_changes);
+    request.extensions_mut().insert(caller);
+    Ok(())
 }
 
 /// The path and the token of a request that may come with one.

@@ -44,6 +44,27 @@ pub(super) static RUNS: Dialect = Dialect(&[
 /// `POST /v1/runs/{id}/input`.
 pub(super) static INPUT: Dialect = Dialect(&[("message", &["message"]), ("priority", &["priority"])]);
 
+/// `PUT /config/{kind}/{name}`.
+pub(super) static LEGACY_CONFIG: Dialect = Dialect(&[("content", &["content"])]);
+
+/// `PUT /v1/config/{kind}/{name}`.
+pub(super) static DOCUMENT: Dialect = Dialect(&[("content", &["content"]), ("files", &["files"])]);
+
+/// One of `files` there.
+pub(super) static SKILL_FILE_FIELDS: Dialect = Dialect(&[
+    ("path", &["path"]),
+    ("content", &["content"]),
+    ("content_base64", &["content_base64"]),
+    ("executable", &["executable"]),
+]);
+
+/// `PUT /v1/config/mcp-servers/{server}`.
+pub(super) static MCP_SERVER: Dialect = Dialect(&[("content", &["content"])]);
+
+/// `POST /v1/config/validate`.
+pub(super) static VALIDATE: Dialect =
+    Dialect(&[("kind", &["kind"]), ("name", &["name"]), ("content", &["content"]), ("files", &["files"])]);
+
 impl Dialect {
     /// All names of a field; none when the route does not have it.
     pub(super) fn names(&self, field: &str) -> &'static [&'static str] {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 
+use crate::config::problem::Problem;
 use crate::encode::fold::RunResult;
 use crate::runs::follow::FollowError;
 use crate::runs::live::CommandError;
@@ -15,6 +16,7 @@ use crate::store::StoreError;
 
 pub(super) mod body;
 pub mod code;
+mod config;
 pub mod kind;
 mod submit;
 
@@ -32,7 +34,18 @@ pub struct ApiError {
     message: String,
     /// The field, query parameter or header at fault.
     param: Option<String>,
+    /// Boxed: most errors have none, and an error is passed on by value.
+    advice: Option<Box<Advice>>,
     work: Work,
+}
+
+/// What else there is to say.
+#[derive(Debug, Default)]
+struct Advice {
+    /// What to do.
+    hint: Option<String>,
+    /// What is wrong with a document, and where.
+    problems: Vec<Problem>,
 }
 
 /// What the error of a run carries besides.
@@ -48,7 +61,7 @@ impl ApiError {
     /// An error with the code's usual status.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         let status = code.describe().1;
-        Self { code, status, message: message.into(), param: None, work: Work::NotBegun }
+        Self { code, status, message: message.into(), param: None, advice: None, work: Work::NotBegun }
     }
 
     /// A request that cannot be understood.
@@ -114,6 +127,20 @@ impl ApiError {
     pub fn with_param(self, name: &str) -> Self {
         // It may be a name of the client's own making.
         Self { param: Some(name.chars().take(100).collect()), ..self }
+    }
+
+    /// With what to do about it.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.advice.get_or_insert_default().hint = Some(hint.into());
+        self
+    }
+
+    /// With what is wrong with a document, and where.
+    #[must_use]
+    pub fn with_problems(mut self, problems: Vec<Problem>) -> Self {
+        self.advice.get_or_insert_default().problems = problems;
+        self
     }
 
     /// The same for a place that was named by another parameter or header than `after`.

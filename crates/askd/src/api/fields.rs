@@ -66,6 +66,11 @@ impl Fields {
         })
     }
 
+    /// Whatever it is.
+    pub(super) fn any(&mut self, field: &'static str) -> Taken<Value> {
+        self.take(field, "given", |value, _| Some(value))
+    }
+
     /// A list of objects.
     pub(super) fn objects(&mut self, field: &'static str) -> Taken<Vec<Map<String, Value>>> {
         self.take(field, "a list of objects", |value, _| match value {

@@ -1,4 +1,4 @@
-//! `/v1`: runs and their events, and what confines them.
+//! `/v1`: runs and their events, what confines them, and the configuration.
 
 use std::sync::Arc;
 
@@ -19,6 +19,7 @@ use crate::store::runs::RunRow;
 mod accept;
 pub mod cancel;
 mod command;
+pub mod config;
 pub mod create;
 mod event_stream;
 pub mod events;
@@ -41,6 +42,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/v1/runs/{id}/interrupt", post(input::interrupt))
         .route("/v1/runs/{id}/input", post(input::input))
         .route("/v1/isolation", get(isolation::isolation))
+        .merge(config::routes())
 }
 
 /// The run of a path.

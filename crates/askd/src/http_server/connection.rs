@@ -1,6 +1,7 @@
 //! One connection, from its first byte to its last.
 
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
+use axum::extract::ConnectInfo;
 use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -24,8 +26,14 @@ use super::socket::{Pace, Socket, closed};
 /// How long a client may go on sending to a connection that was answered and ended.
 const LINGER: Duration = Duration::from_secs(5);
 
-/// Serves it, until the client leaves or `closing` is cancelled.
-pub(super) async fn serve(stream: TcpStream, routes: Router, bounds: Bounds, closing: CancellationToken) {
+/// Serves it, until the client leaves or `closing` is cancelled. Each request gets `peer` along, as [`ConnectInfo`].
+pub(super) async fn serve(
+    stream: TcpStream,
+    peer: SocketAddr,
+    routes: Router,
+    bounds: Bounds,
+    closing: CancellationToken,
+) {
     // Streams send small pieces, and Nagle's algorithm would hold each back for the acknowledgement of the last.
     drop(stream.set_nodelay(true));
     let (stream, pace) = (Arc::new(stream), Arc::new(Pace::default()));
@@ -34,7 +42,8 @@ pub(super) async fn serve(stream: TcpStream, routes: Router, bounds: Bounds, clo
     builder.timer(TokioTimer::new());
     builder.header_read_timeout(bounds.server.header_timeout).max_buf_size(bounds.server.max_headers);
     // Boxed: only a connection that can be moved gives its socket back.
-    let service = service_fn(|request: hyper::Request<Incoming>| {
+    let service = service_fn(|mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer));
         let (routes, pace, last_byte) = (routes.clone(), Arc::clone(&pace), bounds.server.last_byte_timeout);
         pace.allow(bounds.longest_run + last_byte);
         Box::pin(async move {

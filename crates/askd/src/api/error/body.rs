@@ -1,5 +1,6 @@
 //! The body of an error; [`super::super::request_id`] puts it into the answer, with the request's id.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::http::StatusCode;
@@ -7,7 +8,11 @@ use serde::Serialize;
 
 use super::kind::ErrorType;
 use super::{ApiError, Work};
+use crate::config::problem::Problem;
 use crate::encode::fold::RunResult;
+
+/// How many problems of a document stand in the text of an error on the routes of the Node server.
+const PROBLEMS_IN_TEXT: usize = 3;
 
 /// The error itself, on its way through the layers.
 #[derive(Debug, Clone)]
@@ -54,7 +59,8 @@ impl ApiError {
             message: &'a str,
             request_id: &'a str,
         }
-        let message = self.message.as_str();
+        let message = self.message_with_advice();
+        let message = &*message;
         let error = Error { code: self.code.describe().0, message, request_id };
         let result = match &self.work {
             Work::NotBegun => None,
@@ -73,6 +79,22 @@ impl ApiError {
         body
     }
 
+    /// On the routes of the Node server there is but one text: the first problems and the hint are part of it.
+    fn message_with_advice(&self) -> Cow<'_, str> {
+        let Some(advice) = &self.advice else { return Cow::Borrowed(&self.message) };
+        let mut text = match advice.problems.get(..PROBLEMS_IN_TEXT).unwrap_or(&advice.problems) {
+            [] | [_] => self.message.clone(),
+            several => several.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
+        };
+        if let Some(more) = advice.problems.len().checked_sub(PROBLEMS_IN_TEXT).filter(|more| *more > 0) {
+            text = format!("{text}; and {more} more");
+        }
+        if let Some(hint) = &advice.hint {
+            text = format!("{text}; {hint}");
+        }
+        Cow::Owned(text)
+    }
+
     /// The envelope of `/v1`.
     pub(in crate::api) fn v1(&self, request_id: &str) -> Vec<u8> {
         #[derive(Serialize)]
@@ -87,10 +109,18 @@ impl ApiError {
             message: &'a str,
             #[serde(skip_serializing_if = "Option::is_none")]
             param: Option<&'a str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            hint: Option<&'a str>,
+            #[serde(skip_serializing_if = "<[Problem]>::is_empty")]
+            problems: &'a [Problem],
         }
         let kind = ErrorType::of(self.v1_status()).as_str();
-        let error = Error { r#type: kind, message: &self.message, param: self.param.as_deref() };
-        // Only strings are serialised here, which cannot fail.
+        let (hint, problems) = match &self.advice {
+            None => (None, &[][..]),
+            Some(advice) => (advice.hint.as_deref(), &advice.problems[..]),
+        };
+        let error = Error { r#type: kind, message: &self.message, param: self.param.as_deref(), hint, problems };
+        // Only strings and numbers are serialised here, which cannot fail.
         serde_json::to_vec(&Envelope { r#type: "error", error, request_id }).unwrap_or_default()
     }
 }
@@ -113,15 +143,27 @@ mod tests {
     }
 
     #[test]
+    fn a_hint_and_problems_are_fields_in_v1_and_part_of_the_text_elsewhere() {
+        let problems = (1..=4).map(|line| Problem::new("is odd").at(line).of("tools")).collect();
+        let error = ApiError::request("line 1: `tools`: is odd").with_hint("mend it").with_problems(problems);
+        insta::assert_snapshot!(v1(&error),
+            @r#"{"type":"error","error":{"type":"invalid_request_error","message":"line 1: `tools`: is odd","hint":"mend it","problems":[{"line":1,"field":"tools","message":"is odd"},{"line":2,"field":"tools","message":"is odd"},{"line":3,"field":"tools","message":"is odd"},{"line":4,"field":"tools","message":"is odd"}]},"request_id":"id-1"}"#);
+        insta::assert_snapshot!(String::from_utf8(error.legacy("id-1")).unwrap(),
+            @r#"{"error":{"code":"REQUEST_ERROR","message":"line 1: `tools`: is odd; line 2: `tools`: is odd; line 3: `tools`: is odd; and 1 more; mend it","requestId":"id-1"}}"#);
+    }
+
+    #[test]
     fn the_type_follows_from_the_status() {
         let table = [
             (400, "invalid_request_error"),
             (401, "authentication_error"),
+            (403, "permission_error"),
             (404, "not_found_error"),
             (405, "invalid_request_error"),
             (406, "invalid_request_error"),
             (409, "conflict_error"),
             (410, "not_found_error"),
+            (412, "conflict_error"),
             (413, "request_too_large"),
             (415, "invalid_request_error"),
             (422, "invalid_request_error"),

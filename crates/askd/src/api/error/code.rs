@@ -7,6 +7,8 @@ use axum::http::StatusCode;
 pub enum ErrorCode {
     /// No key, or a wrong one.
     Unauthorized,
+    /// The key may not do this.
+    Forbidden,
     /// The request cannot be understood or is not allowed.
     RequestError,
     /// The working folder cannot be used.
@@ -37,8 +39,9 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All codes.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Unauthorized,
+        Self::Forbidden,
         Self::RequestError,
         Self::InvalidCwd,
         Self::AgentNotFound,
@@ -58,6 +61,7 @@ impl ErrorCode {
     pub fn describe(self) -> (&'static str, StatusCode) {
         match self {
             Self::Unauthorized => ("UNAUTHORIZED", StatusCode::UNAUTHORIZED),
+            Self::Forbidden => ("FORBIDDEN", StatusCode::FORBIDDEN),
             Self::RequestError => ("REQUEST_ERROR", StatusCode::BAD_REQUEST),
             Self::InvalidCwd => ("INVALID_CWD", StatusCode::BAD_REQUEST),
             Self::AgentNotFound => ("AGENT_NOT_FOUND", StatusCode::BAD_REQUEST),

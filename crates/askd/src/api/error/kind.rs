@@ -9,9 +9,11 @@ pub enum ErrorType {
     InvalidRequest,
     /// No key, or a wrong one.
     Authentication,
+    /// The key may not do this.
+    Permission,
     /// There is none, or it is no longer kept.
     NotFound,
-    /// It contradicts the state that the run is in.
+    /// It contradicts the state that the run or document is in.
     Conflict,
     /// The body is too large.
     RequestTooLarge,
@@ -23,9 +25,10 @@ pub enum ErrorType {
 
 impl ErrorType {
     /// All types.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::InvalidRequest,
         Self::Authentication,
+        Self::Permission,
         Self::NotFound,
         Self::Conflict,
         Self::RequestTooLarge,
@@ -38,6 +41,7 @@ impl ErrorType {
         match self {
             Self::InvalidRequest => "invalid_request_error",
             Self::Authentication => "authentication_error",
+            Self::Permission => "permission_error",
             Self::NotFound => "not_found_error",
             Self::Conflict => "conflict_error",
             Self::RequestTooLarge => "request_too_large",
@@ -50,8 +54,9 @@ impl ErrorType {
     pub fn of(status: StatusCode) -> Self {
         match status.as_u16() {
             401 => Self::Authentication,
+            403 => Self::Permission,
             404 | 410 => Self::NotFound,
-            409 => Self::Conflict,
+            409 | 412 => Self::Conflict,
             413 => Self::RequestTooLarge,
             503 | 529 => Self::Overloaded,
             400..=499 => Self::InvalidRequest,

@@ -8,7 +8,7 @@ use axum::response::Response;
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
-use super::super::auth::KEY_ID;
+use super::super::caller::KEY_ID;
 use super::super::error::ApiError;
 use super::super::error::code::ErrorCode;
 use super::super::headers::mark_replayed;

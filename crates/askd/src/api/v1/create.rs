@@ -8,8 +8,8 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Map, Value};
 
-use super::super::auth::KEY_ID;
 use super::super::body::json_object;
+use super::super::caller::KEY_ID;
 use super::super::dialect::RUNS;
 use super::super::error::ApiError;
 use super::super::fields::Fields;

@@ -1,0 +1,73 @@
+//! `GET /v1/config/history/{id}/diff`: what a change did, or what has become of it since.
+
+use axum::http::{StatusCode, Uri};
+use axum::response::Response;
+use serde_json::json;
+
+use super::super::super::editor::Editor;
+use super::super::super::error::ApiError;
+use super::super::super::error::code::ErrorCode;
+use super::super::super::path::PathOf;
+use super::super::super::query::Query;
+use super::super::json as answer;
+use super::history::find;
+use crate::config::change::Change;
+use crate::config::diff as differences;
+use crate::config::document::Content;
+
+/// The word for what lies on the disk now.
+const CURRENT: &str = "current";
+
+pub(super) async fn diff(editor: Editor, PathOf(id): PathOf<String>, uri: Uri) -> Result<Response, ApiError> {
+    let mut query = Query::of(&uri)?;
+    let to = query.take("to")?;
+    query.finish(&["to"])?;
+    let (change, content) = find(&editor, &id).await?;
+    let content = kept(&change, content)?;
+    let id = change.id.to_string();
+    let (from, to, text) = match to.as_deref() {
+        None => {
+            let (from, before) = before(&editor, &change).await?;
+            (from, Some(id), differences::diff(before.as_ref(), content.as_ref()))
+        }
+        Some(CURRENT) => {
+            let current = editor.config().read(&change.scope, &change.document).await?.map(|found| found.content);
+            (Some(id), Some(CURRENT.to_owned()), differences::diff(content.as_ref(), current.as_ref()))
+        }
+        Some(other) => {
+            let (other, newer) = find(&editor, other).await?;
+            if (&other.scope, &other.document) != (&change.scope, &change.document) {
+                return Err(ApiError::param("to", "must be a change of the same document"));
+            }
+            let newer = kept(&other, newer)?;
+            (Some(id), Some(other.id.to_string()), differences::diff(content.as_ref(), newer.as_ref()))
+        }
+    };
+    let shown = json!({"type": "config_diff", "from": from, "to": to, "diff": text});
+    Ok(answer(StatusCode::OK, shown.to_string()))
+}
+
+/// What was there before a change: what the change before it left.
+async fn before(editor: &Editor, change: &Change) -> Result<(Option<String>, Option<Content>), ApiError> {
+    let Some(etag) = change.before else { return Ok((None, None)) };
+    let earlier =
+        editor.config().history(Some(&change.scope), Some(&change.document), Some(change.id), LOOKED_AT).await?;
+    for earlier in earlier.into_iter().filter(|earlier| earlier.after == Some(etag)) {
+        if let Some((found, Some(content))) = editor.config().change(&earlier.id).await? {
+            return Ok((Some(found.id.to_string()), Some(content)));
+        }
+    }
+    Err(gone())
+}
+
+/// Changes that were abandoned stand between; more than a few are not looked through.
+const LOOKED_AT: u64 = 20;
+
+/// The content that a change left, unless that version is no longer there.
+fn kept(change: &Change, content: Option<Content>) -> Result<Option<Content>, ApiError> {
+    if change.after.is_some() && content.is_none() { Err(gone()) } else { Ok(content) }
+}
+
+fn gone() -> ApiError {
+    ApiError::new(ErrorCode::NotFound, "that version is no longer kept").with_status(StatusCode::GONE)
+}

@@ -1,0 +1,158 @@
+//! One document: `GET`, `PUT`, `DELETE`.
+
+use axum::extract::Request;
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::response::{IntoResponse as _, Response};
+
+use super::super::super::body::config_object;
+use super::super::super::conditions;
+use super::super::super::config::answered;
+use super::super::super::dialect::DOCUMENT;
+use super::super::super::editor::Editor;
+use super::super::super::error::{ApiError, no_such_method};
+use super::super::super::fields::Fields;
+use super::super::super::path::PathOf;
+use super::super::super::query::Query;
+use super::super::json;
+use super::shown::{self, Files};
+use super::{check_scope, kind, list, scope, taken};
+use crate::config::change::{Edit, Outcome};
+use crate::config::kind::Kind;
+use crate::config::name::{DocumentId, NameError};
+use crate::config::scope::Scope;
+
+/// `GET /v1/config/{kind}`: the list, or the document of which there is only one.
+pub(super) async fn get_kind(
+    editor: Editor,
+    PathOf(word): PathOf<String>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let kind = kind(&word, &method, &uri).await?;
+    if kind.is_single() {
+        read(&editor, kind, None, &uri, &headers).await
+    } else {
+        list::list(&editor, kind, &uri).await
+    }
+}
+
+/// `GET /v1/config/{kind}/{name}`.
+pub(super) async fn get(
+    editor: Editor,
+    PathOf((word, name)): PathOf<(String, String)>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let kind = kind(&word, &method, &uri).await?;
+    read(&editor, kind, Some(&name), &uri, &headers).await
+}
+
+/// `PUT /v1/config/{kind}`, of which there is only one.
+pub(super) async fn put_single(
+    editor: Editor,
+    PathOf(word): PathOf<String>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let kind = single(&word, request.method(), request.uri()).await?;
+    write(&editor, kind, None, request).await
+}
+
+/// `PUT /v1/config/{kind}/{name}`.
+pub(super) async fn put(
+    editor: Editor,
+    PathOf((word, name)): PathOf<(String, String)>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let kind = kind(&word, request.method(), request.uri()).await?;
+    write(&editor, kind, Some(&name), request).await
+}
+
+/// `DELETE /v1/config/{kind}`, of which there is only one.
+pub(super) async fn delete_single(
+    editor: Editor,
+    PathOf(word): PathOf<String>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let kind = single(&word, &method, &uri).await?;
+    remove(&editor, kind, None, &uri, &headers).await
+}
+
+/// `DELETE /v1/config/{kind}/{name}`.
+pub(super) async fn delete(
+    editor: Editor,
+    PathOf((word, name)): PathOf<(String, String)>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let kind = kind(&word, &method, &uri).await?;
+    remove(&editor, kind, Some(&name), &uri, &headers).await
+}
+
+async fn read(
+    editor: &Editor,
+    kind: Kind,
+    name: Option<&str>,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<Response, ApiError> {
+    let mut query = Query::of(uri)?;
+    let (scope, id) = target(&mut query, kind, name)?;
+    // Only a skill has more than is shown anyway.
+    let files = if query.flag("contents")? == Some(true) { Files::Contained } else { Files::Listed };
+    query.finish(&["workspace", "contents"])?;
+    editor.must_see(kind)?;
+    let found = editor.config().read(&scope, &id).await?.ok_or_else(|| ApiError::no_document(&id))?;
+    let answer = shown::document(&scope, &found, files).to_string();
+    conditions::tagged(headers, &found.etag, json(StatusCode::OK, answer))
+}
+
+async fn write(editor: &Editor, kind: Kind, name: Option<&str>, request: Request) -> Result<Response, ApiError> {
+    let mut query = Query::of(request.uri())?;
+    let (scope, id) = target(&mut query, kind, name)?;
+    query.finish(&["workspace"])?;
+    editor.must_write()?;
+    let condition = conditions::of_change(request.headers())?;
+    let taken = config_object(request, editor.server(), |object| {
+        taken::edit(kind, &mut Fields::new(object, &DOCUMENT, false)?)
+    });
+    let written = editor.config().edit(&scope, &id, taken.await?, &condition, &editor.author()).await?;
+    let status = if matches!(written.outcome, Outcome::Created(_)) { StatusCode::CREATED } else { StatusCode::OK };
+    Ok(answered(&written, json(status, shown::written(&scope, &id, &written).to_string())))
+}
+
+async fn remove(
+    editor: &Editor,
+    kind: Kind,
+    name: Option<&str>,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<Response, ApiError> {
+    let mut query = Query::of(uri)?;
+    let (scope, id) = target(&mut query, kind, name)?;
+    query.finish(&["workspace"])?;
+    editor.must_write()?;
+    let condition = conditions::of_change(headers)?;
+    editor.config().edit(&scope, &id, Edit::Remove, &condition, &editor.author()).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+fn target(query: &mut Query, kind: Kind, name: Option<&str>) -> Result<(Scope, DocumentId), ApiError> {
+    let id = DocumentId::new(kind, name).map_err(|error| match error {
+        NameError::Single => ApiError::request(format!("there is only one {}, and it has no name", kind.as_str())),
+        error => ApiError::param("name", error),
+    })?;
+    let scope = scope(query)?;
+    check_scope(&scope, kind)?;
+    Ok((scope, id))
+}
+
+/// A kind that needs no name. Others are changed one by one.
+async fn single(word: &str, method: &Method, uri: &Uri) -> Result<Kind, ApiError> {
+    let kind = kind(word, method, uri).await?;
+    if kind.is_single() { Ok(kind) } else { Err(no_such_method(method.clone(), uri.clone()).await) }
+}

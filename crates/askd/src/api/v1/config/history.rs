@@ -1,0 +1,103 @@
+//! `/v1/config/history`: who changed what, and what it was.
+
+use axum::extract::Request;
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::Response;
+use serde_json::{Value, json};
+
+use super::super::super::conditions;
+use super::super::super::config::answered;
+use super::super::super::editor::Editor;
+use super::super::super::error::ApiError;
+use super::super::super::error::code::ErrorCode;
+use super::super::super::path::PathOf;
+use super::super::super::query::{self, Query};
+use super::super::json as answer;
+use super::list::{DEFAULT_LIMIT, MAX_LIMIT};
+use super::scope;
+use super::shown::{self, Files};
+use crate::config::change::{Change, ChangeId};
+use crate::config::document::Content;
+use crate::config::kind::Kind;
+use crate::config::name::DocumentId;
+
+/// `GET /v1/config/history`: the newest first.
+pub(super) async fn list(editor: Editor, uri: Uri) -> Result<Response, ApiError> {
+    let mut query = Query::of(&uri)?;
+    let everywhere = query.flag("all")? == Some(true);
+    let scope = scope(&mut query)?;
+    if everywhere && scope.workspace().is_some() {
+        return Err(ApiError::param("all", "asks for every scope, and workspace for one: give one of them"));
+    }
+    let id = document(query.take("kind")?.as_deref(), query.take("name")?.as_deref())?;
+    let limit = query.limit("limit", DEFAULT_LIMIT, MAX_LIMIT)?;
+    let page = query.take("page")?.map(|page| {
+        ChangeId::parse(&page).ok_or_else(|| ApiError::param("page", "must be the next_page of an earlier answer"))
+    });
+    query.finish(&["workspace", "all", "kind", "name", "limit", "page"])?;
+    let scope = Some(&scope).filter(|_| !everywhere);
+    // One more than is shown tells whether there is a next page.
+    let mut changes = editor.config().history(scope, id.as_ref(), page.transpose()?, limit + 1).await?;
+    let most = usize::try_from(limit).unwrap_or(usize::MAX);
+    let more = changes.len() > most;
+    changes.truncate(most);
+    let next = changes.last().filter(|_| more).map(|change| change.id.to_string());
+    let data: Vec<_> = changes.iter().map(|change| Value::Object(shown::change(change))).collect();
+    Ok(answer(StatusCode::OK, json!({"data": data, "next_page": next}).to_string()))
+}
+
+fn document(kind: Option<&str>, name: Option<&str>) -> Result<Option<DocumentId>, ApiError> {
+    let Some(kind) = kind else {
+        return match name {
+            None => Ok(None),
+            Some(_) => Err(ApiError::param("kind", "is missing: a name alone says nothing")),
+        };
+    };
+    let kind = Kind::parse(kind).ok_or_else(|| {
+        let all = Kind::ALL.map(Kind::as_str).join(", ");
+        ApiError::param("kind", format_args!("must be one of {all}"))
+    })?;
+    DocumentId::new(kind, name).map(Some).map_err(|error| ApiError::param("name", error))
+}
+
+/// `GET /v1/config/history/{id}`: a change, and the content that it left.
+pub(super) async fn one(editor: Editor, PathOf(id): PathOf<String>, uri: Uri) -> Result<Response, ApiError> {
+    let mut query = Query::of(&uri)?;
+    let files = if query.flag("contents")? == Some(true) { Files::Contained } else { Files::Listed };
+    query.finish(&["contents"])?;
+    let (change, content) = find(&editor, &id).await?;
+    let mut shown = shown::change(&change);
+    // Not there after a removal, and `kept` tells that from a version that is gone.
+    shown.insert("kept".into(), json!(content.is_some() == change.after.is_some()));
+    match content {
+        Some(content) => shown.extend(shown::content(&content, files)),
+        None => drop(shown.insert("content".into(), Value::Null)),
+    }
+    Ok(answer(StatusCode::OK, Value::Object(shown).to_string()))
+}
+
+/// `POST /v1/config/history/{id}/restore`: puts back what a change left.
+pub(super) async fn restore(
+    editor: Editor,
+    PathOf(id): PathOf<String>,
+    headers: HeaderMap,
+    request: Request,
+) -> Result<Response, ApiError> {
+    query::none(request.uri())?;
+    editor.must_write()?;
+    let condition = conditions::of_change(&headers)?;
+    let (change, _) = find(&editor, &id).await?;
+    let written = editor.config().restore(&change.id, &condition, &editor.author()).await?;
+    let shown = shown::written(&change.scope, &change.document, &written);
+    Ok(answered(&written, answer(StatusCode::OK, shown.to_string())))
+}
+
+/// The change of a path, with the content that it left, if the caller may see it.
+pub(super) async fn find(editor: &Editor, id: &str) -> Result<(Change, Option<Content>), ApiError> {
+    let short: String = id.chars().take(60).collect();
+    let unknown = || ApiError::new(ErrorCode::NotFound, format!("there is no change {short}"));
+    let id = ChangeId::parse(id).ok_or_else(unknown)?;
+    let found = editor.config().change(&id).await?.ok_or_else(unknown)?;
+    editor.must_see(found.0.document.kind())?;
+    Ok(found)
+}
