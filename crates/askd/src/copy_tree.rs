@@ -17,6 +17,8 @@ pub struct CopyRules {
     pub max_entries: usize,
     /// Whether symbolic links are followed (the operator's own folders) or skipped (what an agent could write).
     pub follow_links: bool,
+    /// Names that begin so are left out of folders; empty: none.
+    pub left_out: &'static str,
 }
 
 /// Deeper trees are refused, so that a loop of links ends.
@@ -76,6 +78,9 @@ impl Copier {
         DirBuilder::new().recursive(true).mode(0o700).create(to)?;
         for entry in fs::read_dir(from)? {
             let name = entry?.file_name();
+            if !self.rules.left_out.is_empty() && name.as_encoded_bytes().starts_with(self.rules.left_out.as_bytes()) {
+                continue;
+            }
             self.copy_at(&from.join(&name), &to.join(&name), depth + 1)
                 .map_err(|error| named(&from.join(&name), &error))?;
         }
@@ -123,7 +128,7 @@ mod tests {
 
     use super::*;
 
-    const RULES: CopyRules = CopyRules { max_bytes: 1000, max_entries: 10, follow_links: false };
+    const RULES: CopyRules = CopyRules { max_bytes: 1000, max_entries: 10, follow_links: false, left_out: "" };
 
     fn tree() -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
@@ -153,6 +158,14 @@ mod tests {
         let folder = tree();
         copy(&folder, CopyRules { follow_links: true, ..RULES }).unwrap();
         assert!(folder.path().join("to/link").is_file());
+    }
+
+    #[test]
+    fn names_that_are_left_out_are_left_out() {
+        let folder = tree();
+        fs::write(folder.path().join("from/sub/.part-1"), "half").unwrap();
+        copy(&folder, CopyRules { left_out: ".part-", ..RULES }).unwrap();
+        assert!(folder.path().join("to/sub/file").is_file() && !folder.path().join("to/sub/.part-1").exists());
     }
 
     #[test]

@@ -32,6 +32,7 @@ pub mod copy_tree;
 pub mod credentials;
 pub mod disk;
 pub mod frontmatter;
+pub mod guard;
 pub mod homes;
 pub mod isolation;
 pub mod lifecycle;

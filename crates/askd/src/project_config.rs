@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 
 mod dir;
 mod dot_claude;
-mod inline;
+pub mod inline;
 mod scan;
 mod settings_file;
 mod text;

@@ -18,7 +18,10 @@ use tokio_util::task::TaskTracker;
 use crate::ambient::Ambient;
 use crate::app::App;
 use crate::cli::{Cli, CliError};
+use crate::config::Config;
 use crate::config::dir::ConfigDir;
+use crate::config::limits::Limits;
+use crate::config::manager::Parts;
 use crate::credentials::CredentialSource;
 use crate::disk::free::FreeDisk;
 use crate::homes::Homes;
@@ -42,6 +45,7 @@ use crate::store::{OpenError, Store, StoreError};
 use crate::workspaces::Workspaces;
 use signals::Signals;
 
+mod configuration;
 mod duties;
 pub mod janitor;
 pub mod places;
@@ -93,6 +97,9 @@ pub enum StartError {
         /// The other's process id, as far as it is known.
         holder: String,
     },
+    /// Runs would have less rules than the operator gave, or none could start.
+    #[error("the configuration in CONFIG_DIR cannot be used: {0}; mend it, or move the file away")]
+    Config(String),
     /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] OpenError),
@@ -185,23 +192,7 @@ pub async fn prepare(mut settings: Settings, ambient: Ambient, launcher: PathBuf
     let lock = lock(&data)?;
     let in_data = |error| folder("ASKD_DATA_DIR", &data, error);
     let marker = MarkerPrefix::of_data_dir(&data, ambient.uuid()).map_err(in_data)?;
-    let config = ConfigDir::new(&settings.paths.config_dir, settings.paths.max_config);
-    if !config.was_there() {
-        if config.path().exists() {
-            return Err(folder("CONFIG_DIR", config.path(), io::ErrorKind::NotADirectory.into()));
-        }
-        if let Err(error) = config.path().metadata()
-            && error.kind() == io::ErrorKind::PermissionDenied
-        {
-            return Err(folder("CONFIG_DIR", &privileges::obstacle(config.path()), error));
-        }
-        let path = config.path().display();
-        tracing::warn!("CONFIG_DIR `{path}` does not exist: runs have no agents, skills, rules or settings of yours");
-    }
-    if config.was_there() {
-        let may = privileges::access(config.path(), Access::READ_OK | Access::EXEC_OK);
-        may.map_err(|error| folder("CONFIG_DIR", config.path(), error))?;
-    }
+    let config = config_dir(&settings)?;
     let sessions = Sessions::open(&data, config.path(), settings.paths.max_session).map_err(in_data)?;
     let homes = Homes::open(&data).map_err(in_data)?;
     let records = data.join("records");
@@ -236,13 +227,27 @@ pub async fn prepare(mut settings: Settings, ambient: Ambient, launcher: PathBuf
     let private_files = places::private_files(&settings);
     let secrets = settings.secrets();
     let owner = marker.instance().to_owned();
+    let (lifecycle, workspaces) = (Lifecycle::default(), Arc::new(workspaces));
+    // A run has the model's credentials anyway, but clients that may read the configuration have not.
+    let upstream = settings.credentials.variables().into_iter().map(|(_, value)| value);
+    let credentials_and_secrets = settings.secrets().into_iter().chain(upstream).collect();
+    let config = Config::new(Parts {
+        dir: config,
+        workspaces: Arc::clone(&workspaces),
+        store: store.clone(),
+        ambient: ambient.clone(),
+        lifecycle: lifecycle.clone(),
+        owner: owner.clone(),
+        limits: Limits::new(settings.paths.max_config),
+        secrets: credentials_and_secrets,
+    });
     let free_disk = FreeDisk::new(data.clone(), settings.run_limits.min_free_disk);
     let app = App::new(Shared {
         store,
         owner,
         settings,
         ambient,
-        lifecycle: Lifecycle::default(),
+        lifecycle,
         cli,
         launcher,
         marker,
@@ -261,6 +266,7 @@ pub async fn prepare(mut settings: Settings, ambient: Ambient, launcher: PathBuf
         private_folders,
         private_files,
     });
+    settle_configuration(app.runs().shared()).await;
     let recovered = app.runs().recover().await?;
     if recovered != Recovered::default() {
         let Recovered { lost, queued, ended } = recovered;
@@ -341,6 +347,39 @@ fn unusable_cli(error: CliError) -> StartError {
             None => CliError::NotFound(program).into(),
         },
         error => error.into(),
+    }
+}
+
+/// The configuration of the CLI, if it can be used. It need not be there.
+fn config_dir(settings: &Settings) -> Result<ConfigDir, StartError> {
+    let unusable = |path: &Path, source| StartError::Folder { what: "CONFIG_DIR", path: path.to_owned(), source };
+    let config = ConfigDir::new(&settings.paths.config_dir, settings.paths.max_config);
+    if !config.was_there() {
+        if config.path().exists() {
+            return Err(unusable(config.path(), io::ErrorKind::NotADirectory.into()));
+        }
+        if let Err(error) = config.path().metadata()
+            && error.kind() == io::ErrorKind::PermissionDenied
+        {
+            return Err(unusable(&privileges::obstacle(config.path()), error));
+        }
+        let path = config.path().display();
+        tracing::warn!("CONFIG_DIR `{path}` does not exist: runs have no agents, skills, rules or settings of yours");
+    }
+    if config.was_there() {
+        let may = privileges::access(config.path(), Access::READ_OK | Access::EXEC_OK);
+        may.map_err(|error| unusable(config.path(), error))?;
+        configuration::check(&config, &Limits::new(settings.paths.max_config))?;
+    }
+    Ok(config)
+}
+
+/// Before anybody reads or changes it. What cannot be settled now is settled before the next change.
+async fn settle_configuration(shared: &Shared) {
+    match shared.config.settle().await {
+        Ok(0) => {}
+        Ok(changes) => tracing::warn!(changes, "settled changes of the configuration that an earlier server had begun"),
+        Err(error) => tracing::error!(%error, "cannot settle changes of the configuration by an earlier server"),
     }
 }
 

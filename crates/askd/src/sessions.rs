@@ -57,7 +57,8 @@ impl Sessions {
         let target = project_folder(home);
         fs::create_dir_all(&target)?;
         // What an agent may have written is never followed.
-        let rules = CopyRules { max_bytes: self.max_bytes, max_entries: MAX_ENTRIES, follow_links: false };
+        let rules =
+            CopyRules { max_bytes: self.max_bytes, max_entries: MAX_ENTRIES, follow_links: false, left_out: "" };
         let mut copier = Copier::new(rules);
         for name in [file_name(session), session.to_string()] {
             copier.copy(&source.join(&name), &target.join(&name))?;

@@ -21,7 +21,7 @@ const LEVELS: &[&[&str]] = &[
     &["programs", "config", "homes"],
     &["credentials", "privileges", "project_config", "sessions", "store"],
     &["ambient", "copy_tree", "frontmatter", "lifecycle", "marker", "settings", "workspaces"],
-    &["aside", "disk", "small_file"],
+    &["aside", "disk", "guard", "small_file"],
 ];
 
 /// Lines of a source file without its tests.

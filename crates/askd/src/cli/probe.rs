@@ -61,6 +61,7 @@ async fn start(program: &Path, programs: &Programs, home: &Home) -> Option<Child
         agent: None,
         max_turns: None,
         deltas: false,
+        has_mcp_servers: false,
         has_system_prompt: false,
         settings_file,
     };

@@ -7,6 +7,8 @@ use rustix::fs::Access;
 
 use super::{Check, Patient};
 use crate::config::dir::ConfigDir;
+use crate::config::limits::Limits;
+use crate::config::standing;
 use crate::credentials::CredentialSource;
 use crate::privileges::{self, BEHIND_A_SHUT_FOLDER, Standing, access, shut_on_the_way};
 use crate::serve::places;
@@ -28,6 +30,7 @@ pub(super) fn before(patient: &Patient) -> Vec<Check> {
         Check::warn("home", message, "let WORKSPACE_DIR be a folder for the agents alone")
     }));
     checks.push(config_dir(settings));
+    checks.extend(configuration(settings));
     checks.push(data_dir(patient));
     checks.push(credential(settings));
     checks.push(listen(settings));
@@ -98,6 +101,23 @@ fn config_dir(settings: &Settings) -> Check {
             Check::fail(name, format!("CONFIG_DIR `{shown}` cannot be read: {error}"), "let the user read it")
         }
     }
+}
+
+/// What lies in `CONFIG_DIR`, in one line; `None` when that cannot be entered.
+fn configuration(settings: &Settings) -> Option<Check> {
+    let (name, path) = ("configuration", &settings.paths.config_dir);
+    access(path, Access::READ_OK | Access::EXEC_OK).ok().filter(|()| path.is_dir())?;
+    let max = settings.paths.max_config;
+    let found = standing::examine(&ConfigDir::new(path, max), &Limits::new(max));
+    if let Some(refusal) = found.refusal() {
+        return Some(Check::fail(name, refusal, "mend it, or move the file away: the server does not start with it"));
+    }
+    let Some(first) = found.warnings.first() else {
+        return Some(Check::ok(name, format!("the CLI takes all of the {} documents in CONFIG_DIR", found.documents)));
+    };
+    let more = found.warnings.len() - 1;
+    let more = if more == 0 { String::new() } else { format!(" (and {more} more)") };
+    Some(Check::warn(name, format!("{first}{more}"), "mend it: the CLI skips or ignores such things without a word"))
 }
 
 fn data_dir(patient: &Patient) -> Check {

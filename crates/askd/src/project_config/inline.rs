@@ -11,7 +11,7 @@ use std::borrow::Cow;
 const MAX_ARGUMENT: usize = 100;
 
 /// The line of the first inline command.
-pub(super) fn command(text: &str) -> Option<u32> {
+pub fn command(text: &str) -> Option<u32> {
     first_command(text).or_else(|| first_command(&without_arguments(text)))
 }
 

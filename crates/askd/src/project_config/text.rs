@@ -12,7 +12,7 @@ use std::path::Path;
 use super::scan::Scan;
 use super::walk::Place;
 use super::{dir, inline};
-use crate::frontmatter;
+use crate::frontmatter::{self, line_of};
 
 /// What a text is read as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,17 +110,6 @@ fn keys(scan: &mut Scan<'_>, shown: &Path, kind: Kind, text: &str) {
             scan.found(shown, Some(line), format!("`{key}:` within another frontmatter key"));
         }
     }
-}
-
-/// The line of the file on which the block's source has `key:`, at whatever depth.
-fn line_of(yaml: &str, key: &str) -> Option<u32> {
-    let spelled = |line: &str| {
-        let start = line.trim_start_matches(|c: char| c.is_whitespace() || "\"'{,-?".contains(c));
-        let rest = start.strip_prefix(key).map(|rest| rest.trim_start_matches(['"', '\'', ' ', '\t']));
-        rest.is_some_and(|rest| rest.starts_with(':'))
-    };
-    let index = yaml.lines().position(spelled)?;
-    u32::try_from(index + 2).ok()
 }
 
 /// `@` mentions in a skill or command are replaced by the file's content when it is called, outside the

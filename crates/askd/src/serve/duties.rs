@@ -57,6 +57,8 @@ async fn prune_store(app: &App) {
         events_before: before(store.event_retention),
         keys_before: now - submit::IDEMPOTENCY_MS,
         sessions_before: before(app.settings().paths.session_retention),
+        config_before: before(app.settings().configuration.audit_retention),
+        config_versions: app.settings().configuration.versions,
         now,
     };
     match shared.store.prune(&retention).await {

@@ -12,6 +12,7 @@ mod client;
 )]
 #[path = "../store/cluster.rs"]
 mod cluster;
+mod config;
 mod cut_readers;
 mod kills;
 mod orphans;

@@ -2,6 +2,15 @@
 
 mod back_pressure;
 mod bounds;
+mod commands_of_docs;
+mod config_concurrent;
+mod config_conditions;
+mod config_fuzz;
+mod config_history;
+mod config_import;
+mod config_legacy;
+mod config_permissions;
+mod config_v1;
 mod connections;
 mod deadlines;
 mod demo;

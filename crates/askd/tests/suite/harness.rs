@@ -1,6 +1,7 @@
 //! A server in this process, on a free port of loopback, with folders of its own; and the program itself, as a process.
 
 mod client;
+mod config;
 mod engine;
 mod folders;
 mod frozen;

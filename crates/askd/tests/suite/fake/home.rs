@@ -121,10 +121,12 @@ async fn tool_rules_go_by_file_and_keep_agents_out_of_the_servers_folders() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn settings_that_the_cli_would_ignore_stop_the_run() {
-    let server = TestServerBuilder::fake().file("config/settings.json", "{\"permissions\":").start().await;
+    let server = TestServerBuilder::fake().start().await;
+    server.folders.write("config/settings.json", "{\"permissions\":\n{\"deny\": \"Bash\"}}");
     let answer = server.ask(json!({"prompt": "!touch never"})).await;
     assert_eq!((answer.status, answer.code()), (500, "RUN_FAILED"), "{answer:?}");
-    assert!(answer.message().contains("settings.json"), "{answer:?}");
+    assert!(answer.message().contains("`settings.json`"), "{answer:?}");
+    assert!(answer.message().contains("line 2: `permissions.deny`: must be a list, not a text"), "{answer:?}");
     let root = server.folders.root().display().to_string();
     assert!(!answer.message().contains(&root), "no path of the server: {answer:?}");
     server.at_rest().await;

@@ -19,6 +19,48 @@ async fn a_cli_that_is_too_old_or_none_at_all_is_refused() {
     TestServerBuilder::fake_that("version 2.1.261 (Claude Code)").start().await.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn configuration_with_which_rules_would_be_lost_is_refused_with_file_line_and_field() {
+    for (file, text, part) in [
+        (
+            "settings.json",
+            "{\n\"permissions\": {\"deny\": \"Bash\"}}",
+            "line 2: `permissions.deny`: must be a list, not a text",
+        ),
+        (
+            "settings.json",
+            "{\"permissions\": {\"deny\": [\"bash(x)\"]}}",
+            "line 1: `permissions.deny[0]`: never matches",
+        ),
+        ("settings.json", "{\n\"model\": 5 }", "line 2: `model`: must be a text, not a number"),
+        ("settings.json", "{ // why\n}", "line 1: is not valid JSON"),
+        ("askd-policy.json", "{", "line 1"),
+        (".mcp.json", "[]", "line 1"),
+    ] {
+        let server = TestServerBuilder::fake().file(&format!("config/{file}"), text);
+        let (error, folders) = server.try_start().await.err().expect(text);
+        let error = error.to_string();
+        assert!(error.contains(&format!("`{file}`")) && error.contains(part), "{text}: {error}");
+        assert!(!error.contains(&folders.root().display().to_string()), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_cli_only_skips_is_a_line_of_the_log() {
+    let folders = Folders::new();
+    folders.write("config/agents/half.md", "---\nname: half\n---\n");
+    folders.write("config/settings.json", "{\"themes\": 1}");
+    let program = Program::start(&folders, &[]);
+    program.address().await;
+    for part in [
+        "agents/half.md: line 1: `description`: is missing",
+        "settings.json: line 1: `themes`: is no key",
+        "did you mean `theme`?",
+    ] {
+        eventually(part, || program.log().contains(part).then_some(())).await;
+    }
+}
+
 /// Starts with these variables; gives the exit code and what was written.
 async fn refused(variables: &[(&str, &str)]) -> (Option<i32>, String) {
     let folders = Folders::new();

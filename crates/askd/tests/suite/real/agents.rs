@@ -66,11 +66,11 @@ async fn an_agent_that_the_cli_would_skip_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_agent_that_only_the_cli_finds_unusable_is_caught_before_the_prompt_is_sent() {
+async fn an_agent_whose_hooks_cannot_be_read_is_refused_before_the_prompt_is_sent() {
     // The CLI says nothing of such a file, and without an agent it would answer as if none had been asked for.
     let file = "---\nname: hooked\ndescription: d\nhooks: 3\n---\nx";
     let answer = refused("hooked", |server| server.file("config/agents/hooked.md", file)).await;
-    assert!(answer.message().contains("does not know"), "{answer:?}");
+    assert!(answer.message().contains("line 4: `hooks`"), "{answer:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

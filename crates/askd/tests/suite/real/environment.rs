@@ -112,3 +112,25 @@ async fn no_environment_and_no_command_line_of_a_run_holds_a_secret_or_a_text() 
     drop(stream);
     world.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_looks_everywhere_finds_no_key_of_askd() {
+    let world = World::with(|server| server.file("config/settings.json", "{}")).await;
+    let rule = serde_json::json!({"content": "A rule of the house."});
+    assert_eq!(world.server.put("/config/rules/house", &rule).await.status, 201);
+    // The key of the model is the CLI's own; askd's is nobody's.
+    // In a file: the CLI's own rules would see what the command is about to read.
+    let look = "env -0 > seen\ncat /proc/[0-9]*/environ /proc/[0-9]*/cmdline >> seen\n\
+        find \"$HOME\" \"$CLAUDE_CONFIG_DIR\" /tmp /run -xdev -type f -size -4096k -exec cat {} + >> seen\ntrue\n";
+    world.server.folders.write("workspace/look.sh", look);
+    let script = turns([tool("Bash", &json!({"command": "sh look.sh", "description": "d"})), text("end")]);
+    assert_eq!(world.ask(json!({"prompt": script, "allowedTools": ["Bash"]})).await.result(), "end");
+    let seen = fs::read(world.server.folders.workspace().join("seen")).unwrap();
+    let seen = String::from_utf8_lossy(&seen);
+    // What would be found if it were there.
+    for part in ["ASKD_RUN_MARKER=", "--permission-mode=", "A rule of the house."] {
+        assert!(seen.contains(part), "{part}");
+    }
+    assert!(!seen.contains(Settings::TEST_API_KEY));
+    world.stop().await;
+}

@@ -91,11 +91,11 @@ async fn auto_leaves_a_hostile_repository_out_and_says_why() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn trusted_loads_a_listed_folder_but_neither_redirects_nor_starts_servers() {
+async fn trusted_loads_a_listed_folder_with_hooks_and_servers_but_does_not_redirect() {
     let (world, redirect) = hostile_world(ProjectConfig::Trusted, true).await;
     let (warning, _) = asked(&world).await;
     assert_eq!(warning, None);
-    assert_eq!(happened(&world.server.folders), (true, false), "hooks are what the operator trusted");
+    assert_eq!(happened(&world.server.folders), (true, true), "hooks and servers are what the operator trusted");
     assert!(world.sent().contains(TEXT));
     assert!(redirect.recorded().is_empty(), "the provider's URL is the host's business");
     world.stop().await;

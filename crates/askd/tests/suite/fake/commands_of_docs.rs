@@ -1,0 +1,60 @@
+//! Commands in documents work as printed.
+
+use std::path::Path;
+use std::process::Command;
+
+use askd::settings::Settings;
+
+use crate::harness::{TestServer, TestServerBuilder};
+
+/// What stands between the fences of blocks of shell commands, in a part of a page.
+fn commands(page: &str, from: &str, to: &str) -> Vec<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(page);
+    let text = std::fs::read_to_string(path).unwrap();
+    let part = text.split_once(from).unwrap_or_else(|| panic!("{page} has no {from}")).1;
+    let part = if to.is_empty() { part } else { part.split_once(to).unwrap_or_else(|| panic!("{page} has no {to}")).0 };
+    let blocks = part.split("\n```sh\n").skip(1).map(|rest| rest.split_once("\n```").unwrap().0);
+    blocks.map(str::to_owned).collect()
+}
+
+/// Runs them one after the other in one shell, as they are but for the server's address. A status of 400 and more is a
+/// failure; each must have said something, or it was a `DELETE`.
+async fn all_work(server: &TestServer, commands: Vec<String>) {
+    assert!(!commands.is_empty());
+    let place = server.folders.root().join("shell");
+    std::fs::create_dir(&place).unwrap();
+    std::fs::write(place.join(".curlrc"), "fail-with-body\nsilent\nshow-error\n").unwrap();
+    let script = format!("set -eu -o pipefail\n{}\n", commands.join("\n"));
+    let script = script.replace("http://127.0.0.1:3000", &server.url(""));
+    #[expect(clippy::disallowed_methods, reason = "a shell, as a reader of the document has it")]
+    let mut shell = Command::new("bash");
+    shell.args(["-xc", &script]).current_dir(&place).env("CURL_HOME", &place).env("API_KEY", Settings::TEST_API_KEY);
+    let output = tokio::task::spawn_blocking(move || shell.output().unwrap()).await.unwrap();
+    let (said, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}\n{errors}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_readmes_commands_for_configuration_work_as_printed() {
+    let server = TestServerBuilder::fake().start().await;
+    let commands = commands("README.md", "### Configuration", "## What differs");
+    for route in ["agents", "skills", "rules"] {
+        for (what, with) in [("-X PUT ", "/"), ("", ""), ("", "/"), ("-X DELETE ", "/")] {
+            let line = format!("{what}http://127.0.0.1:3000/config/{route}{with}");
+            let quoted = line.replacen("http", "\"http", 1);
+            let there =
+                commands.iter().flat_map(|block| block.lines()).any(|it| it.contains(&line) || it.contains(&quoted));
+            assert!(there, "the README does not show {line}");
+        }
+    }
+    all_work(&server, commands).await;
+    assert_eq!(server.folders.list("config"), ["CLAUDE.md", "agents", "rules", "skills"]);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_commands_of_the_page_on_configuration_work_as_printed() {
+    let server = TestServerBuilder::fake().start().await;
+    all_work(&server, commands("docs/config.md", "# Configuration", "")).await;
+    server.stop().await;
+}
