@@ -3,14 +3,19 @@
 //! What is refused is data ([`Policy`], by default `guard/default.json`). The guard reads a command as a shell would, as far
 //! as that is possible without running it, and lays the rules on every program that it would start.
 
+mod braces;
 mod calls;
+mod git;
 mod items;
 mod judge;
 mod known;
 mod paths;
+mod pieces;
+mod plain;
 mod policy;
 mod resolve;
 mod rules;
+mod scan;
 mod text;
 mod word;
 mod wrappers;
@@ -18,6 +23,7 @@ mod wrappers;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use policy::{Document, OnUnreadable};
@@ -29,13 +35,19 @@ pub const TOOLS: [&str; 3] = ["Bash", "Monitor", "PowerShell"];
 /// The rule's id where a command could not be read well enough.
 pub const UNREADABLE: &str = "unreadable";
 
-/// Stack for one look at a command, in bytes; only what is used is taken. The bounds of [`text`] keep the grammar's
-/// recursion well below it, also in a build that is not optimised.
-const STACK: usize = 64 << 20;
+/// Stack that a thread needs for [`Policy::judge`], in bytes; only what is used is taken. The bounds on what may be nested
+/// keep the recursion well below it, also in a build that is not optimised.
+pub const STACK: usize = 64 << 20;
 
 /// A policy that was read. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Policy(Arc<Document>);
+pub struct Policy(Arc<Read>);
+
+#[derive(Debug)]
+struct Read {
+    text: String,
+    document: Document,
+}
 
 /// What is wrong with the text of a policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,7 +72,8 @@ impl fmt::Display for Mistake {
 }
 
 /// What becomes of a call.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// Nothing speaks against it.
     Pass,
@@ -88,64 +101,92 @@ impl Policy {
 
     /// Reads the text of a policy.
     pub fn parse(text: &str) -> Result<Self, Vec<Mistake>> {
-        policy::parse(text).map(|document| Self(Arc::new(document)))
+        policy::parse(text).map(|document| Self(Arc::new(Read { text: text.to_owned(), document })))
+    }
+
+    /// What it was read from.
+    pub fn text(&self) -> &str {
+        &self.0.text
     }
 
     /// Rules for the CLI, in its own language.
     pub fn deny_rules(&self) -> &[String] {
-        &self.0.permissions.deny
+        &self.0.document.permissions.deny
+    }
+
+    /// The ids of the guard's rules.
+    pub fn rule_ids(&self) -> impl Iterator<Item = &str> {
+        self.0.document.guard.rules.iter().map(|rule| &*rule.id)
     }
 
     /// Whether commands are looked at: without a rule nothing could be found.
     pub fn has_guard(&self) -> bool {
-        !self.0.guard.rules.is_empty()
+        !self.0.document.guard.rules.is_empty()
     }
 
-    /// Judges one call of a tool. It takes milliseconds at most, whatever the command; it starts nothing and looks at no file.
+    /// Judges one call of a tool, on a thread with a stack of [`STACK`]. A command of daily work takes less than a millisecond,
+    /// and none is meant to take more than half a second of the processor: one that would is unreadable. But the grammar is
+    /// foreign code, and what it does with a text that is made to hurt nobody knows: so this belongs into a process of its own.
+    /// Nothing is started, no file read.
     pub fn judge(&self, tool: &str, input: &Value) -> Verdict {
-        if !self.has_guard() || !TOOLS.contains(&tool) {
+        match self.command(tool, input) {
+            Ok(command) => self.verdict(judge::look(&self.0.document.guard, command)),
+            Err(verdict) => verdict,
+        }
+    }
+
+    /// The same for what needs no grammar, which is safe and cheap anywhere; `None` for everything else.
+    pub fn judge_plain(&self, tool: &str, input: &Value) -> Option<Verdict> {
+        match self.command(tool, input) {
+            Ok(command) if command.len() > text::MAX_TEXT => Some(self.unreadable("it is too long")),
+            Ok(command) => judge::look_plain(&self.0.document.guard, command).map(|found| self.verdict(found)),
+            Err(verdict) => Some(verdict),
+        }
+    }
+
+    /// The verdict on a command that cannot be read.
+    pub fn unreadable(&self, why: &str) -> Verdict {
+        if self.0.document.guard.on_unreadable == OnUnreadable::Allow {
             return Verdict::Pass;
         }
-        let Some(command) = input.get("command") else { return Verdict::Pass };
-        let found = match command.as_str() {
-            _ if tool == "PowerShell" => Found::Unreadable("it is not a command of a POSIX shell"),
-            Some(command) => self.look(command),
-            None => Found::Unreadable("it is not a text"),
-        };
+        let message = format!(
+            "the guard cannot tell what this command does: {why}; write programs, options and targets out, one plain command at a time"
+        );
+        Verdict::Deny { rule: UNREADABLE.into(), message }
+    }
+
+    /// What is to be looked at, or the verdict where nothing is.
+    fn command<'a>(&self, tool: &str, input: &'a Value) -> Result<&'a str, Verdict> {
+        if !self.has_guard() || !TOOLS.contains(&tool) {
+            return Err(Verdict::Pass);
+        }
+        match input.get("command") {
+            None => Err(Verdict::Pass),
+            Some(_) if tool == "PowerShell" => Err(self.unreadable("it is not a command of a POSIX shell")),
+            Some(command) => command.as_str().ok_or_else(|| self.unreadable("it is not a text")),
+        }
+    }
+
+    fn verdict(&self, found: Found) -> Verdict {
         match found {
             Found::Nothing => Verdict::Pass,
             Found::Rule(index) => {
-                let rule = &self.0.guard.rules[index];
+                let rule = &self.0.document.guard.rules[index];
                 Verdict::Deny { rule: rule.id.clone(), message: rule.message.clone() }
             }
-            Found::Unreadable(_) if self.0.guard.on_unreadable == OnUnreadable::Allow => Verdict::Pass,
-            Found::Unreadable(why) => {
-                let message = format!(
-                    "the guard cannot tell what this command does: {why}; write programs, options and targets out"
-                );
-                Verdict::Deny { rule: UNREADABLE.into(), message }
-            }
+            Found::Unreadable(why) => self.unreadable(&why),
         }
-    }
-
-    fn look(&self, command: &str) -> Found {
-        // A thread of its own: for the stack, and so that a fault in the grammar is an unreadable command and no more.
-        let found = std::thread::scope(|scope| {
-            let thread = std::thread::Builder::new().stack_size(STACK);
-            let thread = thread.spawn_scoped(scope, || judge::look(&self.0.guard, command));
-            thread.ok().and_then(|thread| thread.join().ok())
-        });
-        found.unwrap_or(Found::Unreadable("reading it failed"))
     }
 }
 
 /// What a look at a command finds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Found {
     Nothing,
     /// The rule with this index.
     Rule(usize),
-    Unreadable(&'static str),
+    /// Why.
+    Unreadable(String),
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! The program: `serve`, `doctor`, `demo`, `settings`, and the hidden `__launch`, `__enter` and `__probe`.
+//! The program: `serve`, `doctor`, `demo`, `settings`, and the hidden `__launch`, `__enter`, `__probe` and
+//! `__judge`.
 
 use std::ffi::OsString;
 use std::io::{Write, stderr, stdout};
@@ -10,6 +11,7 @@ use askd::demo::DemoError;
 use askd::doctor::{self, Diagnosis, Patient};
 use askd::isolation::attempts;
 use askd::privileges::{Settled, Standing};
+use askd::runs::judge;
 use askd::serve::signals::Signals;
 use askd::serve::{StartError, Stopped};
 use askd::settings::{Loaded, Settings, Sources, add_flags, render_json, render_text};
@@ -30,6 +32,9 @@ fn main() -> ExitCode {
         return code;
     }
     if let Some(code) = attempts::hidden_main(std::env::args_os().skip(1)) {
+        return code;
+    }
+    if let Some(code) = judge::child::hidden_main(std::env::args_os().skip(1)) {
         return code;
     }
     let matches = command().get_matches();

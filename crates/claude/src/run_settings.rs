@@ -27,6 +27,9 @@ pub struct Permissions {
     pub allow: Vec<String>,
     /// Calls that are refused in every mode.
     pub deny: Vec<String>,
+    /// Calls that somebody would have to approve: a run refuses them, since nobody can.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ask: Vec<String>,
     /// Folders that count as the run's own, besides its working folder: in `acceptEdits` files in them may be changed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub additional_directories: Vec<PathBuf>,

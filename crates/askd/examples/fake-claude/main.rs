@@ -30,6 +30,7 @@
 //! | `key`, `key stderr` | an assistant message, or a line on standard error, that repeats the API key |
 //! | `report` | a result whose text is JSON: see `report.rs` |
 //! | `permission` | asks `can_use_tool`, and says how it was answered |
+//! | `hook COUNT KIND COMMAND` | asks the guard so often about a command of `Bash`, all at once, and says how often it passed, was denied or refused as an error. `KIND`: `right`, `unknown-id`, `unknown-tool`, `malformed`, `no-text`, `twice` (all with the same call) |
 //! | `spawn KIND` | a process that would live on: `plain`, `setsid`, `nohup`, `stripped` (empty environment), `stubborn` (ignores SIGTERM); its pid is added to the file `pids` |
 //! | `attack NAME ARGUMENTS` | runs the program `attacker` that lies beside this one; what it prints is an assistant message, and the result is a JSON list of all |
 //! | `open COUNT` | opens the null device so often, or as often as it may, and keeps it open |
@@ -49,6 +50,7 @@
 //! `startup-failure REASON`. The server's probe of the key descriptor meets only the first two.
 
 mod frames;
+mod hooks;
 mod input;
 mod output;
 mod play;

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::Started;
 use crate::frames;
+use crate::hooks::{Answers, question};
 use crate::input::{Inbox, Input};
 use crate::output::Output;
 use crate::report::report;
@@ -177,6 +178,7 @@ impl<'a> Player<'a> {
                 self.result(&json!({"result": text}).to_string());
             }
             "permission" => self.ask_permission(),
+            "hook" => return self.ask_guard(argument),
             "spawn" => spawn(argument),
             "attack" => self.attack(argument),
             "open" => self.open_files = open_null(argument),
@@ -284,6 +286,26 @@ impl<'a> Player<'a> {
             Input::End => "nothing".to_owned(),
         };
         self.out.frame(&frames::assistant(self.started.session(), &format!("permission: {said}")));
+    }
+
+    fn ask_guard(&mut self, argument: &str) -> Next {
+        let mut words = argument.splitn(3, ' ');
+        let mut word = || words.next().unwrap_or_default();
+        let (count, kind, command) = (word().parse().unwrap_or(0), word(), word());
+        let callback = self.initialize["request"]["hooks"]["PreToolUse"][0]["hookCallbackIds"][0].clone();
+        for number in 0..count {
+            self.out.frame(&question(number, kind, callback.as_str().unwrap_or_default(), command));
+        }
+        let mut answers = Answers::default();
+        while answers.len() < count {
+            match self.inbox.next() {
+                Input::Message(message) if self.is_interrupt(&message) => return Next::Interrupted,
+                Input::Message(message) => answers.add(&message),
+                Input::End => break,
+            }
+        }
+        self.out.frame(&frames::assistant(self.started.session(), &answers.text()));
+        Next::Go
     }
 
     /// A handler in place of the default action: the signal then does nothing.

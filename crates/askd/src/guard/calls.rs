@@ -6,13 +6,16 @@ use brush_parser::ast::{
 };
 
 use super::items::{Item, Stdin, last};
-use super::judge::Look;
+use super::judge::{Look, MAX_VALUES};
 use super::resolve::product;
 use super::word::{UNKNOWN, Word};
 use super::wrappers::{Wrapper, is_shell, wrapper};
 
 /// Ways in which all words of a command can come out together.
 const MAX_WAYS: usize = 48;
+
+/// Words that come in through a pipe, which are put in one by one.
+const MAX_GIVEN: usize = 20;
 
 /// Wrappers around one command.
 const MAX_WRAPPERS: usize = 20;
@@ -66,8 +69,14 @@ impl Look<'_> {
     }
 
     fn file_of(&mut self, shell: &SubshellCommand, depth: usize) -> Word {
-        let content = last(&shell.list).and_then(|command| self.printed_by(command, depth));
-        Word { content: Some(content.unwrap_or_else(|| UNKNOWN.into())), ..Word::of("/dev/fd/63") }
+        let Some(command) = last(&shell.list) else {
+            return Word { content: Some(UNKNOWN.into()), ..Word::of("/dev/fd/63") };
+        };
+        let content = match self.printed_by(command, depth) {
+            None if self.is_foreign(command, depth) => None,
+            content => Some(content.unwrap_or_else(|| UNKNOWN.into())),
+        };
+        Word { content, ..Word::of("/dev/fd/63") }
     }
 
     fn assignments(&mut self, simple: &SimpleCommand, depth: usize) {
@@ -120,6 +129,9 @@ impl Look<'_> {
     pub(super) fn call(&mut self, call: &[Word], stdin: Stdin<'_>, depth: usize, layers: usize) {
         self.charge(50 + call.len());
         let [program, rest @ ..] = call else { return };
+        if self.is_exhausted() {
+            return;
+        }
         if layers > MAX_WRAPPERS {
             return self.doubt("too much is nested in it");
         }
@@ -136,6 +148,7 @@ impl Look<'_> {
             }
         }
         if self.names.functions.contains(&name) {
+            self.give(rest);
             // It may run what it is given.
             self.call(rest, stdin, depth, layers + 1);
         }
@@ -146,30 +159,55 @@ impl Look<'_> {
             "alias" => self.alias(rest),
             "set" => {
                 let given = rest.iter().skip_while(|word| word.text.starts_with(['-', '+'])).cloned();
-                self.call(&given.collect::<Vec<_>>(), stdin, depth, layers + 1);
+                let given: Vec<Word> = given.collect();
+                self.give(&given);
+                self.call(&given, stdin, depth, layers + 1);
             }
             "cd" | "pushd" => self.go(rest),
+            "read" | "mapfile" | "readarray" | "getopts" => self.take_in(rest),
+            "printf" if rest.first().is_some_and(|word| word.text == "-v") => self.take_in(rest),
             "find" => self.find(call, stdin, depth, layers),
             "git" => self.git(call, stdin, depth, layers),
             "command" if rest.first().is_some_and(|word| matches!(&*word.text, "-v" | "-V")) => {}
             shell if is_shell(shell) => self.shell(rest, stdin, depth),
-            other => match wrapper(other) {
+            other => match wrapper(other, rest) {
                 Some(wrapper) => self.unwrap(wrapper, other, rest, stdin, depth, layers),
                 None => self.program(call),
             },
         }
     }
 
-    fn joined(&mut self, words: &[Word], depth: usize) {
+    /// Sets `$@` and `$1`, which may be any of them: a loop may take one after the other.
+    fn give(&mut self, words: &[Word]) {
+        /// Letters of all; more is not known.
+        const MOST: usize = 2_000;
+        self.charge(words.len() * 10);
+        let all = words.iter().map(|word| &*word.text).collect::<Vec<_>>().join(" ");
+        let all = if all.len() > MOST { Word::unknown() } else { Word::of(all) };
+        self.set("@", all);
+        for word in words.iter().take(MAX_VALUES + 1) {
+            self.set("1", Word { content: None, ..word.clone() });
+        }
+    }
+
+    pub(super) fn joined(&mut self, words: &[Word], depth: usize) {
         // What follows is what `parallel` is to fill in.
         let words = words.split(|word| word.text.starts_with(":::")).next().unwrap_or_default();
-        let text = words.iter().map(|word| &*word.text).collect::<Vec<_>>().join(" ");
+        let known = words.iter().filter(|word| !word.is_foreign_script());
+        let text = known.map(|word| &*word.text).collect::<Vec<_>>().join(" ");
         self.script(&text, depth + 1);
     }
 
     fn alias(&mut self, words: &[Word]) {
         for (name, value) in words.iter().filter_map(|word| word.text.split_once('=')) {
             self.names.aliases.insert(name.to_owned(), value.to_owned());
+        }
+    }
+
+    /// Sets variables to what is not known. Values of options are taken for names as well, which does no harm.
+    fn take_in(&mut self, words: &[Word]) {
+        for word in words.iter().filter(|word| !word.text.starts_with('-')).take(10) {
+            self.set(&word.text, Word { splits: false, ..Word::unknown() });
         }
     }
 
@@ -198,6 +236,7 @@ impl Look<'_> {
                         words.next();
                     }
                 }
+                _ if is_script && word.is_foreign_script() => return,
                 script if is_script => return self.script(script, depth + 1),
                 _ => return self.file(Some(word), stdin, depth),
             }
@@ -220,21 +259,33 @@ impl Look<'_> {
         match (stdin, self.text_of(stdin, depth)) {
             (Stdin::None, _) => {}
             (_, Some(script)) => self.script(&script, depth + 1),
+            (Stdin::Pipe(command), None) if self.is_foreign(command, depth) => {}
             (_, None) => self.doubt("what a shell is given to run is not known"),
         }
     }
 
     /// Takes a wrapper off.
     fn unwrap(&mut self, wrapper: &Wrapper, name: &str, words: &[Word], stdin: Stdin<'_>, depth: usize, layers: usize) {
+        if matches!(name, "su" | "runuser") {
+            self.scripts_of(words, depth);
+        }
         let mut rest = words;
         let mut before = wrapper.before;
         let mut placeholder = "{}".to_owned();
         while let [word, tail @ ..] = rest {
             let text = &*word.text;
             let value = || tail.first().map(|word| word.text.clone()).unwrap_or_default();
+            let folder = if name == "sudo" { ["-D", "--chdir"] } else { ["-C", "--chdir"] };
+            if matches!(name, "env" | "sudo") && folder.contains(&text) {
+                self.go(tail.get(..1).unwrap_or_default());
+            } else if let Some(folder) = text.strip_prefix("--chdir=") {
+                self.go(&[Word::of(folder)]);
+            }
             if text == "--" {
                 rest = tail;
                 break;
+            } else if text == "-" {
+                rest = tail;
             } else if wrapper.script_options.contains(&text) {
                 self.script(&value(), depth + 1);
                 rest = tail.get(1..).unwrap_or_default();
@@ -250,6 +301,8 @@ impl Look<'_> {
                 if matches!(text, "-I" | "--replace") {
                     placeholder = value();
                 }
+                rest = tail.get(1..).unwrap_or_default();
+            } else if wrapper.takes_next(text) {
                 rest = tail.get(1..).unwrap_or_default();
             } else if text.starts_with(['-', '+']) && text.len() > 1 {
                 if let Some(own) = text.strip_prefix("-I") {
@@ -272,16 +325,35 @@ impl Look<'_> {
         if name != "xargs" || rest.is_empty() {
             return self.call(rest, stdin, depth, layers + 1);
         }
-        let unknown = UNKNOWN.to_string();
-        let mut call: Vec<Word> = rest.to_vec();
-        if call.iter().any(|word| word.text.contains(&*placeholder)) && !placeholder.is_empty() {
-            for word in &mut call {
-                word.text = word.text.replace(&*placeholder, &unknown);
+        // What comes in, if that is known: names of files, mostly.
+        let text = self.text_of(stdin, depth).filter(|text| !text.trim().is_empty());
+        let texts: Vec<String> = text.iter().flat_map(|text| text.split_whitespace()).map(str::to_owned).collect();
+        let given = if texts.is_empty() || texts.len() > MAX_GIVEN { vec![UNKNOWN.to_string()] } else { texts };
+        let has_place = !placeholder.is_empty() && rest.iter().any(|word| word.text.contains(&*placeholder));
+        for given in given {
+            let mut call: Vec<Word> = rest.to_vec();
+            if has_place {
+                for word in &mut call {
+                    word.text = word.text.replace(&*placeholder, &given);
+                }
+            } else {
+                let (splits, has_pattern) = (given.contains(UNKNOWN), given.contains('*'));
+                call.push(Word { has_pattern, splits, ..Word::of(given) });
             }
-        } else {
-            call.push(Word::unknown());
+            self.call(&call, Stdin::None, depth, layers + 1);
         }
-        self.call(&call, Stdin::None, depth, layers + 1);
+    }
+
+    /// What `su` is given to run, also after the user's name: `su - user -c …`.
+    fn scripts_of(&mut self, words: &[Word], depth: usize) {
+        for (at, word) in words.iter().enumerate() {
+            let is_short = word.text.starts_with('-') && !word.text.starts_with("--") && word.text.ends_with('c');
+            if let Some(script) = word.text.strip_prefix("--command=") {
+                self.script(script, depth + 1);
+            } else if let Some(script) = words.get(at + 1).filter(|_| is_short || word.text == "--command") {
+                self.script(&script.text, depth + 1);
+            }
+        }
     }
 
     /// `find` runs what follows `-exec`, on what lies in the folders before it.
@@ -308,26 +380,6 @@ impl Look<'_> {
                 self.call(&own[..end], stdin, depth, layers + 1);
             }
             rest = own.get(end..).unwrap_or_default();
-        }
-        self.program(call);
-    }
-
-    /// `git -c alias.x=… x`.
-    fn git(&mut self, call: &[Word], stdin: Stdin<'_>, depth: usize, layers: usize) {
-        let aliases = call.iter().filter_map(|word| {
-            let setting = word.text.strip_prefix("-c").unwrap_or(&word.text);
-            setting.strip_prefix("alias.")?.split_once('=')
-        });
-        for (name, value) in aliases {
-            let after = call.iter().skip_while(|word| word.text != name).skip(1);
-            if let Some(script) = value.strip_prefix('!') {
-                let given = after.map(|word| &*word.text).collect::<Vec<_>>().join(" ");
-                self.script(&format!("{script} {given}"), depth + 1);
-            } else {
-                let own = std::iter::once("git").chain(value.split_whitespace()).map(Word::of);
-                let words: Vec<Word> = own.chain(after.cloned()).collect();
-                self.call(&words, stdin, depth, layers + 1);
-            }
         }
         self.program(call);
     }

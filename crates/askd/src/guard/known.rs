@@ -5,7 +5,7 @@ use brush_parser::ast::{Command, CommandPrefixOrSuffixItem, SimpleCommand};
 use super::items::{Stdin, last};
 use super::judge::Look;
 use super::text::parse;
-use super::word::{Word, decode};
+use super::word::{UNKNOWN, Word, decode};
 
 impl Look<'_> {
     /// What a script of one command prints.
@@ -38,6 +38,76 @@ impl Look<'_> {
     }
 }
 
+/// Programs whose output is a script of somebody else's, which is no more looked at than a script in a file: downloads, and
+/// what prints settings for a shell.
+const FOREIGN: [&str; 36] = [
+    "asdf",
+    "brew",
+    "conda",
+    "curl",
+    "dbus-launch",
+    "dircolors",
+    "direnv",
+    "docker-machine",
+    "fnm",
+    "fzf",
+    "gh",
+    "gnome-keyring-daemon",
+    "helm",
+    "jenv",
+    "keychain",
+    "kubectl",
+    "mamba",
+    "micromamba",
+    "minikube",
+    "mise",
+    "nodenv",
+    "npm",
+    "opam",
+    "poetry",
+    "pyenv",
+    "rbenv",
+    "register-python-argcomplete",
+    "rustup",
+    "ssh-agent",
+    "starship",
+    "tmuxifier",
+    "uv",
+    "volta",
+    "wget",
+    "zoxide",
+    "goenv",
+];
+
+impl Look<'_> {
+    /// Whether a command prints a script that others wrote.
+    pub(super) fn is_foreign(&mut self, command: &Command, depth: usize) -> bool {
+        let Command::Simple(simple) = command else { return false };
+        let mut calls = self.calls_of(simple, depth).into_iter();
+        let is_foreign = |call: &Vec<Word>| call.first().is_some_and(|program| FOREIGN.contains(&program.file_name()));
+        calls.len() > 0 && calls.all(|call| is_foreign(&call))
+    }
+
+    /// The same for a script that is one command.
+    pub(super) fn prints_foreign(&mut self, script: &str, depth: usize) -> bool {
+        self.charge(script.len() + 100);
+        let Ok(program) = parse(script) else { return false };
+        let [list] = &*program.complete_commands else { return false };
+        last(list).is_some_and(|command| self.is_foreign(command, depth))
+    }
+}
+
+/// Names of files below the folders that it looks into.
+fn found(words: &[&str]) -> Option<String> {
+    const OTHER: [&str; 4] = ["-printf", "-fprintf", "-exec", "-execdir"];
+    if words.iter().any(|word| OTHER.contains(word)) {
+        return None;
+    }
+    let folders: Vec<&str> = words.iter().copied().take_while(|word| !word.starts_with(['-', '(', '!'])).collect();
+    let folders = if folders.is_empty() { vec!["."] } else { folders };
+    Some(folders.iter().map(|folder| format!("{folder}/{UNKNOWN}")).collect::<Vec<_>>().join("\n"))
+}
+
 fn stdin_of(simple: &SimpleCommand) -> Stdin<'_> {
     use brush_parser::ast::IoRedirect::{HereDocument, HereString};
     let parts = simple.prefix.iter().flat_map(|list| &list.0).chain(simple.suffix.iter().flat_map(|list| &list.0));
@@ -66,6 +136,13 @@ fn printed_text(call: &[Word]) -> Option<String> {
         }
         ("printf", ["--", format, values @ ..] | [format, values @ ..]) => formatted(format, values),
         ("which", [name]) | ("command", ["-v", name]) | ("type", ["-p" | "-P", name]) => Some((*name).to_owned()),
+        ("find", rest) => found(rest),
+        ("ls", ["-d" | "-1d" | "-d1", names @ ..]) if !names.is_empty() => Some(names.join("\n")),
+        // Names without their folder.
+        ("ls", rest) if rest.iter().all(|word| !word.contains('d') || !word.starts_with('-')) => {
+            Some(format!("./{UNKNOWN}"))
+        }
+        ("git", ["ls-files", ..] | ["diff", "--name-only", ..]) => Some(format!("./{UNKNOWN}")),
         ("pwd", _) | ("git", ["rev-parse", "--show-toplevel"]) => Some(".".into()),
         ("mktemp", _) => Some("/tmp/mktemp".into()),
         // The branch that is checked out: which one, is no more known than at a plain `git push`.

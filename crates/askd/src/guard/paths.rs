@@ -1,14 +1,20 @@
 //! Whether an argument names a folder that a rule protects.
 
 use super::rules::{Match, meets};
-use super::word::{UNKNOWN, Word};
+use super::word::{Origin, UNKNOWN, Word};
 
 /// Judges one argument against the paths of a rule. `folders` are those that the command goes into before, with which a
 /// relative path may begin.
 pub(super) fn named(word: &Word, patterns: &[String], folders: &[String]) -> Match {
     let text = &*word.text;
     if let Some(tail) = text.strip_prefix(UNKNOWN) {
-        // `$X/etc` is `/etc` when the variable is empty, and `$X` may be anything.
+        // `$X/etc` is `/etc` when the variable is empty, and `$X` may be anything. But what the operator set is a folder of
+        // the work rather than one that is protected.
+        match word.origin {
+            Origin::Filled => return Match::No,
+            Origin::Environment if tail.trim_start_matches(UNKNOWN).is_empty() => return Match::No,
+            Origin::Environment | Origin::Foreign | Origin::Command => {}
+        }
         let could = match tail.trim_start_matches(UNKNOWN) {
             "" | "/" | "/*" | "/." => true,
             tail if tail.starts_with('/') => is_named(tail, word.has_pattern, patterns),
@@ -36,9 +42,19 @@ fn is_named(path: &str, has_pattern: bool, patterns: &[String]) -> bool {
         // Three folders up is out of any work; what comes then may as well begin at the root.
         let rest = &parts[above..];
         let is_up = rest.is_empty() && patterns.iter().any(|pattern| pattern == "..");
-        return is_up || (above > 2 && patterns.iter().any(|pattern| matches("/", rest, has_pattern, pattern)));
+        return is_up || (above > 2 && any("/", rest, has_pattern, patterns));
     }
-    patterns.iter().any(|pattern| matches(root, &parts, has_pattern, pattern))
+    any(root, &parts, has_pattern, patterns)
+}
+
+/// The last one that fits decides. What is taken out must fit for sure, as it stands.
+fn any(root: &str, path: &[&str], has_pattern: bool, patterns: &[String]) -> bool {
+    let is_known = !path.iter().any(|part| part.contains(UNKNOWN));
+    let fits = |pattern: &String| match pattern.strip_prefix('!') {
+        Some(out) => (is_known && matches(root, path, false, out)).then_some(false),
+        None => matches(root, path, has_pattern, pattern).then_some(true),
+    };
+    patterns.iter().rev().find_map(fits).unwrap_or(false)
 }
 
 /// Where a path begins (`/`, `~` or the empty text), and its parts without detours.

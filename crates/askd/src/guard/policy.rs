@@ -55,6 +55,9 @@ pub(super) struct Program {
     /// Options that take the next word as their value.
     #[serde(default)]
     pub(super) value_options: Vec<String>,
+    /// Long options that take none. Where some are named, any other one before the subcommand may take a value.
+    #[serde(default)]
+    pub(super) switches: Vec<String>,
     /// Whether `program-sub` is the same as `program sub`.
     #[serde(default)]
     pub(super) dashed: bool,
@@ -76,13 +79,17 @@ pub(super) struct Rule {
     pub(super) subcommands: Vec<String>,
     #[serde(default)]
     pub(super) flags: Vec<String>,
-    /// Patterns with `*` for arguments that are no options.
+    /// Options with which the call changes nothing: it is not refused.
+    #[serde(default)]
+    pub(super) unless_flags: Vec<String>,
+    /// Patterns with `*` for arguments that are no options; what meets a pattern after a `!` does not count.
     #[serde(default)]
     pub(super) arguments: Vec<String>,
     /// Patterns with `*` for the branch that a refspec of `git push` writes to.
     #[serde(default)]
     pub(super) branches: Vec<String>,
-    /// Paths; `*` is one part of a path, and `**` at the end any number.
+    /// Paths; `*` is one part of a path, and `**` at the end any number. A path after a `!` is taken out again; the last one
+    /// that fits decides.
     #[serde(default)]
     pub(super) paths: Vec<String>,
 }
@@ -160,6 +167,7 @@ impl Rule {
             ("programs", &self.programs),
             ("subcommands", &self.subcommands),
             ("flags", &self.flags),
+            ("unless_flags", &self.unless_flags),
             ("arguments", &self.arguments),
             ("branches", &self.branches),
             ("paths", &self.paths),
@@ -170,10 +178,12 @@ impl Rule {
         if self.programs.iter().any(|program| program.contains(['/', ' '])) {
             mistakes.push(("programs", "a program is named without its folder and without arguments".into()));
         }
-        if self.flags.iter().any(|flag| !flag.starts_with('-')) {
-            mistakes.push(("flags", "a flag begins with `-`".into()));
+        for (field, flags) in [("flags", &self.flags), ("unless_flags", &self.unless_flags)] {
+            if flags.iter().any(|flag| !flag.starts_with('-')) {
+                mistakes.push((field, "a flag begins with `-`".into()));
+            }
         }
-        if self.paths.iter().any(|path| !path.starts_with(['/', '~', '.'])) {
+        if self.paths.iter().any(|path| !path.strip_prefix('!').unwrap_or(path).starts_with(['/', '~', '.'])) {
             mistakes.push(("paths", "a path begins with `/`, `~` or `..`".into()));
         }
         mistakes

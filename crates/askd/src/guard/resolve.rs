@@ -1,10 +1,10 @@
 //! What a shell makes of a word before it runs anything, as far as that is known.
 
-use brush_parser::word::{Parameter, ParameterExpr, SpecialParameter, TildeExpr, WordPiece, WordPieceWithSource};
-
-use super::judge::Look;
-use super::text::{braces, parse, pieces, pieces_of_document};
-use super::word::{UNKNOWN, Word, decode};
+use super::braces::braces;
+use super::judge::{Look, MAX_DEPTH};
+use super::pieces::{Piece, Value, Variable, pieces, pieces_of_document};
+use super::text::parse;
+use super::word::{Origin, UNKNOWN, Word};
 
 /// Ways in which one word can come out. More than a person means by it; beyond, it is not known.
 const MAX_WAYS: usize = 16;
@@ -15,6 +15,7 @@ struct Chunk {
     text: String,
     kind: Kind,
     is_output: bool,
+    origin: Origin,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -28,16 +29,16 @@ enum Kind {
 
 impl Chunk {
     fn plain(text: impl Into<String>) -> Self {
-        Self { text: text.into(), kind: Kind::Plain, is_output: false }
+        Self { text: text.into(), kind: Kind::Plain, is_output: false, origin: Origin::Command }
     }
 
     fn quoted(text: impl Into<String>) -> Self {
-        Self { text: text.into(), kind: Kind::Quoted, is_output: false }
+        Self { text: text.into(), kind: Kind::Quoted, is_output: false, origin: Origin::Command }
     }
 
     fn of(value: &Word, is_quoted: bool) -> Self {
         let kind = if is_quoted { Kind::Quoted } else { Kind::Splits };
-        Self { text: value.text.clone(), kind, is_output: value.is_output }
+        Self { text: value.text.clone(), kind, is_output: value.is_output, origin: value.origin }
     }
 }
 
@@ -52,9 +53,13 @@ impl Look<'_> {
         }
         let mut ways = vec![Vec::new()];
         for word in braces(word) {
-            let next = match pieces(&word) {
-                Some(pieces) => self.sequence(&pieces, &word, false, depth).iter().map(|way| fields(way)).collect(),
-                None => vec![vec![Word::unknown()]],
+            let next = if let Some(pieces) = pieces(&word) {
+                self.sequence(&pieces, false, depth).iter().map(|way| fields(way)).collect()
+            } else {
+                if word.contains("$(") || word.contains('`') {
+                    self.doubt("its shell syntax is not understood");
+                }
+                vec![vec![Word::unknown()]]
             };
             ways = product(ways, next, Word::unknown(), MAX_WAYS);
         }
@@ -71,62 +76,53 @@ impl Look<'_> {
     /// The text of a here-document in which variables are replaced.
     pub(super) fn document(&mut self, text: &str, depth: usize) -> Option<String> {
         self.charge(text.len());
-        let ways = self.sequence(&pieces_of_document(text)?, text, true, depth);
+        let ways = self.sequence(&pieces_of_document(text)?, true, depth);
         let [way] = &*ways else { return None };
         Some(way.iter().map(|chunk| &*chunk.text).collect())
     }
 
-    fn sequence(&mut self, parts: &[WordPieceWithSource], source: &str, quoted: bool, depth: usize) -> Vec<Chunks> {
+    fn sequence(&mut self, parts: &[Piece], quoted: bool, depth: usize) -> Vec<Chunks> {
         let mut ways = vec![Vec::new()];
         for part in parts {
             self.charge(20 * ways.len());
-            let slice = source.get(part.start_index..part.end_index).unwrap_or_default();
-            let next = match &part.piece {
-                WordPiece::DoubleQuotedSequence(parts) | WordPiece::GettextDoubleQuotedSequence(parts) => {
-                    // Even an empty one is a word.
-                    let mut ways = self.sequence(parts, source, true, depth);
-                    for way in &mut ways {
-                        way.push(Chunk::quoted(""));
-                    }
-                    ways
+            let next = if let Piece::Double(parts) = part {
+                // Even an empty one is a word.
+                let mut ways = self.sequence(parts, true, depth);
+                for way in &mut ways {
+                    way.push(Chunk::quoted(""));
                 }
-                piece => self.piece(piece, slice, quoted, depth),
+                ways
+            } else {
+                self.piece(part, quoted, depth)
             };
             ways = product(ways, next, Chunk::of(&Word::unknown(), quoted), MAX_WAYS);
         }
         ways
     }
 
-    fn piece(&mut self, piece: &WordPiece, source: &str, quoted: bool, depth: usize) -> Vec<Chunks> {
+    fn piece(&mut self, piece: &Piece, quoted: bool, depth: usize) -> Vec<Chunks> {
         let one = |chunk: Chunk| vec![vec![chunk]];
         match piece {
-            WordPiece::Text(text) if quoted => one(Chunk::quoted(text)),
-            WordPiece::Text(text) => one(Chunk::plain(text)),
-            WordPiece::SingleQuotedText(text) => one(Chunk::quoted(text)),
-            WordPiece::AnsiCQuotedText(text) => one(Chunk::quoted(decode(text))),
-            WordPiece::EscapeSequence(text) => {
-                let text = text.strip_prefix('\\').unwrap_or(text);
-                one(Chunk::quoted(text.strip_prefix('\n').unwrap_or(text)))
-            }
-            WordPiece::TildeExpansion(TildeExpr::Home) => one(Chunk::quoted("~")),
-            WordPiece::TildeExpansion(TildeExpr::UserHome(user)) => one(Chunk::quoted(format!("/home/{user}"))),
-            WordPiece::TildeExpansion(TildeExpr::WorkingDir) => one(Chunk::quoted(".")),
-            WordPiece::TildeExpansion(_) => one(Chunk::quoted(UNKNOWN)),
-            WordPiece::ParameterExpansion(expression) => {
-                let values = self.values(expression, source, depth);
+            Piece::Plain(text) => one(Chunk::plain(text)),
+            Piece::Quoted(text) => one(Chunk::quoted(text)),
+            Piece::Tilde(name) => one(Chunk::quoted(match &**name {
+                "" => "~".to_owned(),
+                "+" => ".".to_owned(),
+                "root" => "/root".to_owned(),
+                other if other.starts_with(|c: char| c.is_ascii_digit() || "+-".contains(c)) => UNKNOWN.to_string(),
+                user => format!("/home/{user}"),
+            })),
+            Piece::Value(value) => {
+                let values = self.values(value, depth);
                 values.iter().map(|value| vec![Chunk::of(value, quoted && !value.splits)]).collect()
             }
-            WordPiece::CommandSubstitution(script) => one(Chunk::of(&self.output(script, depth), quoted)),
-            WordPiece::BackquotedCommandSubstitution(script) => {
-                let script = script.replace("\\`", "`").replace("\\$", "$").replace("\\\\", "\\");
-                one(Chunk::of(&self.output(&script, depth), quoted))
-            }
-            WordPiece::ArithmeticExpression(expression) => {
-                self.arithmetic(&expression.value, depth);
+            Piece::Script(script) => one(Chunk::of(&self.output(script, depth), quoted)),
+            Piece::Arithmetic(expression) => {
+                self.arithmetic(expression, depth);
                 one(Chunk::quoted("0"))
             }
             // Taken apart before.
-            WordPiece::DoubleQuotedSequence(_) | WordPiece::GettextDoubleQuotedSequence(_) => Vec::new(),
+            Piece::Double(_) => Vec::new(),
         }
     }
 
@@ -144,22 +140,24 @@ impl Look<'_> {
     /// What a script prints; it is looked at by itself as well.
     fn output(&mut self, script: &str, depth: usize) -> Word {
         self.script(script, depth + 1);
-        match self.printed(script, depth + 1) {
+        let printed = if depth < MAX_DEPTH { self.printed(script, depth + 1) } else { None };
+        match printed {
             Some(text) => Word::of(text.trim_end_matches('\n')),
+            None if self.prints_foreign(script, depth + 1) => {
+                Word { is_output: true, origin: Origin::Foreign, ..Word::unknown() }
+            }
             None => Word { is_output: true, ..Word::unknown() },
         }
     }
 
     /// The values that an expansion can have.
-    fn values(&mut self, expression: &ParameterExpr, source: &str, depth: usize) -> Vec<Word> {
-        match expression {
-            ParameterExpr::Parameter { parameter, indirect: false }
-            | ParameterExpr::IndicateErrorIfNullOrUnset { parameter, indirect: false, .. } => self.parameter(parameter),
-            ParameterExpr::UseDefaultValues { parameter, indirect: false, default_value, .. }
-            | ParameterExpr::AssignDefaultValues { parameter, indirect: false, default_value, .. } => {
-                let mut values = self.parameter(parameter);
-                let own = self.texts(default_value.as_deref().unwrap_or_default(), depth);
-                if let (ParameterExpr::AssignDefaultValues { .. }, Parameter::Named(name)) = (expression, parameter) {
+    fn values(&mut self, value: &Value, depth: usize) -> Vec<Word> {
+        match value {
+            Value::Of(variable) => self.value(variable),
+            Value::Default { variable, word, is_set } => {
+                let mut values = self.value(variable);
+                let own = self.texts(word, depth);
+                if let (true, Variable::Named(name)) = (is_set, variable) {
                     for value in &own {
                         self.set(name, value.clone());
                     }
@@ -167,17 +165,23 @@ impl Look<'_> {
                 values.extend(own);
                 values
             }
-            ParameterExpr::UseAlternativeValue { alternative_value, .. } => {
-                let mut values = self.texts(alternative_value.as_deref().unwrap_or_default(), depth);
+            Value::Instead(word) => {
+                let mut values = self.texts(word, depth);
                 values.push(Word::of(""));
                 values
             }
-            ParameterExpr::ParameterLength { .. } => vec![Word::of("0")],
-            _ => {
+            Value::Filled(variable) => {
+                let filled = |value: Word| match value.origin {
+                    Origin::Environment => Word { origin: Origin::Filled, ..value },
+                    _ => value,
+                };
+                self.value(variable).into_iter().map(filled).collect()
+            }
+            Value::Length => vec![Word::of("0")],
+            Value::Other(inner) => {
                 // Its parts may hold commands, though what comes of it is not known.
-                if let Some(at) = source.get(2..).and_then(|text| text.find(['$', '`'])) {
-                    let inner = source.get(2 + at..source.len() - 1).unwrap_or_default();
-                    self.words(inner, depth);
+                if let Some(at) = inner.find(['$', '`']) {
+                    self.words(&inner[at..], depth);
                 }
                 vec![Word { splits: false, ..Word::unknown() }]
             }
@@ -189,20 +193,25 @@ impl Look<'_> {
         ways.iter().map(|way| Word::of(way.iter().map(|word| &*word.text).collect::<Vec<_>>().join(" "))).collect()
     }
 
-    fn parameter(&mut self, parameter: &Parameter) -> Vec<Word> {
+    fn value(&self, variable: &Variable) -> Vec<Word> {
         let all = |values: Vec<Word>| values.into_iter().map(|value| Word { splits: true, ..value }).collect();
-        match parameter {
-            Parameter::Named(name) => self.variable(name),
-            Parameter::NamedWithAllIndices { name, .. } => all(self.variable(name)),
-            Parameter::NamedWithIndex { name, .. } => {
+        match variable {
+            Variable::Named(name) => self.variable(name),
+            Variable::All(name) => all(self.variable(name)),
+            Variable::Element(name) => {
                 let whole = self.variable(name);
                 whole.iter().flat_map(|value| value.text.split_whitespace()).take(MAX_WAYS).map(Word::of).collect()
             }
-            Parameter::Special(SpecialParameter::AllPositionalParameters { .. }) => all(vec![Word::unknown()]),
-            Parameter::Special(SpecialParameter::CurrentOptionFlags | SpecialParameter::ShellName)
-            | Parameter::Positional(_) => vec![Word { splits: false, ..Word::unknown() }],
-            Parameter::Special(_) => vec![Word::of("0")],
+            Variable::Arguments => all(self.given("@")),
+            Variable::Argument => self.given("1"),
+            Variable::Number => vec![Word::of("0")],
         }
+    }
+
+    /// What functions and `set` are given in the command itself; else it is not known.
+    fn given(&self, name: &str) -> Vec<Word> {
+        let values = self.names.variables.get(name).cloned();
+        values.unwrap_or_else(|| vec![Word { splits: false, ..Word::unknown() }])
     }
 
     fn variable(&self, name: &str) -> Vec<Word> {
@@ -211,7 +220,8 @@ impl Look<'_> {
             (None, "HOME") => vec![Word::of("~")],
             (None, "PWD") => vec![Word::of(".")],
             (None, "IFS") => vec![Word::of(" ")],
-            (None, _) => vec![Word { splits: false, ..Word::unknown() }],
+            (None, "TMPDIR") => vec![Word::of("/tmp")],
+            (None, _) => vec![Word { splits: false, origin: Origin::Environment, ..Word::unknown() }],
         }
     }
 }
@@ -233,6 +243,20 @@ pub(super) fn product<T: Clone>(first: Vec<Vec<T>>, mut second: Vec<Vec<T>>, unk
     ways.iter().flat_map(|head| second.iter().map(move |tail| join(head, tail))).collect()
 }
 
+/// A `[` alone is a program.
+fn has_pattern(text: &str) -> bool {
+    text.contains(['*', '?']) || text.split_once('[').is_some_and(|(_, rest)| rest.contains(']'))
+}
+
+/// The origin of a word to which a text is added.
+fn origin(word: &Word, chunk: &Chunk, added: &str) -> Origin {
+    match (word.is_known(), added.contains(UNKNOWN)) {
+        (true, _) => chunk.origin,
+        (false, true) => word.origin.min(chunk.origin),
+        (false, false) => word.origin,
+    }
+}
+
 /// The words that the parts make.
 fn fields(chunks: &[Chunk]) -> Vec<Word> {
     let mut words = Vec::new();
@@ -240,8 +264,9 @@ fn fields(chunks: &[Chunk]) -> Vec<Word> {
     for chunk in chunks {
         if chunk.kind != Kind::Splits {
             let word = current.get_or_insert_default();
+            word.origin = origin(word, chunk, &chunk.text);
             word.text.push_str(&chunk.text);
-            word.has_pattern |= chunk.kind == Kind::Plain && chunk.text.contains(['*', '?', '[']);
+            word.has_pattern |= chunk.kind == Kind::Plain && has_pattern(&chunk.text);
             word.is_output |= chunk.is_output;
             continue;
         }
@@ -251,8 +276,9 @@ fn fields(chunks: &[Chunk]) -> Vec<Word> {
             }
             if !part.is_empty() {
                 let word = current.get_or_insert_default();
+                word.origin = origin(word, chunk, part);
                 word.text.push_str(part);
-                word.has_pattern |= part.contains(['*', '?', '[']);
+                word.has_pattern |= has_pattern(part);
                 word.splits |= part.contains(UNKNOWN);
                 word.is_output |= chunk.is_output;
             }

@@ -2,7 +2,7 @@
 
 use super::paths::named;
 use super::policy::{Guard, Program, Rule};
-use super::word::{UNKNOWN, Word};
+use super::word::{Origin, UNKNOWN, Word};
 
 /// How sure it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,19 +64,23 @@ fn meets_rule(guard: &Guard, rule: &Rule, call: &[Word], folders: &[String]) -> 
     }
     let empty = Program::default();
     let shape = guard.programs.get(known).unwrap_or(&empty);
-    conditions(rule, shape, own, folders, best, program.is_blank())
+    let judged = |call: &Call<'_>| conditions(rule, shape, call, folders, best, program.is_blank());
+    let sure = judged(&Call::of(own, shape, false));
+    if shape.switches.is_empty() { sure } else { sure.max(judged(&Call::of(own, shape, true))) }
 }
 
 /// All conditions of a rule, where the program is known as surely as `program` says.
 fn conditions(
     rule: &Rule,
     shape: &Program,
-    words: &[Word],
+    call: &Call<'_>,
     folders: &[String],
     program: Match,
     is_blank: bool,
 ) -> Match {
-    let call = Call::of(words, shape);
+    if changes_nothing(&call.options, &rule.unless_flags) {
+        return Match::No;
+    }
     let mut sure = vec![program];
     let mut arguments = &*call.arguments;
     if !rule.subcommands.is_empty() {
@@ -89,8 +93,7 @@ fn conditions(
         sure.push(best(call.options.iter().map(|option| flag(option, &rule.flags, shape))));
     }
     if !rule.arguments.is_empty() {
-        let one = |word: &&Word| best(rule.arguments.iter().map(|pattern| same(word, &word.text, pattern)));
-        sure.push(best(arguments.iter().map(one)));
+        sure.push(best(arguments.iter().map(|word| argument(word, &rule.arguments))));
     }
     if !rule.branches.is_empty() {
         // The first is the remote, unless an option names it.
@@ -103,8 +106,7 @@ fn conditions(
     // One unknown is a risk; several are any command at all. A program of which nothing is known needs more than one word.
     let unknown = sure.iter().filter(|sure| **sure == Match::Maybe).count();
     // Nor is it a risk that any word of a program that takes files could be its one bad option: `rm "$FILE"`.
-    let said_little = is_blank && sure.len() == before
-        || sure[..] == [Match::Yes, Match::Maybe] && before == 1 && !rule.flags.is_empty();
+    let said_little = is_blank && sure.len() == before || sure[..] == [Match::Yes, Match::Maybe] && before == 1;
     match sure.iter().min() {
         Some(Match::Yes) => Match::Yes,
         Some(Match::Maybe) if unknown == 1 && !said_little => Match::Maybe,
@@ -113,7 +115,8 @@ fn conditions(
 }
 
 impl<'a> Call<'a> {
-    fn of(words: &'a [Word], shape: &Program) -> Self {
+    /// With `takes_more`, long options before the subcommand of which nothing is known take a value.
+    fn of(words: &'a [Word], shape: &Program, takes_more: bool) -> Self {
         let (mut options, mut arguments) = (Vec::new(), Vec::new());
         let mut words = words.iter();
         while let Some(word) = words.next() {
@@ -121,7 +124,9 @@ impl<'a> Call<'a> {
                 arguments.extend(words.by_ref());
             } else if word.text.starts_with('-') && word.text.len() > 1 {
                 options.push(word);
-                if shape.value_options.contains(&word.text) {
+                let is_open = takes_more && arguments.is_empty() && word.text.starts_with("--");
+                let takes = is_open && !word.text.contains('=') && !shape.switches.contains(&word.text);
+                if takes || shape.value_options.contains(&word.text) {
                     words.next();
                 }
             } else {
@@ -138,6 +143,35 @@ fn best(all: impl Iterator<Item = Match>) -> Match {
     all.max().unwrap_or(Match::No)
 }
 
+/// Whether one of the options says so, and none of the same name something else: `--dry-run=client --dry-run=none`.
+fn changes_nothing(options: &[&Word], unless: &[String]) -> bool {
+    let name = |option: &str| {
+        option.split('=').next().unwrap_or_default().trim_start_matches("--no-").trim_start_matches('-').to_owned()
+    };
+    let is_harmless = |option: &Word| unless.contains(&option.text);
+    options.iter().any(|harmless| {
+        let own = name(&harmless.text);
+        is_harmless(harmless) && options.iter().all(|other| name(&other.text) != own || is_harmless(other))
+    })
+}
+
+/// A variable that the command does not set, in quotes: the operator's, who means a name by it.
+fn is_name(word: &Word) -> bool {
+    word.is_blank() && !word.splits && matches!(word.origin, Origin::Environment | Origin::Filled)
+}
+
+fn argument(word: &Word, patterns: &[String]) -> Match {
+    if is_name(word) {
+        return Match::No;
+    }
+    let (out, of): (Vec<&str>, Vec<&str>) =
+        patterns.iter().map(|pattern| &**pattern).partition(|pattern| pattern.starts_with('!'));
+    if out.iter().any(|pattern| same(word, &word.text, &pattern[1..]) == Match::Yes) {
+        return Match::No;
+    }
+    best(of.iter().map(|pattern| same(word, &word.text, pattern)))
+}
+
 /// Whether the arguments begin with one of the subcommands, and how many words it has.
 fn subcommand(wanted: &[String], arguments: &[&Word]) -> (Match, usize) {
     let one = |wanted: &String| {
@@ -152,6 +186,9 @@ fn subcommand(wanted: &[String], arguments: &[&Word]) -> (Match, usize) {
 }
 
 fn flag(word: &Word, flags: &[String], shape: &Program) -> Match {
+    if is_name(word) {
+        return Match::No;
+    }
     if word.text.starts_with(UNKNOWN) {
         return Match::Maybe;
     }
@@ -172,10 +209,15 @@ fn flag(word: &Word, flags: &[String], shape: &Program) -> Match {
 
 /// Whether a refspec writes to one of the branches.
 fn branch(word: &Word, branches: &[String]) -> Match {
+    if is_name(word) {
+        return Match::No;
+    }
     let refspec = word.text.strip_prefix('+').unwrap_or(&word.text);
     let target = refspec.rsplit(':').next().unwrap_or_default();
     let target = target.strip_prefix("refs/heads/").or_else(|| target.strip_prefix("heads/")).unwrap_or(target);
-    let target = Word { text: target.to_owned(), ..word.clone() };
+    // `refs/heads/*` writes to all of them.
+    let target =
+        Word { text: target.to_owned(), has_pattern: word.has_pattern || target.contains('*'), ..word.clone() };
     best(branches.iter().map(|branch| same(&target, &target.text, branch)))
 }
 

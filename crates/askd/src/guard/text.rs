@@ -1,22 +1,19 @@
 //! The text of a command becomes a tree, within bounds.
 //!
 //! The grammar recurses into what is nested, and for some forms tries everything twice: nesting is bounded before it sees
-//! the text. The figures are far beyond what people write.
+//! the text, and what closes something is counted only where the grammar must take it for that. The figures are far beyond
+//! what people write.
 
 use brush_parser::ast::Program;
-use brush_parser::word::{BraceExpressionMember, BraceExpressionOrText, WordPiece, WordPieceWithSource};
 use brush_parser::{ParserOptions, Token, TokenizerOptions};
 
-use super::word::UNKNOWN;
+use super::scan::is_closed;
 
 /// In bytes. A longer one cannot be an argument of a shell on Linux anyway.
-const MAX_TEXT: usize = 128 * 1024;
+pub(super) const MAX_TEXT: usize = 128 * 1024;
 
-/// Brackets of any kind that are open at once, quoted ones included.
-const MAX_BRACKETS: usize = 100;
-
-/// `${` within each other: with indices in them, each level takes many times longer than the one below.
-const MAX_EXPANSIONS: usize = 3;
+/// `$(`, `${` and `$[` of one text, closed or not: the tokenizer recurses into each that it takes for open.
+const MAX_EXPANSIONS: usize = 1_000;
 
 /// Compound commands within each other. Where one is not closed, the grammar tries each of them twice and more.
 const MAX_COMPOUNDS: usize = 7;
@@ -24,11 +21,11 @@ const MAX_COMPOUNDS: usize = 7;
 /// `!` in a row, on each of which the grammar recurses.
 const MAX_NEGATIONS: usize = 16;
 
-/// Braces of one word that may be expanded: the grammar tries each three times.
-const MAX_BRACES: usize = 6;
+/// `coproc`, whose command the grammar recurses into.
+const MAX_PROCESSES: usize = 4;
 
-/// Words that one word's braces become.
-const MAX_EXPANDED: usize = 64;
+/// Brackets in a word that may be an assignment to an element of an array: the grammar tries each twice.
+const MAX_IN_INDEX: usize = 6;
 
 pub(super) fn parse(text: &str) -> Result<Program, &'static str> {
     if text.len() > MAX_TEXT {
@@ -37,148 +34,134 @@ pub(super) fn parse(text: &str) -> Result<Program, &'static str> {
     if text.contains('\0') {
         return Err("it holds a null byte");
     }
-    if brackets(text) > MAX_BRACKETS || expansions(text) > MAX_EXPANSIONS {
-        return Err("too much is nested in it");
-    }
-    if has_endless_number(text) {
-        return Err("a number in it is too long");
+    if expansions(text) > MAX_EXPANSIONS {
+        return Err("too many expansions are in it");
     }
     let unclear = "its shell syntax is not understood";
+    // The tokenizer does not end on some here-documents without a name (found by a review of brush-parser 0.4.0).
+    if !is_closed(text) {
+        return Err(unclear);
+    }
     let tokens = brush_parser::uncached_tokenize_str(text, &TokenizerOptions::default()).map_err(|_| unclear)?;
-    if !is_flat(&tokens) {
+    if has_endless_number(&tokens) {
+        return Err("a number in it is too long");
+    }
+    if !is_flat(&tokens) || tokens.iter().any(has_deep_index) {
         return Err("too much is nested in it");
     }
     brush_parser::parse_tokens(&tokens, &ParserOptions::default()).map_err(|_| unclear)
 }
 
-/// Whether there is a number that the grammar takes for a descriptor, a bound of braces or a place in the stack of
-/// folders, and panics on because it does not fit (found by fuzzing brush-parser 0.4.0).
-fn has_endless_number(text: &str) -> bool {
-    /// Digits that always fit a descriptor, and the others.
-    const FITS: (usize, usize) = (9, 18);
-    let mut rest = text;
-    while let Some(start) = rest.find(|c: char| c.is_ascii_digit()) {
-        let (before, from) = rest.split_at(start);
-        let end = from.find(|c: char| !c.is_ascii_digit()).unwrap_or(from.len());
-        let before = before.strip_suffix(['+', '-']).unwrap_or(before);
-        if end > FITS.0 && from[end..].starts_with(['<', '>']) {
-            return true;
+/// Whether there is a number that the grammar takes for a descriptor, and panics on because it does not fit (found by
+/// fuzzing brush-parser 0.4.0).
+fn has_endless_number(tokens: &[Token]) -> bool {
+    /// Digits that always fit.
+    const FITS: usize = 9;
+    let is_long = |word: &str| word.len() > FITS && word.bytes().all(|byte| byte.is_ascii_digit());
+    tokens.windows(2).any(|pair| match pair {
+        [Token::Word(word, first), Token::Operator(operator, next)] => {
+            is_long(word) && operator.starts_with(['<', '>']) && first.end.index == next.start.index
         }
-        if end > FITS.1 && (before.ends_with("..") || before.ends_with(['{', '~'])) {
-            return true;
-        }
-        rest = &from[end..];
-    }
-    false
+        _ => false,
+    })
 }
 
-/// The most brackets that are open at once.
-fn brackets(text: &str) -> usize {
-    let (mut open, mut most) = (0_usize, 0);
-    for byte in text.bytes() {
-        match byte {
-            b'(' | b'{' | b'[' => open += 1,
-            b')' | b'}' | b']' => open = open.saturating_sub(1),
-            _ => {}
-        }
-        most = most.max(open);
-    }
-    most
-}
-
-/// The most `${` and `$[` that are open at once.
 fn expansions(text: &str) -> usize {
-    let (mut open, mut most) = (0_usize, 0);
-    for (at, byte) in text.bytes().enumerate() {
-        match byte {
-            b'$' if matches!(text.as_bytes().get(at + 1), Some(b'{' | b'[')) => open += 1,
-            b'}' | b']' => open = open.saturating_sub(1),
-            _ => {}
-        }
-        most = most.max(open);
-    }
-    most
+    text.as_bytes().windows(2).filter(|pair| matches!(pair, [b'$', b'(' | b'{' | b'['])).count()
 }
 
+fn has_deep_index(token: &Token) -> bool {
+    let Token::Word(word, _) = token else { return false };
+    let name = word.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(word.len());
+    name > 0 && word[name..].starts_with('[') && word.matches(['[', '(', '{', '"', '`']).count() > MAX_IN_INDEX
+}
+
+/// Whether no more is open at once than the grammar bears.
 fn is_flat(tokens: &[Token]) -> bool {
-    // Apart, because the pattern of a case ends with a bracket that was not opened.
-    let (mut compounds, mut brackets, mut negations) = (0_usize, 0_usize, 0);
-    for token in tokens {
-        match token.to_str() {
-            "if" | "while" | "until" | "for" | "case" | "select" | "[[" | "{" => compounds += 1,
-            "fi" | "done" | "esac" | "]]" | "}" => compounds = compounds.saturating_sub(1),
-            "(" => brackets += 1,
-            "((" => brackets += 2,
-            ")" => brackets = brackets.saturating_sub(1),
-            "))" => brackets = brackets.saturating_sub(2),
-            _ => {}
+    let mut open: Vec<&str> = Vec::new();
+    let (mut negations, mut processes) = (0, 0);
+    for (at, token) in tokens.iter().enumerate() {
+        match effect(tokens, at) {
+            Effect::Opens => open.push(token.to_str()),
+            Effect::Closes(kinds) => {
+                if open.last().is_some_and(|last| kinds.contains(last)) {
+                    open.pop();
+                }
+            }
+            Effect::None => {}
         }
-        negations = if matches!(token.to_str(), "!" | "time" | "coproc" | "function") { negations + 1 } else { 0 };
-        if compounds + brackets > MAX_COMPOUNDS || negations > MAX_NEGATIONS {
+        negations = if token.to_str() == "!" { negations + 1 } else { 0 };
+        processes += usize::from(token.to_str() == "coproc");
+        if open.len() > MAX_COMPOUNDS || negations > MAX_NEGATIONS || processes > MAX_PROCESSES {
             return false;
         }
     }
     true
 }
 
-/// The parts of a word; `None` when it is not understood.
-pub(super) fn pieces(word: &str) -> Option<Vec<WordPieceWithSource>> {
-    if has_endless_number(word) { None } else { brush_parser::word::parse(word, &options()).ok() }
+enum Effect {
+    None,
+    Opens,
+    /// Any of these, if it was opened last.
+    Closes(&'static [&'static str]),
 }
 
-/// The parts of a here-document in which variables are replaced.
-pub(super) fn pieces_of_document(text: &str) -> Option<Vec<WordPieceWithSource>> {
-    if has_endless_number(text) { None } else { brush_parser::word::parse_heredoc(text, &options()).ok() }
-}
-
-fn options() -> ParserOptions {
-    ParserOptions { tilde_expansion_at_word_start: true, ..ParserOptions::default() }
-}
-
-/// The words that a word's braces make of it, before anything else is expanded.
-pub(super) fn braces(word: &str) -> Vec<String> {
-    let whole = || vec![word.to_owned()];
-    let unquoted = |pieces: &[WordPieceWithSource]| -> usize {
-        let texts = pieces.iter().filter_map(|piece| match &piece.piece {
-            WordPiece::Text(text) => Some(text.matches('{').count()),
-            _ => None,
-        });
-        texts.sum()
-    };
-    if !word.contains('{') || pieces(word).is_none_or(|pieces| unquoted(&pieces) == 0) {
-        return whole();
-    }
-    if word.matches('{').count() > MAX_BRACES || has_endless_number(word) {
-        return vec![UNKNOWN.to_string()];
-    }
-    match brush_parser::word::parse_brace_expansions(word, &options()) {
-        Ok(Some(parts)) => expanded(&parts).unwrap_or_else(|| vec![UNKNOWN.to_string()]),
-        _ => whole(),
-    }
-}
-
-/// `None` when there are too many.
-fn expanded(parts: &[BraceExpressionOrText]) -> Option<Vec<String>> {
-    let mut words = vec![String::new()];
-    for part in parts {
-        let tails = match part {
-            BraceExpressionOrText::Text(text) => vec![text.clone()],
-            BraceExpressionOrText::Expr(members) => {
-                let mut tails = Vec::new();
-                for member in members {
-                    tails.extend(match member {
-                        BraceExpressionMember::Child(parts) => expanded(parts)?,
-                        // `{1..9}`, `{a..z}`: no word that a rule knows is spelt by counting.
-                        _ => vec![UNKNOWN.to_string()],
-                    });
-                }
-                tails
-            }
-        };
-        if words.len() * tails.len() > MAX_EXPANDED {
-            return None;
+/// What a token does to what is open. A word opens something wherever the grammar could take it for that, and closes only
+/// where the grammar must: the count may be too high, and never too low.
+fn effect(tokens: &[Token], at: usize) -> Effect {
+    let before = |back: usize| at.checked_sub(back).map(|at| &tokens[at]);
+    let after = tokens.get(at + 1).map_or("", |token| token.to_str());
+    let word = match &tokens[at] {
+        Token::Operator(operator, _) => {
+            return match &**operator {
+                "(" => Effect::Opens,
+                ")" => Effect::Closes(&["("]),
+                _ => Effect::None,
+            };
         }
-        words = words.iter().flat_map(|head| tails.iter().map(move |tail| format!("{head}{tail}"))).collect();
+        Token::Word(word, _) => &**word,
+    };
+    let ends_a_command = |token: &Token| match token {
+        Token::Operator(operator, _) => {
+            matches!(&**operator, ";" | "&" | "\n") || word == "esac" && operator.starts_with(';')
+        }
+        Token::Word(..) => false,
+    };
+    let is_after = before(1).is_some_and(ends_a_command);
+    match word {
+        "if" | "while" | "until" | "for" | "case" | "select" | "[[" | "{" => {
+            let is_named = before(2).is_some_and(|token| matches!(token.to_str(), "function" | "coproc"));
+            let opens = is_named || before(1).is_none_or(may_precede_a_command);
+            if opens { Effect::Opens } else { Effect::None }
+        }
+        "]]" => Effect::Closes(&["[["]),
+        "fi" if is_after => Effect::Closes(&["if"]),
+        "}" if is_after => Effect::Closes(&["{"]),
+        "done" if is_after => Effect::Closes(&["for", "while", "until", "select"]),
+        // The grammar takes it for a pattern too.
+        "esac" if is_after && !matches!(after, ")" | "|") => Effect::Closes(&["case"]),
+        _ => Effect::None,
     }
-    Some(words)
+}
+
+/// Whether a command may begin after this.
+fn may_precede_a_command(token: &Token) -> bool {
+    match token {
+        Token::Operator(..) => true,
+        Token::Word(word, _) => matches!(
+            &**word,
+            "if" | "then"
+                | "elif"
+                | "else"
+                | "while"
+                | "until"
+                | "do"
+                | "{"
+                | "!"
+                | "time"
+                | "-p"
+                | "coproc"
+                | "function"
+        ),
+    }
 }

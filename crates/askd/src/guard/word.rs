@@ -17,8 +17,24 @@ pub(super) struct Word {
     pub(super) splits: bool,
     /// Whether it comes from another program.
     pub(super) is_output: bool,
+    /// Where the unknown part of it comes from.
+    pub(super) origin: Origin,
     /// What stands in the file that it names, as far as a command of its own writes it: `<(echo x)`.
     pub(super) content: Option<String>,
+}
+
+/// Where something comes from that is not known, the least harmless first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Origin {
+    /// The command itself, which could mean anything by it.
+    #[default]
+    Command,
+    /// A script that a program of others prints; as anything else it could be anything.
+    Foreign,
+    /// A variable that the command does not set: the operator's, and perhaps empty.
+    Environment,
+    /// Such a variable, and the command ends if it is empty: `${x:?}`.
+    Filled,
 }
 
 impl Word {
@@ -38,6 +54,11 @@ impl Word {
     /// Whether not a letter of it is known.
     pub(super) fn is_blank(&self) -> bool {
         !self.text.is_empty() && self.text.chars().all(|letter| letter == UNKNOWN)
+    }
+
+    /// Whether it is all of what a program of others prints.
+    pub(super) fn is_foreign_script(&self) -> bool {
+        self.is_blank() && self.origin == Origin::Foreign
     }
 
     /// The program's name without its folder.

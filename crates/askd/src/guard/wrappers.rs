@@ -1,11 +1,15 @@
 //! Programs that run the command that stands among their arguments. Knowledge of programs, as a shell's grammar is: a
 //! policy does not change it.
 
+use super::word::Word;
+
 /// How a program names the command that it runs.
 pub(super) struct Wrapper {
     names: &'static [&'static str],
     /// Options that take the next word as their value.
     pub(super) value_options: &'static [&'static str],
+    /// If it wraps only with some subcommands, these; they count as an argument before the command.
+    subcommands: &'static [&'static str],
     /// Arguments before the command.
     pub(super) before: usize,
     /// Options whose value is a script.
@@ -15,7 +19,7 @@ pub(super) struct Wrapper {
 }
 
 const fn plain(names: &'static [&'static str]) -> Wrapper {
-    Wrapper { names, value_options: &[], before: 0, script_options: &[], joins: false }
+    Wrapper { names, value_options: &[], subcommands: &[], before: 0, script_options: &[], joins: false }
 }
 
 const fn with_values(names: &'static [&'static str], value_options: &'static [&'static str]) -> Wrapper {
@@ -94,6 +98,78 @@ const WRAPPERS: &[Wrapper] = &[
     },
     Wrapper { script_options: &["-c", "--command"], ..with_values(&["runuser"], &["-u", "-g", "-G", "-s", "--user"]) },
     Wrapper { before: 1, script_options: &["-c", "--command"], ..plain(&["script"]) },
+    Wrapper {
+        script_options: &["-c", "--call"],
+        ..with_values(&["npx", "bunx", "pnpx", "uvx"], &["-p", "--package", "--from", "--with"])
+    },
+    Wrapper {
+        subcommands: &["exec", "x", "dlx", "run"],
+        before: 1,
+        script_options: &["-c", "--call"],
+        ..with_values(
+            &[
+                "asdf",
+                "bundle",
+                "conda",
+                "doppler",
+                "dotenv",
+                "hatch",
+                "infisical",
+                "mamba",
+                "mise",
+                "npm",
+                "op",
+                "pipenv",
+                "pixi",
+                "pnpm",
+                "poetry",
+                "pyenv",
+                "rbenv",
+                "rye",
+                "uv",
+                "yarn",
+            ],
+            &[
+                "-C",
+                "-n",
+                "-p",
+                "-w",
+                "--directory",
+                "--env-file",
+                "--extra",
+                "--filter",
+                "--name",
+                "--package",
+                "--python",
+                "--with",
+                "--workspace",
+            ],
+        )
+    },
+    Wrapper { subcommands: &["exec"], before: 2, ..plain(&["aws-vault", "direnv"]) },
+    with_values(&["screen"], &["-S", "-c", "-h", "-p", "-s", "-t"]),
+    Wrapper {
+        joins: true,
+        before: 1,
+        subcommands: &[
+            "new",
+            "new-session",
+            "new-window",
+            "neww",
+            "split-window",
+            "splitw",
+            "respawn-pane",
+            "respawn-window",
+            "send-keys",
+            "send",
+            "run-shell",
+            "run",
+            "if-shell",
+            "popup",
+            "display-popup",
+        ],
+        ..with_values(&["tmux"], &["-F", "-L", "-S", "-c", "-e", "-f", "-n", "-p", "-s", "-t", "-x", "-y"])
+    },
     Wrapper { joins: true, ..with_values(&["watch"], &["-n", "--interval"]) },
     Wrapper { joins: true, ..with_values(&["parallel"], &["-j", "--jobs", "-n", "-a", "--colsep"]) },
     Wrapper {
@@ -109,8 +185,24 @@ const WRAPPERS: &[Wrapper] = &[
     },
 ];
 
-pub(super) fn wrapper(name: &str) -> Option<&'static Wrapper> {
-    WRAPPERS.iter().find(|wrapper| wrapper.names.contains(&name))
+/// The wrapper that a program is with these arguments.
+pub(super) fn wrapper(name: &str, words: &[Word]) -> Option<&'static Wrapper> {
+    let first = || words.iter().find(|word| !word.text.starts_with('-')).map(|word| &*word.text);
+    let is_it = |wrapper: &&Wrapper| {
+        let is_named = wrapper.names.contains(&name);
+        is_named
+            && (wrapper.subcommands.is_empty() || first().is_some_and(|first| wrapper.subcommands.contains(&first)))
+    };
+    WRAPPERS.iter().find(is_it)
+}
+
+impl Wrapper {
+    /// Whether the last of several options in one word takes the next word as its value: `sudo -iu root`.
+    pub(super) fn takes_next(&self, text: &str) -> bool {
+        let Some(letters) = text.strip_prefix('-').filter(|letters| !letters.starts_with('-')) else { return false };
+        let takes = |letter: char| self.value_options.contains(&&*format!("-{letter}"));
+        letters.chars().position(takes).is_some_and(|at| at > 0 && at + 1 == letters.chars().count())
+    }
 }
 
 /// Whether a program reads a script of the shell.

@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::alarm::Alarm;
 use super::event::EventBody;
+use super::judge::{Call, Judges, Judging};
 use super::live::{Command, CommandError, Input};
 use super::log::RunLog;
 use super::redact::Redactor;
@@ -58,6 +59,9 @@ const MAX_LINE_WARNINGS: u32 = 20;
 /// Refusals of the guard, and servers that the CLI leaves out, are told to the reader, each once and so many in all.
 const MAX_NOTICES: usize = 50;
 
+/// What is kept of a call's id, in characters: enough to tell calls apart.
+const MAX_ID: usize = 100;
+
 /// Further messages and interrupts of one run; a client that needs more takes up the session in a new run.
 const MAX_COMMANDS: u32 = 1_000;
 
@@ -79,6 +83,8 @@ pub struct Conversation<'a> {
     pub redactor: &'a Redactor,
     /// What its tools are kept from.
     pub policy: &'a Policy,
+    /// Where that is looked at.
+    pub judges: &'a Judges,
     /// What it is given besides the CLI's own tools.
     pub mcp_servers: &'a Map<String, Value>,
     /// Its limits.
@@ -103,6 +109,8 @@ pub struct Ended {
     pub progress: Progress,
     /// The process's input, unless a line is stuck in it.
     pub stdin: Option<Stdin>,
+    /// What the guard may still be looking at.
+    pub judging: Judging,
 }
 
 /// What the loop keeps.
@@ -118,6 +126,8 @@ struct Talk<'a> {
     /// What was told already: ids of calls, names of servers.
     noticed: BTreeSet<String>,
     commands: u32,
+    /// Calls of tools that wait for the guard.
+    judging: Judging,
     to_child: mpsc::UnboundedSender<String>,
     refused: Option<Finished>,
 }
@@ -154,6 +164,7 @@ impl Conversation<'_> {
             line_warnings: 0,
             noticed: BTreeSet::new(),
             commands: 0,
+            judging: Judging::new(self.judges.clone(), self.policy.clone()),
             to_child,
             refused: None,
         };
@@ -182,6 +193,7 @@ impl Conversation<'_> {
                     Err(error) => Some(Ending::Broken { what: error.to_string() }),
                 },
                 Some(command) = commands.recv(), if talk.initialized => { talk.obey(command); None }
+                (call, verdict) = talk.judging.next() => { talk.answer(call, verdict); None }
                 line = next_line(lines, process) => match line {
                     Some(line) => talk.hear_all(line, lines).await,
                     None => Some(exited(process, stderr, self.redactor).await),
@@ -191,13 +203,13 @@ impl Conversation<'_> {
                 break ending;
             }
         };
-        let Talk { progress, initialized: ready, to_child, refused, .. } = talk;
+        let Talk { progress, initialized: ready, judging, to_child, refused, .. } = talk;
         drop(to_child);
         // All lines are written by now, unless the child does not read.
         if stdin.is_none() {
             stdin = writer.now_or_never().and_then(Result::ok);
         }
-        Ended { ending, refused, ready, progress, stdin }
+        Ended { ending, refused, ready, progress, stdin, judging }
     }
 
     /// Whether somebody wants the end, so that no further line is looked at.
@@ -278,7 +290,7 @@ impl Talk<'_> {
             Line::Text(text) => text,
             Line::NotUtf8 { lossy, .. } => return self.keep_as_warning("that is not UTF-8", lossy),
         };
-        let frame = match Frame::parse(self.conversation.redactor.redact(line)) {
+        let frame = match Frame::parse(line) {
             Ok(frame) => frame,
             Err((_, line)) => return self.keep_as_warning("that is no message", line),
         };
@@ -286,6 +298,7 @@ impl Talk<'_> {
     }
 
     async fn take(&mut self, frame: Frame) -> Option<Ending> {
+        // The protocol is taken as it stands: what is judged must be what the CLI will run.
         if !self.initialized
             && let Some(reply) = initialized(&frame)
         {
@@ -293,13 +306,26 @@ impl Talk<'_> {
             return self.start(reply);
         }
         if let Some(call) = guarded_call(&frame).filter(|_| self.conversation.policy.has_guard()) {
-            self.answer(call).await;
+            let GuardedCall { request_id, tool, input, tool_use_id } = call;
+            if let Some((call, verdict)) = self.judging.take(Call { request_id, tool_use_id, tool, input }) {
+                self.answer(call, verdict);
+            }
             return None;
         }
         if let Some(id) = request_id(&frame) {
             self.say(refuse(&id, "this server answers no requests of the CLI"));
             return None;
         }
+        // Everything from here on may reach a client.
+        let redactor = self.conversation.redactor;
+        let frame = if redactor.is_needed(frame.as_str()) {
+            match Frame::parse(redactor.redact(frame.as_str().to_owned())) {
+                Ok(frame) => frame,
+                Err((_, line)) => return self.keep_as_warning("that is no message without its credentials", line),
+            }
+        } else {
+            frame
+        };
         for server in skipped_servers(&frame) {
             let message = format!("the MCP server `{}` was left out: {}", server.name, server.message);
             self.notice(&format!("server {}", server.name), message);
@@ -324,7 +350,10 @@ impl Talk<'_> {
     fn start(&mut self, reply: Result<claude::reply::Initialized, String>) -> Option<Ending> {
         let reply = match reply {
             Ok(reply) => reply,
-            Err(reason) => return Some(Ending::Broken { what: format!("the CLI refused to start the run: {reason}") }),
+            Err(reason) => {
+                let reason = self.conversation.redactor.redact(reason);
+                return Some(Ending::Broken { what: format!("the CLI refused to start the run: {reason}") });
+            }
         };
         if self.conversation.policy.has_guard() && reply.hooks_applied == Some(false) {
             return Some(Ending::Broken { what: "the CLI does not ask the guard before it calls tools".into() });
@@ -346,22 +375,20 @@ impl Talk<'_> {
         None
     }
 
-    /// Says whether a tool may be called. The CLI waits for it, and so may this task: a look takes milliseconds. A call that
-    /// cannot be judged gets an answer which the CLI takes for a refusal.
-    async fn answer(&mut self, call: GuardedCall) {
-        let GuardedCall { request_id, tool, input, tool_use_id } = call;
-        let (policy, name) = (self.conversation.policy.clone(), tool.clone());
-        let verdict = tokio::task::spawn_blocking(move || policy.judge(&name, &input)).await;
+    /// Says whether a tool may be called.
+    fn answer(&mut self, call: Call, verdict: Verdict) {
+        // While it waited for us, its silence does not count.
+        self.deadlines.on_output(std::time::Instant::now());
+        let Call { request_id, tool_use_id, tool, .. } = call;
         match verdict {
-            Ok(Verdict::Pass) => self.say(guard_answer(&request_id, None)),
-            Ok(Verdict::Deny { rule, message }) => {
+            Verdict::Pass => self.say(guard_answer(&request_id, None)),
+            Verdict::Deny { rule, message } => {
                 self.say(guard_answer(&request_id, Some(&format!("{message} (rule {rule})"))));
-                let id = format!("call {}", tool_use_id.unwrap_or(request_id));
-                self.notice(&id, format!("the guard refused a call of {tool}: {message} (rule {rule})"));
-            }
-            Err(error) => {
-                tracing::error!(%error, "the guard failed");
-                self.say(refuse(&request_id, "the guard failed"));
+                let id: String = tool_use_id.unwrap_or(request_id).chars().take(MAX_ID).collect();
+                self.notice(
+                    &format!("call {id}"),
+                    format!("the guard refused a call of {tool}: {message} (rule {rule})"),
+                );
             }
         }
     }
@@ -369,7 +396,7 @@ impl Talk<'_> {
     /// Tells the reader something once.
     fn notice(&mut self, id: &str, message: String) {
         if self.noticed.len() < MAX_NOTICES && self.noticed.insert(id.to_owned()) {
-            let body = EventBody::Warning(message);
+            let body = EventBody::Warning(self.conversation.redactor.redact(message));
             self.conversation.log.append_now(self.conversation.ambient.now(), &body);
         }
     }

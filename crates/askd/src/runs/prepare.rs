@@ -10,22 +10,22 @@ use claude::command::{Invocation, Session, arguments};
 use claude::environment::{CONFIG_FOLDER, PROVIDER_MANAGED_BY_HOST, STATE_FILE, TEMP_FOLDER, of_home};
 use claude::run_settings::RunSettings;
 use rustix::fs::{Mode, OFlags, openat};
-use secrecy::SecretString;
 use serde_json::{Map, Value};
 use supervisor::confinement::Access;
 use supervisor::spawn::Launch;
 
 use super::ground::{Gone, Ground};
+use super::own_config::{self, Loading};
 use super::shared::Shared;
 use super::{RunId, RunSpec};
-use crate::config::dir::{MCP_FILE, SeedError, mcp_servers};
+use crate::config::dir::{MCP_FILE, SeedError, Seeded, mcp_servers};
 use crate::credentials::{Granted, LOGIN_FILE};
 use crate::guard::Policy;
 use crate::homes::Home;
 use crate::isolation::Layer;
 use crate::isolation::view::RunView;
 use crate::programs::environment;
-use crate::project_config::{Assessment, HOW_TO_TRUST, ProjectConfigPolicy, assess};
+use crate::project_config::{HOW_TO_TRUST, ProjectConfigPolicy};
 use crate::small_file;
 use crate::workspaces::Folder;
 
@@ -81,7 +81,7 @@ pub fn prepare(
 ) -> Result<Prepared, PrepareError> {
     // Held from here on: names may come to mean something else.
     let (folder, reach) = spec.ground.open(&shared.workspaces)?;
-    shared.config.seed(home.path())?;
+    let Seeded { policy, mcp_servers: mut servers, has_hooks } = shared.config.seed(home.path())?;
     let state = serde_json::to_vec(&shared.cli.state).map_err(io::Error::other);
     let state_file = home.path().join(CONFIG_FOLDER).join(STATE_FILE);
     state.and_then(|state| fs::write(state_file, state)).map_err(PrepareError::Home)?;
@@ -95,8 +95,6 @@ pub fn prepare(
     }
     let mut warnings = Vec::new();
     let project_config = project_config(shared, &folder, granted.login.is_some(), &mut warnings);
-    let policy = shared.config.dir().policy()?;
-    let mut servers = shared.config.dir().mcp_servers()?;
     if project_config && matches!(shared.project_policy, ProjectConfigPolicy::Trusted(_)) {
         // The operator's own win over the repository's.
         let own = std::mem::replace(&mut servers, project_servers(&folder, &mut warnings));
@@ -104,11 +102,14 @@ pub fn prepare(
     }
     let mut settings = tool_rules(shared, spec, home);
     settings.permissions.deny.extend(policy.deny_rules().iter().cloned());
+    if !project_config {
+        own_config::bind(&shared.project_policy, &folder, &mut settings, &mut warnings);
+    }
     settings.permissions.additional_directories.clone_from(&spec.additional_directories);
     // What was harmless at the check may have been given hooks since, by the run itself. The operator's own hooks would be
     // silenced with them, so where there are some, they stay.
     let checked = project_config && matches!(shared.project_policy, ProjectConfigPolicy::Auto);
-    settings.disable_all_hooks = checked && !shared.config.dir().has_hooks();
+    settings.disable_all_hooks = checked && !has_hooks;
     let settings_file = home.path().join(CONFIG_FOLDER).join(SETTINGS_FILE);
     let settings = serde_json::to_vec(&settings).map_err(io::Error::other);
     settings.and_then(|settings| fs::write(&settings_file, settings)).map_err(PrepareError::Home)?;
@@ -186,16 +187,10 @@ fn has_writable_part(reach: &Ground, folder: &Path) -> bool {
 
 /// Whether the folder's own configuration is loaded; a warning says what kept it out.
 fn project_config(shared: &Shared, folder: &Folder, login: bool, warnings: &mut Vec<String>) -> bool {
-    if login {
-        // Project settings could redirect the provider's URL, and with a login the CLI would send its token there.
-        return false;
-    }
-    let root = shared.workspaces.descriptor();
-    match assess(folder.descriptor(), root, folder.relative(), &shared.project_policy) {
-        Assessment::Load => true,
-        Assessment::Nothing => false,
-        Assessment::LeaveOut { findings } if findings.is_empty() => false,
-        Assessment::LeaveOut { findings } => {
+    match own_config::loading(&shared.workspaces, &shared.project_policy, login, folder) {
+        Loading::Loaded => true,
+        Loading::Nothing | Loading::Never(_) => false,
+        Loading::LeftOut(findings) => {
             let list = findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
             warnings.push(format!("the folder's own configuration for the CLI was left out: {list}; {HOW_TO_TRUST}"));
             false
@@ -213,13 +208,6 @@ fn project_servers(folder: &Folder, warnings: &mut Vec<String>) -> Map<String, V
         warnings.push(format!("the folder's own `{MCP_FILE}` was left out: it is not valid"));
         Map::new()
     })
-}
-
-/// The values of `env` and `headers` of MCP servers, which are often credentials, and at times part of what a server prints.
-pub fn secrets(servers: &Map<String, Value>) -> Vec<SecretString> {
-    let fields = servers.values().flat_map(|server| [&server["env"], &server["headers"]]);
-    let values = fields.filter_map(Value::as_object).flat_map(Map::values).filter_map(Value::as_str);
-    values.map(|value| SecretString::from(value.to_owned())).collect()
 }
 
 fn child_environment(shared: &Shared, home: &Path, granted: &Granted) -> Vec<(OsString, OsString)> {

@@ -43,6 +43,11 @@ impl Redactor {
         Self { values: spellings.iter().map(|spelling| Finder::new(spelling).into_owned()).collect() }
     }
 
+    /// Whether the line holds a credential.
+    pub fn is_needed(&self, line: &str) -> bool {
+        self.values.iter().any(|value| value.find(line.as_bytes()).is_some())
+    }
+
     /// The line, changed only if it holds a credential.
     pub fn redact(&self, line: String) -> String {
         self.values.iter().fold(line, |line, value| {

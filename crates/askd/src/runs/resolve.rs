@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use claude::command::Session;
 use claude::permission_mode::PermissionMode;
+use rustix::fs::{Mode, OFlags, ResolveFlags};
 use uuid::Uuid;
 
 use super::RunSpec;
@@ -77,7 +78,7 @@ impl Runs {
             return Err(refuse("model", Why::Value, message));
         }
         let agent = match request.agent.clone() {
-            Some(name) => Some(agent(name, shared).await?),
+            Some(name) => Some(agent(name, request.cwd.clone(), shared).await?),
             None => None,
         };
         let session = match request.resume {
@@ -143,12 +144,28 @@ async fn schema(request: &RunRequest) -> Result<Option<AnswerSchema>, Refusal> {
     Ok(Some(schema))
 }
 
-async fn agent(name: String, shared: &Arc<Shared>) -> Result<String, Refusal> {
-    let found = look("agent", "CONFIG_DIR", shared, move |shared| shared.config.dir().agent(&name)).await?;
-    found.map_err(|error| {
+async fn agent(name: String, cwd: String, shared: &Arc<Shared>) -> Result<String, Refusal> {
+    let looked = look("agent", "CONFIG_DIR", shared, move |shared| {
+        shared.config.dir().agent(&name).map_err(|error| {
+            let is_elsewhere = matches!(error, AgentError::NotFound(_)) && has_agent(shared, &cwd, &name);
+            (error, is_elsewhere)
+        })
+    });
+    looked.await?.map_err(|(error, is_elsewhere)| {
         let why = if matches!(error, AgentError::Name) { Why::Value } else { Why::NoAgent };
-        refuse("agent", why, error.to_string())
+        let hint = if is_elsewhere { "; the workspace has one, but only those of CONFIG_DIR can be named" } else { "" };
+        refuse("agent", why, format!("{error}{hint}"))
     })
+}
+
+/// Whether the run's folder has an agent of this name, which the CLI would list only to the model. `name` is a file's.
+fn has_agent(shared: &Shared, cwd: &str, name: &str) -> bool {
+    let Ok(folder) = shared.workspaces.folder(cwd) else { return false };
+    let path = format!(".claude/agents/{name}.md");
+    // An agent may have made links there; what they lead to is nothing that a caller may ask for.
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    rustix::fs::openat2(folder.descriptor(), path, flags, Mode::empty(), resolve).is_ok()
 }
 
 /// Looks at the server's folders for one field. A mount that does not answer must not hold up the server.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 
+use super::judge::Judges;
 use super::watch::Watch;
 use crate::ambient::Ambient;
 use crate::cli::Cli;
@@ -43,6 +44,8 @@ pub struct Shared {
     pub secrets: Vec<SecretString>,
     /// How askd's own short programs are run.
     pub programs: Programs,
+    /// Where the guard reads commands.
+    pub judges: Judges,
     /// The operator's configuration of the CLI.
     pub config: Config,
     /// Runs, events, sessions.

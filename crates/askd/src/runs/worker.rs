@@ -130,13 +130,14 @@ impl Worker {
             ambient: &shared.ambient,
             redactor: &redactor,
             policy: &policy,
+            judges: &shared.judges,
             mcp_servers: &mcp_servers,
             bounds: self.bounds(),
             cli_version: shared.cli.version,
             cancelled: self.run.live.cancel.token(),
             alarm: &alarm,
         };
-        let Ended { mut ending, refused, ready, progress, stdin } =
+        let Ended { mut ending, refused, ready, progress, stdin, judging } =
             conversation.hold(stdin, &mut lines, &stderr, &process, commands).await;
         if matches!(ending, Ending::Exited { .. }) {
             watching.look_again(limits);
@@ -148,7 +149,7 @@ impl Worker {
             None => self.conclude(&ending, &progress).await,
         };
         self.finish_with(end, watching.most_memory());
-        let leaked = self.stop(process, first_rung, stdin, lines).await;
+        let ((), leaked) = tokio::join!(judging.end(), self.stop(process, first_rung, stdin, lines));
         self.remove_cgroup(watching.end()).await;
         leaked
     }

@@ -10,8 +10,9 @@ use supervisor::spawn::{Child, Graces, Launch, Limits, SpawnError, spawn};
 
 use super::super::event::EventBody;
 use super::super::limits::resources;
-use super::super::prepare::{PrepareError, Prepared, prepare, secrets};
+use super::super::prepare::{PrepareError, Prepared, prepare};
 use super::super::redact::Redactor;
+use super::super::server_secrets::secrets;
 use super::super::watch::MemoryKeeper;
 use super::super::{Finished, RunError, RunErrorKind, RunState};
 use super::Worker;
