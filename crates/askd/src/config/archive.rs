@@ -14,6 +14,7 @@ use gather::Gathered;
 
 mod entries;
 mod gather;
+mod looks;
 mod paths;
 mod tar;
 mod zip;
@@ -40,6 +41,9 @@ pub enum ArchiveError {
     /// What is wrong with it. Problems name the file by its path in the archive, if they are about one.
     #[error("the archive is not valid: {}", first(.0))]
     Invalid(Vec<Problem>),
+    /// Files are where none of the configuration can be; and what to do.
+    #[error("the archive is not valid: {}; hint: {}", first(.0), .1)]
+    Foreign(Vec<Problem>, &'static str),
     /// More than is unpacked; which bound.
     #[error("the archive is too large: {0}")]
     TooLarge(String),
@@ -76,6 +80,9 @@ pub fn read(
     limits: &Limits,
 ) -> Result<Vec<(DocumentId, Content)>, ArchiveError> {
     let mut gathered = Gathered::new(scope, limits);
+    if let Some(mistake) = looks::mistake(format, bytes) {
+        return Err(gathered.broken(mistake));
+    }
     match format {
         Format::Tar => tar::read(bytes, &mut gathered)?,
         Format::Zip => zip::read(bytes, &mut gathered)?,

@@ -72,11 +72,31 @@ pub enum Edit {
         path: String,
         /// The file.
         file: SkillFile,
+        /// On this file, besides the one on the document.
+        condition: Condition,
     },
     /// Remove one file of a skill.
     RemoveSkillFile {
         /// Within the skill's folder.
         path: String,
+        /// On this file.
+        condition: Condition,
+    },
+    /// Replace or add one entry of the MCP servers; the others stay as they are, and the file is made if there is none.
+    PutMcpServer {
+        /// Its key.
+        name: String,
+        /// Its object.
+        entry: serde_json::Value,
+        /// On this entry, by [`super::mcp_file::entry_etag`].
+        condition: Condition,
+    },
+    /// Remove one entry of the MCP servers.
+    RemoveMcpServer {
+        /// Its key.
+        name: String,
+        /// On this entry.
+        condition: Condition,
     },
     /// Remove the whole.
     Remove,
@@ -114,6 +134,48 @@ pub struct Entry {
     pub is_valid: bool,
     /// Whether it can execute.
     pub executes: bool,
+}
+
+/// Which part of a sorted list is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// Only what comes behind this name, which need not be there any more.
+    pub after: Option<String>,
+    /// Of that, so many are left out.
+    pub offset: usize,
+    /// At most so many.
+    pub limit: usize,
+    /// Whether names with folders are meant, too.
+    pub nested: bool,
+}
+
+/// A part of a list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listed {
+    /// What can be read of the documents of the page.
+    pub entries: Vec<Entry>,
+    /// The name that the next page begins behind, if there is more.
+    pub next: Option<String>,
+    /// How many documents the whole list has.
+    pub total: usize,
+}
+
+/// All of a scope, as it was at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Export {
+    /// Every document, by kind and name.
+    pub documents: Vec<Document>,
+    /// Stands for all of them together, as [`Overview::etag`] does.
+    pub etag: Etag,
+    /// What lies there and cannot be in an archive, and documents that an import would refuse.
+    pub warnings: Vec<Problem>,
+}
+
+impl Default for Export {
+    /// Of a `CONFIG_DIR` that is not there.
+    fn default() -> Self {
+        Self { documents: Vec::new(), etag: Etag::of_bytes(b""), warnings: Vec::new() }
+    }
 }
 
 /// A scope as a whole.
@@ -155,6 +217,8 @@ pub enum Outcome {
 pub struct Written {
     /// What became of the document.
     pub outcome: Outcome,
+    /// What became of the part that the edit is about: a skill's file, an MCP server. `None` for edits of a whole.
+    pub part: Option<Outcome>,
     /// What is odd about its content.
     pub warnings: Vec<Problem>,
     /// The change in the history; `None` if nothing changed.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use similar::TextDiff;
 
@@ -10,19 +10,20 @@ use super::document::{Content, SkillFile};
 
 /// Lines around each difference.
 const CONTEXT: usize = 3;
-/// Texts that have little in common are compared for so long; then what is left counts as different.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// Texts that have little in common are compared for so long, all of a skill's together; then what is left counts as
+/// different.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// The longest answer, in bytes.
 const MOST: usize = 2 << 20;
 
-/// A unified diff. Files that are no text are told by their sizes. What is too long ends with a line that says so.
+/// A unified diff. Bounded work for a processor: not for a thread that serves. Files that are no text are told by their sizes. What is too long ends with a line that says so.
 pub fn diff(old: Option<&Content>, new: Option<&Content>) -> String {
-    let mut out = String::new();
+    let (mut out, until) = (String::new(), Instant::now() + PATIENCE);
     if let (None | Some(Content::Text(_)), None | Some(Content::Text(_))) = (old, new) {
-        texts(&mut out, "content", old.and_then(Content::text), new.and_then(Content::text));
+        texts(&mut out, "content", old.and_then(Content::text), new.and_then(Content::text), until);
     } else {
         for path in paths(old).union(&paths(new)) {
-            file(&mut out, path, of(old, path).as_ref(), of(new, path).as_ref());
+            file(&mut out, path, of(old, path).as_ref(), of(new, path).as_ref(), until);
             if out.len() > MOST {
                 break;
             }
@@ -53,7 +54,7 @@ fn of(content: Option<&Content>, path: &str) -> Option<SkillFile> {
     }
 }
 
-fn file(out: &mut String, path: &str, old: Option<&SkillFile>, new: Option<&SkillFile>) {
+fn file(out: &mut String, path: &str, old: Option<&SkillFile>, new: Option<&SkillFile>, until: Instant) {
     if old == new {
         return;
     }
@@ -69,7 +70,7 @@ fn file(out: &mut String, path: &str, old: Option<&SkillFile>, new: Option<&Skil
         Some(file) => String::from_utf8(file.bytes.clone()).ok().filter(|text| !text.contains('\0')).map(Some),
     };
     if let (Some(before), Some(after)) = (text(old), text(new)) {
-        texts(out, path, before.as_deref(), after.as_deref());
+        texts(out, path, before.as_deref(), after.as_deref(), until);
         return;
     }
     let size = |file: Option<&SkillFile>| match file {
@@ -79,14 +80,14 @@ fn file(out: &mut String, path: &str, old: Option<&SkillFile>, new: Option<&Skil
     let _ = writeln!(out, "{path}: no text; {} before, {} after", size(old), size(new));
 }
 
-fn texts(out: &mut String, path: &str, old: Option<&str>, new: Option<&str>) {
+fn texts(out: &mut String, path: &str, old: Option<&str>, new: Option<&str>, until: Instant) {
     if old == new {
         return;
     }
     let name =
         |side: &str, text: Option<&str>| if text.is_some() { format!("{side}/{path}") } else { "/dev/null".into() };
     let mut config = TextDiff::configure();
-    let diff = config.timeout(PATIENCE).diff_lines(old.unwrap_or_default(), new.unwrap_or_default());
+    let diff = config.deadline(until).diff_lines(old.unwrap_or_default(), new.unwrap_or_default());
     let mut unified = diff.unified_diff();
     let _ = write!(out, "{}", unified.context_radius(CONTEXT).header(&name("a", old), &name("b", new)));
 }

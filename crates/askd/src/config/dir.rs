@@ -9,7 +9,9 @@ use serde_json::{Map, Value};
 
 use super::document::Etag;
 use super::files::TEMPORARY;
-use super::validate::{settings, usable_agent};
+use super::json::Json;
+use super::limits::MAX_TEXT_BYTES;
+use super::validate::{mcp, policy, settings, usable_agent};
 use crate::copy_tree::{Copier, CopyRules};
 use crate::guard::Policy;
 use crate::small_file;
@@ -23,10 +25,29 @@ pub struct ConfigDir {
     was_there: bool,
     /// The settings that were judged last, and what was wrong with them: no run waits for the same judgement twice.
     judged: Arc<Mutex<Option<Judged>>>,
+    /// The policy that was read last, by its hash.
+    policy: Arc<Mutex<Option<(Etag, Policy)>>>,
 }
 
-/// Settings by their hash, and why runs must not have them.
-type Judged = (Etag, Option<String>);
+/// What was found out about settings.
+#[derive(Debug, Clone)]
+struct Judged {
+    etag: Etag,
+    /// Why runs must not have them.
+    wrong: Option<String>,
+    has_hooks: bool,
+}
+
+/// What a run is given of the configuration besides the files in its home.
+#[derive(Debug)]
+pub struct Seeded {
+    /// What its tools are kept from.
+    pub policy: Policy,
+    /// The MCP servers that every run is given, by name. Whether an entry can be used, the CLI judges, and says.
+    pub mcp_servers: Map<String, Value>,
+    /// Whether the settings in its home have hooks of the operator's.
+    pub has_hooks: bool,
+}
 
 /// What is copied into a home. State of the CLI (`projects`, `.claude.json`, `history.jsonl`, …) is not.
 const SEEDED: [&str; 8] =
@@ -43,8 +64,8 @@ pub const MCP_FILE: &str = ".mcp.json";
 
 const MAX_ENTRIES: usize = 20_000;
 
-/// An agent or the settings; both are text that a person wrote.
-const MAX_FILE: u64 = 1 << 20;
+/// Of one text, in bytes. What may be put, runs must be able to read.
+const MAX_FILE: u64 = MAX_TEXT_BYTES;
 
 /// Mistakes in the settings that the callers of runs are told.
 const MAX_TOLD: usize = 3;
@@ -103,7 +124,13 @@ impl SeedError {
 impl ConfigDir {
     /// The folder need not exist. `max_bytes` bounds what one home is given.
     pub fn new(path: &Path, max_bytes: u64) -> Self {
-        Self { path: path.to_owned(), max_bytes, was_there: path.is_dir(), judged: Arc::default() }
+        Self {
+            path: path.to_owned(),
+            max_bytes,
+            was_there: path.is_dir(),
+            judged: Arc::default(),
+            policy: Arc::default(),
+        }
     }
 
     /// Whether there was such a folder at the start.
@@ -130,8 +157,8 @@ impl ConfigDir {
         usable_agent(&text).map_err(|problem| unusable(problem.to_string()))
     }
 
-    /// Copies the configuration into a run's home.
-    pub fn seed(&self, home: &Path) -> Result<(), SeedError> {
+    /// Copies the configuration into a run's home, and reads the rest of what the run is given.
+    pub fn seed(&self, home: &Path) -> Result<Seeded, SeedError> {
         if self.was_there && !self.path.is_dir() {
             return Err(SeedError::Gone);
         }
@@ -145,18 +172,27 @@ impl ConfigDir {
             copier.copy(&self.path.join(name), &target.join(name))?;
         }
         // The copy, since that is what the run has: the file may have changed meanwhile.
-        self.judge_settings(&target.join(SETTINGS_FILE))
+        let has_hooks = self.judge_settings(&target.join(SETTINGS_FILE))?;
+        Ok(Seeded { policy: self.policy()?, mcp_servers: self.mcp_servers()?, has_hooks })
     }
 
-    /// What runs are kept from; of the house where the operator gives none. Read anew for each run: it is small.
+    /// What runs are kept from; of the house where the operator gives none. The file is read for each run, and taken
+    /// apart only when it is another one.
     pub fn policy(&self) -> Result<Policy, SeedError> {
         match small_file::read_text(&self.path.join(POLICY_FILE), MAX_FILE) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Policy::of_the_house()),
             Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(SeedError::Policy(error.to_string())),
-            text => Policy::parse(&text?).map_err(|mistakes| {
-                let first = mistakes.into_iter().next().map(|mistake| mistake.to_string());
-                SeedError::Policy(first.unwrap_or_default())
-            }),
+            text => {
+                let text = text?;
+                let etag = Etag::of_bytes(text.as_bytes());
+                let known = self.policy.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                if let Some((_, policy)) = known.filter(|(of, _)| *of == etag) {
+                    return Ok(policy);
+                }
+                let policy = policy::read(&text).map_err(|problem| SeedError::Policy(problem.to_string()))?;
+                *self.policy.lock().unwrap_or_else(PoisonError::into_inner) = Some((etag, policy.clone()));
+                Ok(policy)
+            }
         }
     }
 
@@ -171,19 +207,6 @@ impl ConfigDir {
         file.is_file().then_some(file)
     }
 
-    /// Whether the operator's settings have hooks of their own.
-    pub fn has_hooks(&self) -> bool {
-        self.settings().is_ok_and(|settings| settings.contains_key("hooks"))
-    }
-
-    /// `settings.json`; empty when there is none.
-    fn settings(&self) -> Result<Map<String, Value>, SeedError> {
-        match self.settings_text()? {
-            None => Ok(Map::new()),
-            Some(text) => serde_json::from_str(&text).map_err(|error| SeedError::Settings(error.to_string())),
-        }
-    }
-
     /// The text of `settings.json`, if there is one.
     pub(super) fn settings_text(&self) -> Result<Option<String>, SeedError> {
         settings_text(&self.path.join(SETTINGS_FILE))
@@ -191,25 +214,26 @@ impl ConfigDir {
 
     /// Whether the settings that lie there now may be given to runs.
     pub fn check_settings(&self) -> Result<(), SeedError> {
-        self.judge_settings(&self.path.join(SETTINGS_FILE))
+        self.judge_settings(&self.path.join(SETTINGS_FILE)).map(|_| ())
     }
 
-    /// Whether the CLI would take these settings, with all that they forbid.
-    fn judge_settings(&self, file: &Path) -> Result<(), SeedError> {
-        let Some(text) = settings_text(file)? else { return Ok(()) };
+    /// Whether the CLI would take these settings, with all that they forbid; and whether they have hooks.
+    fn judge_settings(&self, file: &Path) -> Result<bool, SeedError> {
+        let Some(text) = settings_text(file)? else { return Ok(false) };
         let etag = Etag::of_bytes(text.as_bytes());
         let known = self.judged.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let wrong = match known {
-            Some((of, wrong)) if of == etag => wrong,
+        let judged = match known {
+            Some(judged) if judged.etag == etag => judged,
             _ => {
                 let errors = settings::check_standing(&text).errors;
                 let told: Vec<_> = errors.iter().take(MAX_TOLD).map(ToString::to_string).collect();
                 let wrong = (!told.is_empty()).then(|| told.join("; "));
-                *self.judged.lock().unwrap_or_else(PoisonError::into_inner) = Some((etag, wrong.clone()));
-                wrong
+                let judged = Judged { etag, wrong, has_hooks: has_hooks(&text) };
+                *self.judged.lock().unwrap_or_else(PoisonError::into_inner) = Some(judged.clone());
+                judged
             }
         };
-        wrong.map_or(Ok(()), |wrong| Err(SeedError::Settings(wrong)))
+        judged.wrong.map_or(Ok(judged.has_hooks), |wrong| Err(SeedError::Settings(wrong)))
     }
 }
 
@@ -221,24 +245,22 @@ fn settings_text(file: &Path) -> Result<Option<String>, SeedError> {
     }
 }
 
+/// Whether settings have hooks. Also when nobody can tell: they must not be silenced.
+fn has_hooks(settings: &str) -> bool {
+    Json::object(settings).map_or(true, |json| json.value().get("hooks").is_some())
+}
+
 /// The servers in the text of a `.mcp.json`; none where there is no file.
 pub fn mcp_servers(text: io::Result<String>) -> Result<Map<String, Value>, SeedError> {
     match text {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Map::new()),
         Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(SeedError::McpServers(error.to_string())),
-        text => match serde_json::from_str::<Map<String, Value>>(&text?) {
-            Ok(mut file) => match file.remove("mcpServers") {
-                None => Ok(Map::new()),
-                Some(Value::Object(servers)) => Ok(servers),
-                Some(_) => {
-                    Err(SeedError::McpServers("`mcpServers` must be an object of servers by their names".into()))
-                }
-            },
-            Err(error) => Err(SeedError::McpServers(error.to_string())),
-        },
+        text => mcp::servers(&text?).map_err(|problem| SeedError::McpServers(problem.to_string())),
     }
 }
 
+/// Laxer than [`super::name::DocumentId`]: files that were named by hand, such as `code--review-.md`, are agents to the CLI,
+/// and whoever names one in a request shall get it. Over HTTP they can be neither put nor listed.
 fn is_agent_name(name: &str) -> bool {
     let characters = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
     (1..=60).contains(&name.len()) && characters && !name.starts_with('-')
@@ -248,9 +270,15 @@ fn is_agent_name(name: &str) -> bool {
 mod tests {
     use std::fs;
 
+    use proptest::prelude::*;
     use rustix::fs::{FileType, Mode};
 
     use super::*;
+    use crate::config::document::Content;
+    use crate::config::kind::Kind;
+    use crate::config::name::DocumentId;
+    use crate::config::scope::Scope;
+    use crate::config::validate;
 
     fn config(files: &[(&str, &str)]) -> (tempfile::TempDir, ConfigDir) {
         let folder = tempfile::tempdir().unwrap();
@@ -276,7 +304,7 @@ mod tests {
             ("agents/no-description.md", "---\nname: x\n---\n"),
             ("agents/bad.md", "---\nname: [\n---\n"),
             ("agents/dash.md", "---\nname: -x\ndescription: d\n---\n"),
-            ("agents/long.md", &"x".repeat((1 << 20) + 1)),
+            ("agents/long.md", &"x".repeat(2_000_001)),
         ]);
         let pipe = config.path().join("agents/pipe.md");
         rustix::fs::mknodat(rustix::fs::CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
@@ -286,7 +314,7 @@ mod tests {
             ("bad", "cannot be used"),
             ("dash", "line 2: `name`: must not begin"),
             ("missing", "there is no agent `missing`"),
-            ("long", "larger than 1048576 bytes"),
+            ("long", "larger than 2000000 bytes"),
             ("pipe", "not a regular file"),
             ("../agents/no-name", "agent must be"),
             ("", "agent must be"),
@@ -322,9 +350,102 @@ mod tests {
     }
 
     #[test]
+    fn hooks_are_found_and_also_feared_where_nobody_can_tell() {
+        for (text, has) in [
+            ("{}", false),
+            ("{\"hooks\": {}}", true),
+            ("\u{feff}{\"hooks\": {}}", true),
+            ("\u{feff}{}", false),
+            ("{\"hooks\": {}", true),
+        ] {
+            assert_eq!(has_hooks(text), has, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_run_is_told_of_the_hooks_that_are_in_its_own_home() {
+        let (_guard, config) = config(&[("settings.json", "{\"hooks\": {}}")]);
+        let seed = || config.seed(tempfile::tempdir().unwrap().path()).unwrap().has_hooks;
+        assert!(seed() && seed(), "also when they were judged before");
+        fs::remove_file(config.path().join("settings.json")).unwrap();
+        assert!(!seed());
+    }
+
+    #[test]
+    fn a_policy_is_taken_apart_once_and_anew_when_it_is_another_one() {
+        let (_guard, config) = config(&[(POLICY_FILE, Policy::default_text())]);
+        let house = config.policy().unwrap().deny_rules().len();
+        assert_eq!(config.policy().unwrap().deny_rules().len(), house);
+        let known = config.policy.lock().unwrap().as_ref().unwrap().0;
+        assert_eq!(known, Etag::of_bytes(Policy::default_text().as_bytes()));
+        fs::write(config.path().join(POLICY_FILE), "{").unwrap();
+        assert!(matches!(config.policy(), Err(SeedError::Policy(_))));
+        fs::remove_file(config.path().join(POLICY_FILE)).unwrap();
+        assert_eq!(config.policy().unwrap().deny_rules().len(), house);
+    }
+
+    #[test]
+    fn servers_are_read_as_they_are_checked() {
+        let read = |text: &str| config(&[(".mcp.json", text)]).1.mcp_servers().map_err(|error| error.to_string());
+        assert_eq!(read("\u{feff}{\"mcpServers\": {\"a\": {\"command\": \"x\"}}}").unwrap().len(), 1);
+        assert_eq!(config(&[]).1.mcp_servers().unwrap().len(), 0);
+        for (text, part) in [
+            ("{}", "line 1: `mcpServers`: is missing"),
+            ("[]", "must be an object"),
+            ("{\"mcpServers\": []}", "must be an object of servers"),
+            ("{\"mcpServers\": {}, \"mcpServers\": {}}", "is given twice"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_policy_with_a_rule_that_protects_nothing_stops_the_run() {
+        let text = Policy::default_text().replacen("\"deny\": [", "\"deny\": [\"bash(rm *)\",", 1);
+        let error = config(&[("askd-policy.json", &text)]).1.policy().unwrap_err().to_string();
+        assert!(error.contains("`permissions.deny[0]`: never matches"), "{error}");
+    }
+
+    proptest! {
+        /// Whatever may be put over HTTP, no run fails for.
+        #[test]
+        fn what_a_check_accepts_runs_can_be_given(document in documents()) {
+            let (kind, text) = document;
+            let id = DocumentId::new(kind, None).unwrap();
+            let is_valid = validate::check(&id, &Content::Text(text.clone())).is_valid();
+            let file = id.path(&Scope::User);
+            let (_guard, config) = config(&[(file.to_str().unwrap(), &text)]);
+            let given = config.check_settings().and_then(|()| config.policy()).and_then(|_| config.mcp_servers());
+            prop_assert!(!is_valid || given.is_ok(), "{kind:?} {text:?}: {given:?}");
+        }
+    }
+
+    /// Nearly right texts, at times behind a byte order mark.
+    fn documents() -> impl Strategy<Value = (Kind, String)> {
+        let mark = prop::sample::select(vec!["", "\u{feff}", "\n", " \u{feff}"]);
+        let settings = r#"\{("(permissions|env|hooks|model|x)": ?(\{("(deny|allow|A)": ?(\["(Edit|Bash|Bash\(|bash)"\]|"x"|5|null))?\}|5|"x")){0,1}\}|\{"a":1,"a":2\}|"#;
+        let servers = r#"\{("mcpServers": ?(\{("a": ?(\{("(command|url|type)": ?("x"|""|5))?\}|5))?\}|\[\]|null))?(,"mcpServers":\{\})?\}|"#;
+        let policy = prop::sample::select(vec![
+            "\"deny\": [",
+            "\"deny\": [\"Edit\",",
+            "\"deny\": [\"edit\",",
+            "\"deny\": [5,",
+            "\"x\": [",
+        ])
+        .prop_map(|rules| Policy::default_text().replacen("\"deny\": [", rules, 1));
+        let kinds = prop_oneof![
+            settings.prop_map(|text| (Kind::Settings, text)),
+            servers.prop_map(|text| (Kind::McpServers, text)),
+            policy.prop_map(|text| (Kind::Policy, text)),
+        ];
+        (mark, kinds).prop_map(|(mark, (kind, text))| (kind, format!("{mark}{text}")))
+    }
+
+    #[test]
     fn settings_that_the_cli_would_ignore_stop_the_run() {
         let (_guard, config) = config(&[("settings.json", "{\"permissions\": {")]);
-        let told = || config.seed(tempfile::tempdir().unwrap().path()).map_err(|error| error.to_string());
+        let told = || config.seed(tempfile::tempdir().unwrap().path()).map(drop).map_err(|error| error.to_string());
         let text = told().unwrap_err();
         assert!(text.contains("deny rules") && text.contains("line 1"), "{text}");
         fs::write(config.path().join("settings.json"), "{\n\"permissions\": {\"deny\": [\"bash(rm *)\"]}}").unwrap();

@@ -79,8 +79,8 @@ impl SkillFile {
 }
 
 impl Skill {
-    /// One line a file: hash, executable or not, path.
-    fn etag(&self) -> Etag {
+    /// The hash that stands for it: of one line a file, with the hash of its bytes and of whether it is executable.
+    pub fn etag(&self) -> Etag {
         let mut lines = String::new();
         for (path, file) in &self.files {
             // Writing to a string cannot fail.

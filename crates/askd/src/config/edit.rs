@@ -11,11 +11,13 @@ use super::error::ConfigError;
 use super::files::write::{Applied, Step};
 use super::files::{Links, OnDisk, Root};
 use super::history::{self, NewChange, found_to_store, to_store};
-use super::judge::{Case, edited};
+use super::judge::Case;
 use super::manager::{Config, Inner};
 use super::name::DocumentId;
 use super::problem::Problem;
 use super::scope::Scope;
+use super::twins;
+use super::wanted::{Made, Wanted};
 use crate::store::config::{ChangeRow, Record, Settle, StoredContent};
 
 /// How often a document that others change at the same moment is tried.
@@ -23,10 +25,29 @@ const ATTEMPTS: usize = 10;
 
 /// A document before its change, and what the store knows of it.
 pub(super) struct Look {
-    pub(super) found: Option<OnDisk>,
-    pub(super) content: Option<Content>,
+    pub(super) found: Option<Arc<OnDisk>>,
     /// The last change that may have been made.
-    pub(super) newest: Option<ChangeRow>,
+    pub(super) newest: Option<Newest>,
+}
+
+/// What the last change may have left.
+pub(super) struct Newest {
+    is_pending: bool,
+    before: Option<Etag>,
+    after: Option<Etag>,
+}
+
+impl Newest {
+    pub(super) fn of(row: &ChangeRow) -> Self {
+        let etag = |text: &Option<String>| text.as_deref().and_then(Etag::parse);
+        let is_pending = State::parse(&row.state) == Some(State::Pending);
+        Self { is_pending, before: etag(&row.before), after: etag(&row.after) }
+    }
+
+    /// Whether it explains what is there: it left that or, while a server is at it, has found that.
+    fn explains(&self, found: Option<Etag>) -> bool {
+        self.after == found || (self.is_pending && self.before == found)
+    }
 }
 
 /// What is to be stored before a change.
@@ -34,12 +55,33 @@ pub(super) struct Look {
 pub(super) struct Entries {
     pub(super) changes: Vec<ChangeRow>,
     pub(super) contents: Vec<StoredContent>,
+    /// Contents that were found. They are compressed when they are stored.
+    pub(super) found: Vec<Arc<OnDisk>>,
+}
+
+/// One change of one document, as its caller wants it.
+pub(super) struct Order {
+    pub(super) id: DocumentId,
+    pub(super) wanted: Wanted,
+    /// What the history says; by itself it says what became of the document.
+    pub(super) action: Option<Action>,
+    pub(super) condition: Condition,
+    pub(super) by: Author,
 }
 
 /// How one attempt went.
 enum Attempt {
     Written(Written),
     Changed,
+}
+
+/// A change that may be made.
+struct Judged {
+    made: Made,
+    after: Option<Etag>,
+    warnings: Vec<Problem>,
+    /// For the store; nothing if the content stays what it is.
+    contents: Vec<StoredContent>,
 }
 
 impl Look {
@@ -49,31 +91,21 @@ impl Look {
 
     /// Whether the disk has something else than the last change has left; or, while another server is at it, may leave.
     fn is_news(&self) -> bool {
-        let found = self.etag().map(|etag| etag.to_string());
         match &self.newest {
-            None => found.is_some(),
-            Some(row) if row.state == State::Pending.as_str() => found != row.after && found != row.before,
-            Some(row) => found != row.after,
+            None => self.found.is_some(),
+            Some(newest) => !newest.explains(self.etag()),
         }
     }
 }
 
 impl Config {
-    /// Changes one document when the scope's turn comes. `action` is what the history says; by itself it says what became
-    /// of the document.
-    pub(super) async fn edit_in_turn(
-        &self,
-        scope: &Scope,
-        id: &DocumentId,
-        edit: Edit,
-        action: Option<Action>,
-        condition: &Condition,
-        by: &Author,
-    ) -> Result<Written, ConfigError> {
+    /// Changes one document when the scope's turn comes.
+    pub(super) async fn edit_in_turn(&self, scope: &Scope, order: Order) -> Result<Written, ConfigError> {
         let _turn = self.turn(scope).await?;
         self.settle_scope(scope).await?;
+        let order = Arc::new(order);
         for _ in 0..ATTEMPTS {
-            match self.attempt(scope, id, edit.clone(), action, condition, by).await? {
+            match self.attempt(scope, &order).await? {
                 Attempt::Written(written) => return Ok(written),
                 Attempt::Changed => {}
             }
@@ -81,39 +113,35 @@ impl Config {
         Err(ConfigError::Conflict("the document is being changed on the disk all the time; try again later".to_owned()))
     }
 
-    async fn attempt(
-        &self,
-        scope: &Scope,
-        id: &DocumentId,
-        edit: Edit,
-        action: Option<Action>,
-        condition: &Condition,
-        by: &Author,
-    ) -> Result<Attempt, ConfigError> {
+    async fn attempt(&self, scope: &Scope, order: &Arc<Order>) -> Result<Attempt, ConfigError> {
+        let id = &order.id;
         let look = self.look(scope, id).await?;
         let mut entries = Entries::default();
         self.note(scope, id, &look, &mut entries).await?;
         let current = look.etag();
-        if !condition.holds(current) {
-            self.store_noted(entries).await?;
-            return Err(ConfigError::Precondition { current });
-        }
-        if edit == Edit::Remove && current.is_none() {
-            self.store_noted(entries).await?;
-            return Err(ConfigError::NotFound);
-        }
-        let new = edited(id, look.content.as_ref(), edit)?;
-        let after = new.as_ref().map(Content::etag);
-        let warnings = self.judge(scope, id, &look, new.clone(), by).await?;
+        let judged = match order.refusal(current) {
+            Some(refusal) => Err(refusal),
+            None => self.judge(scope, order, &look).await,
+        };
+        let Judged { made, after, warnings, contents } = match judged {
+            Ok(judged) => judged,
+            // What was found is noted, so that the caller finds it in the history.
+            Err(error @ (ConfigError::Precondition { .. } | ConfigError::NotFound)) => {
+                self.store_noted(entries).await?;
+                return Err(error);
+            }
+            Err(error) => return Err(error),
+        };
+        let Made { content, part } = made;
         if let Some(etag) = after.filter(|_| after == current) {
             self.store_noted(entries).await?;
-            return Ok(Attempt::Written(Written { outcome: Outcome::Unchanged(etag), warnings, change: None }));
+            return Ok(Attempt::Written(Written { outcome: Outcome::Unchanged(etag), part, warnings, change: None }));
         }
-        let change = self.new_id();
-        let step =
-            Step { change, id: id.clone(), before: current, mode: look.found.map(|found| found.mode), after: new };
-        let action = action.unwrap_or(action_of(current, after));
-        self.intend(scope, std::slice::from_ref(&step), action, by, &mut entries, None).await?;
+        let (change, mode) = (self.new_id(), look.found.map(|found| found.mode));
+        let step = Step { change, id: id.clone(), before: current, mode, after: content };
+        entries.contents.extend(contents);
+        let action = order.action.unwrap_or(action_of(current, after));
+        entries.changes.push(self.intent(scope, &step, after, action, &order.by, None));
         if self.carry_out(scope, entries, vec![step]).await? == Applied::Changed {
             return Ok(Attempt::Changed);
         }
@@ -122,7 +150,15 @@ impl Config {
             (None, Some(etag)) => Outcome::Created(etag),
             (Some(_), Some(etag)) => Outcome::Updated(etag),
         };
-        Ok(Attempt::Written(Written { outcome, warnings, change: Some(change) }))
+        Ok(Attempt::Written(Written { outcome, part, warnings, change: Some(change) }))
+    }
+
+    /// Says whether an edit of this caller would be taken as things are now, and changes nothing.
+    pub async fn try_edit(&self, scope: &Scope, id: &DocumentId, edit: Edit, by: &Author) -> Result<(), ConfigError> {
+        let (id, wanted, by) = (id.clone(), edit.into(), by.clone());
+        let order = Arc::new(Order { id, wanted, action: None, condition: Condition::None, by });
+        let look = self.look(scope, &order.id).await?;
+        self.judge(scope, &order, &look).await.map(|_| ())
     }
 
     /// What is on the disk and what the store knows of it.
@@ -133,8 +169,7 @@ impl Config {
         let newest = store.newest_config_change(&history::workspace_text(scope), kind, &name).await?;
         let wanted = id.clone();
         let found = self.reading(scope, move |_, root| root.read(&wanted, Links::Refuse)).await?;
-        let content = found.as_ref().and_then(OnDisk::content);
-        Ok(Look { found, content, newest })
+        Ok(Look { found: found.map(Arc::new), newest: newest.as_ref().map(Newest::of) })
     }
 
     /// Adds what somebody has done on the disk.
@@ -148,31 +183,27 @@ impl Config {
         if !look.is_news() || self.is_explained(scope, id, look.etag()).await? {
             return Ok(());
         }
-        let before = look.newest.as_ref().and_then(|row| Etag::parse(row.after.as_deref()?));
+        let before = look.newest.as_ref().and_then(|newest| newest.after);
         entries.changes.push(self.outside(scope, id, before, look.etag()));
-        if let Some(found) = &look.found {
-            entries.contents.extend(found_to_store(found)?);
-        }
+        entries.found.extend(look.found.clone());
         Ok(())
     }
 
     /// Whether a server has made what is on the disk, or is at it: asked after the disk was read, and an intent is stored
     /// before its change is made.
-    async fn is_explained(&self, scope: &Scope, id: &DocumentId, found: Option<Etag>) -> Result<bool, ConfigError> {
+    pub(super) async fn is_explained(
+        &self,
+        scope: &Scope,
+        id: &DocumentId,
+        found: Option<Etag>,
+    ) -> Result<bool, ConfigError> {
         let (workspace, name) = (history::workspace_text(scope), history::name_text(id));
         let store = &self.inner.parts.store;
-        let found = found.map(|etag| etag.to_string());
-        for row in store.recent_config_changes(&workspace, id.kind().as_str(), &name).await? {
-            let is_pending = row.state == State::Pending.as_str();
-            if row.after == found || (is_pending && row.before == found) {
-                return Ok(true);
-            }
-            // What comes before the last that was made is over.
-            if !is_pending {
-                return Ok(false);
-            }
-        }
-        Ok(false)
+        let rows = store.recent_config_changes(&workspace, id.kind().as_str(), &name).await?;
+        let recent: Vec<_> = rows.iter().map(Newest::of).collect();
+        // What comes before the last that was made is over.
+        let last = recent.iter().position(|change| !change.is_pending).map_or(recent.len(), |last| last + 1);
+        Ok(recent[..last].iter().any(|change| change.explains(found)))
     }
 
     /// An entry of the history for what happened on the disk.
@@ -210,71 +241,48 @@ impl Config {
 
     async fn record(&self, entries: Entries) -> Result<(), ConfigError> {
         let parts = &self.inner.parts;
-        let Entries { changes, contents } = entries;
+        let Entries { changes, mut contents, found } = entries;
+        if !found.is_empty() {
+            let compress = move || found.iter().map(|found| found_to_store(found)).collect::<Result<Vec<_>, _>>();
+            contents.extend(self.aside(compress).await?.concat());
+        }
+        contents.sort_by(|one, other| one.hash.cmp(&other.hash));
+        contents.dedup_by(|one, other| one.hash == other.hash);
         parts.store.write(Record { changes, contents, now: parts.ambient.now().as_millisecond() }).await?;
         Ok(())
     }
 
-    async fn judge(
-        &self,
-        scope: &Scope,
-        id: &DocumentId,
-        look: &Look,
-        new: Option<Content>,
-        by: &Author,
-    ) -> Result<Vec<Problem>, ConfigError> {
-        let (scope_, id, by) = (scope.clone(), id.clone(), by.clone());
-        let (has_old, old) = (look.found.is_some(), look.content.clone());
-        let (old_size, grows_from) = (look.found.as_ref().map_or(0, |found| found.size() as u64), has_old);
-        self.writing(scope, move |inner, root| {
-            let limits = inner.parts.limits;
-            let case = Case { scope: &scope_, id: &id, by: &by, limits: &limits, secrets: &inner.secrets };
-            let warnings = case.judge(has_old, old.as_ref(), new.as_ref())?;
-            if let Some(new) = &new
-                && (!grows_from || new.size() as u64 > old_size)
-            {
-                check_whole(inner, root, !grows_from, (new.size() as u64).saturating_sub(old_size))?;
-            }
-            Ok(warnings)
-        })
-        .await
+    /// Applies the edit to what was found, and says whether that may be put.
+    async fn judge(&self, scope: &Scope, order: &Arc<Order>, look: &Look) -> Result<Judged, ConfigError> {
+        let (there, order, found) = (scope.clone(), Arc::clone(order), look.found.clone());
+        self.judging(scope, move |inner, root| order.judge(inner, root, &there, found.as_deref())).await
     }
 
-    /// Adds the intended changes with what they will leave.
-    pub(super) async fn intend(
+    /// An intended change, for the store.
+    pub(super) fn intent(
         &self,
         scope: &Scope,
-        steps: &[Step],
+        step: &Step,
+        after: Option<Etag>,
         action: Action,
         by: &Author,
-        entries: &mut Entries,
         batch: Option<ChangeId>,
-    ) -> Result<(), ConfigError> {
+    ) -> ChangeRow {
         let parts = &self.inner.parts;
-        let contents: Vec<_> = steps.iter().filter_map(|step| step.after.clone()).collect();
-        let compress = move |_: &Inner, _: &Root| {
-            contents.iter().map(to_store).collect::<Result<Vec<_>, _>>().map(|stored| stored.concat())
+        let new = NewChange {
+            id: step.change,
+            owner: &parts.owner,
+            batch,
+            scope,
+            document: &step.id,
+            action,
+            state: State::Pending,
+            before: step.before,
+            after,
+            by: Some(by),
+            at: parts.ambient.now(),
         };
-        entries.contents.extend(self.writing(scope, compress).await?);
-        entries.contents.sort_by(|one, other| one.hash.cmp(&other.hash));
-        entries.contents.dedup_by(|one, other| one.hash == other.hash);
-        for step in steps {
-            let new = NewChange {
-                id: step.change,
-                owner: &parts.owner,
-                batch,
-                scope,
-                document: &step.id,
-                action,
-                state: State::Pending,
-                before: step.before,
-                after: step.after.as_ref().map(Content::etag),
-                by: Some(by),
-                at: parts.ambient.now(),
-            };
-            entries.changes.push(new.row());
-        }
-        Ok(())
+        new.row()
     }
 
     /// Stores the intent, changes the disk, and says in the store what became of it.
@@ -288,16 +296,24 @@ impl Config {
         let ids: Vec<_> = changes.iter().map(ToString::to_string).collect();
         let in_flight = self.in_flight(changes);
         self.record(entries).await?;
-        let (there, steps) = (scope.clone(), Arc::new(steps));
-        let applied = self.writing(scope, move |inner, root| root.apply(&steps, || inner.alone(&there))).await;
-        drop(in_flight);
+        let there = scope.clone();
+        let applied = self.writing(scope, move |inner, root| {
+            let applied = root.apply(&steps, || inner.alone(&there));
+            #[cfg(test)]
+            let applied = inner.spoilt(applied);
+            // Not earlier: nobody may settle what this thread still works on, should all others have given up on it.
+            drop(in_flight);
+            applied
+        });
+        let applied = applied.await;
         let store = &self.inner.parts.store;
         match applied {
             Ok(Applied::Done) => {
                 let settled = store.write(Settle { ids, state: State::Done.as_str() }).await;
                 settled.map_err(|error| {
                     tracing::warn!(%error, "a change of the configuration is in force and not yet noted as done");
-                    ConfigError::Unnoted(error)
+                    let when = "the history will have it after the next change, or the next start";
+                    ConfigError::Unnoted(format!("{error}: {when}"))
                 })?;
                 Ok(Applied::Done)
             }
@@ -305,14 +321,70 @@ impl Config {
                 store.write(Settle { ids, state: State::Abandoned.as_str() }).await?;
                 Ok(Applied::Changed)
             }
-            Err(error) => {
-                // By what is on the disk; if not now, then before the next change.
-                if let Err(error) = self.settle_scope(scope).await {
-                    tracing::debug!(%error, "what became of a change is found out later");
-                }
-                Err(error)
+            Err(error) => Err(self.what_became(scope, &ids, error).await),
+        }
+    }
+
+    /// After an error: whether the change is on the disk all the same.
+    async fn what_became(&self, scope: &Scope, ids: &[String], error: ConfigError) -> ConfigError {
+        // By what is on the disk; if not now, then before the next change.
+        if let Err(error) = self.settle_scope(scope).await {
+            tracing::debug!(%error, "what became of a change is found out later");
+        }
+        let (mut done, mut unknown) = (0, false);
+        for id in ids {
+            let row = self.inner.parts.store.config_change(id).await.ok().flatten();
+            match row.and_then(|row| State::parse(&row.state)) {
+                Some(State::Done) => done += 1,
+                Some(State::Abandoned) => {}
+                Some(State::Pending) | None => unknown = true,
             }
         }
+        if unknown {
+            tracing::error!(%error, "what becomes of a change of the configuration is not known yet");
+            let text = "the disk or the store does not answer, and the change may still be made; \
+                read the configuration before you try again";
+            return ConfigError::Io(text.to_owned());
+        }
+        if done == 0 {
+            return error;
+        }
+        tracing::error!(%error, done, of = ids.len(), "a change of the configuration is in force after an error");
+        let part = if done == ids.len() { "" } else { "only a part of it, and " };
+        ConfigError::Unnoted(format!("{part}something failed while it was made; the server's log says what"))
+    }
+}
+
+impl Order {
+    /// Why it is refused before anything is made of it.
+    fn refusal(&self, current: Option<Etag>) -> Option<ConfigError> {
+        if !self.condition.holds(current) {
+            return Some(ConfigError::Precondition { current, condition: self.condition.clone() });
+        }
+        (matches!(self.wanted, Wanted::Gone) && current.is_none()).then_some(ConfigError::NotFound)
+    }
+
+    /// Makes and judges the new content, and compresses it for the store. Blocking.
+    fn judge(&self, inner: &Inner, root: &Root, scope: &Scope, found: Option<&OnDisk>) -> Result<Judged, ConfigError> {
+        let limits = inner.parts.limits;
+        let made = self.wanted.made(&self.id, found)?;
+        let new = made.content.as_deref();
+        let case = Case { scope, id: &self.id, by: &self.by, limits: &limits, secrets: &inner.secrets };
+        let old = found.and_then(OnDisk::content);
+        let mut warnings = case.judge(found.is_some(), old.as_ref(), new)?;
+        warnings.extend(new.and_then(|_| twins::hidden_command(root, &self.id)));
+        let after = new.map(Content::etag);
+        let is_same = after.is_some() && after == found.map(|found| found.etag);
+        let mut contents = Vec::new();
+        if let Some(new) = new.filter(|_| !is_same) {
+            twins::refuse(root, &self.id, new, limits.documents)?;
+            let (size, old_size) = (new.size() as u64, found.map_or(0, |found| found.size() as u64));
+            if found.is_none() || size > old_size {
+                check_whole(inner, root, found.is_none(), size.saturating_sub(old_size))?;
+            }
+            contents = to_store(new)?;
+        }
+        Ok(Judged { made, after, warnings, contents })
     }
 }
 

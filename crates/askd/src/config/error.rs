@@ -4,6 +4,7 @@ use std::io;
 
 use rustix::io::Errno;
 
+use super::change::Condition;
 use super::document::Etag;
 use super::problem::{Problem, Report};
 use crate::aside::Unfinished;
@@ -17,10 +18,12 @@ pub enum ConfigError {
     #[error("{}", first(&.0.errors))]
     Invalid(Report),
     /// It is not what the request says it must be.
-    #[error("the document was changed since it was read, or is there or not there against the request's condition")]
+    #[error("{}", unmet(condition, *current))]
     Precondition {
         /// What is there.
         current: Option<Etag>,
+        /// What was asked for.
+        condition: Condition,
     },
     /// There is none.
     #[error("there is no such document")]
@@ -28,8 +31,8 @@ pub enum ConfigError {
     /// It can execute, and the key may not put such things. Says why it can.
     #[error("this needs the permission to change what can execute: {}", .0.join("; "))]
     NeedsExec(Vec<String>),
-    /// The folder cannot be written.
-    #[error("the configuration cannot be written: {0}")]
+    /// A file or folder cannot be read or written.
+    #[error("{0}")]
     ReadOnly(String),
     /// It is a symbolic link, or lies behind one.
     #[error(
@@ -39,9 +42,14 @@ pub enum ConfigError {
         /// Relative to the scope's folder.
         path: String,
     },
-    /// It leads out of the scope's folder.
-    #[error("it leads out of the folder of the configuration")]
-    Outside,
+    /// It is a link that leads out of the scope's folder, or lies behind one.
+    #[error(
+        "`{path}` is a symbolic link that leads out of the folder of the configuration, or lies behind one; hint: replace the link by what it leads to"
+    )]
+    Outside {
+        /// Relative to the scope's folder.
+        path: String,
+    },
     /// A file is where a folder must be.
     #[error("`{path}` is not a folder, and would have to be one; hint: move it away")]
     NotAFolder {
@@ -76,14 +84,15 @@ pub enum ConfigError {
     /// It cannot be done as things are on the disk.
     #[error("{0}")]
     Conflict(String),
-    /// The store does not take it. Nothing was changed.
-    #[error("nothing was changed: {0}; try again later")]
+    /// The store does not answer, or does not take it.
+    #[error("{0}; try again later")]
     Store(#[from] StoreError),
-    /// The change is on the disk, and the store does not take the note of it.
-    #[error("the change is in force, but {0}: the history will have it after the next change, or the next start")]
-    Unnoted(StoreError),
-    /// The disk is full, or fails. Nothing was changed.
-    #[error("nothing was changed: {0}")]
+    /// The change is on the disk, and something went wrong afterwards: with the store, which does not take the note of it,
+    /// or with the disk, which may lose it at a power failure.
+    #[error("the change is in force, but {0}")]
+    Unnoted(String),
+    /// The disk is full, or fails, or does not answer. Says by itself whether something may have changed.
+    #[error("{0}")]
     Io(String),
 }
 
@@ -92,13 +101,14 @@ impl ConfigError {
     pub(super) fn of(path: &str, error: Errno) -> Self {
         match error {
             Errno::LOOP => Self::Link { path: path.to_owned() },
-            Errno::XDEV => Self::Outside,
+            Errno::XDEV => Self::Outside { path: path.to_owned() },
             Errno::NOTDIR => Self::NotAFolder { path: path.to_owned() },
             Errno::ROFS => Self::ReadOnly(
-                "the file system is read-only; hint: mount CONFIG_DIR or WORKSPACE_DIR writable".to_owned(),
+                "the file system of the configuration is read-only; hint: mount CONFIG_DIR or WORKSPACE_DIR writable"
+                    .to_owned(),
             ),
             Errno::ACCESS | Errno::PERM => Self::ReadOnly(format!(
-                "the server's user may not do that with `{path}`; hint: give it the right to read and write there"
+                "the server's user may not read or write `{path}`; hint: give it the right to do so"
             )),
             Errno::NOSPC | Errno::DQUOT => Self::Io("the disk is full".to_owned()),
             Errno::AGAIN => Self::Busy,
@@ -128,6 +138,19 @@ impl From<Unfinished> for ConfigError {
             Unfinished::Failed => Self::Io("the server made a mistake; its log has the details".to_owned()),
         }
     }
+}
+
+/// Which header does not hold, and why.
+fn unmet(condition: &Condition, current: Option<Etag>) -> String {
+    match (condition, current) {
+        (Condition::IfMatch(tags), _) if tags.is_empty() => {
+            "If-Match does not hold: a weak tag (W/), or one that is not askd's, never matches here"
+        }
+        (Condition::IfAbsent, _) => "If-None-Match does not hold: it exists",
+        (_, None) => "If-Match does not hold: it does not exist",
+        (_, Some(_)) => "If-Match does not hold: it was changed since it was read",
+    }
+    .to_owned()
 }
 
 /// The first problems, for one line of text.

@@ -2,28 +2,31 @@
 
 use std::fs::File;
 use std::io::Read as _;
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::Path;
 
 use jiff::Timestamp;
 use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 
+use self::budget::Budget;
 use super::document::{Content, Etag, Skill, SkillFile};
 use super::error::ConfigError;
 use super::kind::Kind;
+use super::limits::MAX_TEXT_BYTES;
 use super::name::DocumentId;
 use super::scope::Scope;
 use crate::small_file;
 use crate::workspaces::{FolderError, Workspaces};
 
+mod budget;
 pub(super) mod list;
 pub(super) mod write;
 
-/// The most of one file, and of one skill, that is read to be shown or kept. What is put has narrower bounds, but people
-/// put things there, too.
+/// The most of one skill that is read to be shown or kept. What is put has narrower bounds, but people put things there,
+/// too. A text has the bound of what is put.
 const MAX_READ: usize = 16 << 20;
-/// Files of one skill that are read.
+/// Files and folders of one skill that are read.
 const MAX_FILES: usize = 1_000;
 /// Folders in folders of a skill.
 const MAX_DEPTH: usize = 12;
@@ -48,6 +51,7 @@ pub(super) enum Links {
 pub(super) struct Root {
     folder: OwnedFd,
     scope: Scope,
+    budget: Budget,
 }
 
 /// A document as it was found.
@@ -88,7 +92,7 @@ impl Root {
     /// `CONFIG_DIR`; `None` when it is not there.
     pub(super) fn user(path: &Path) -> Result<Option<Self>, ConfigError> {
         match rustix::fs::open(path, FOLDER, Mode::empty()) {
-            Ok(folder) => Ok(Some(Self { folder, scope: Scope::User })),
+            Ok(folder) => Ok(Some(Self { folder, scope: Scope::User, budget: Budget::of_change() })),
             Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(ConfigError::of("CONFIG_DIR", error)),
         }
@@ -109,16 +113,23 @@ impl Root {
             return Err(none());
         }
         let descriptor = folder.descriptor().try_clone_to_owned().map_err(|error| ConfigError::of_io(name, &error))?;
-        Ok(Self { folder: descriptor, scope: Scope::Workspace(name.to_owned()) })
+        let scope = Scope::Workspace(name.to_owned());
+        Ok(Self { folder: descriptor, scope, budget: Budget::of_change() })
+    }
+
+    /// For one look, now, at a scope that may have so many bytes.
+    pub(super) fn for_a_look(self, total_bytes: u64) -> Self {
+        Self { budget: Budget::of_look(total_bytes), ..self }
+    }
+
+    /// Whether the look could see everything: an error once there was more than one look may cost, or it took too long.
+    /// Whatever the look itself has made of that.
+    pub(super) fn within_budget(&self) -> Result<(), ConfigError> {
+        self.budget.check()
     }
 
     pub(super) fn scope(&self) -> &Scope {
         &self.scope
-    }
-
-    /// A path that leads to a path beneath the folder, for calls that need one.
-    pub(super) fn absolute(&self, path: &Path) -> PathBuf {
-        Path::new("/proc/self/fd").join(self.folder.as_raw_fd().to_string()).join(path)
     }
 
     fn open(&self, path: &Path, flags: OFlags, links: Links) -> Result<OwnedFd, Errno> {
@@ -135,11 +146,12 @@ impl Root {
 
     fn read_at(&self, path: &Path, is_skill: bool, links: Links) -> Result<Option<OnDisk>, ConfigError> {
         let shown = path.to_string_lossy();
+        self.budget.entry()?;
         if !is_skill {
             return match self.open(path, small_file::FLAGS, links) {
                 Err(Errno::NOENT) => Ok(None),
                 Err(error) => Err(of_file(&shown, error)),
-                Ok(file) => read_file(file, &shown, MAX_READ).map(|(bytes, stat)| {
+                Ok(file) => read_file(file, &shown, MAX_TEXT_BYTES, &self.budget).map(|(bytes, stat)| {
                     let (etag, modified) = (Etag::of_bytes(&bytes), modified(&stat));
                     Some(OnDisk { body: Body::File(bytes), etag, modified, mode: Mode::from_raw_mode(stat.st_mode) })
                 }),
@@ -153,7 +165,15 @@ impl Root {
             };
             let stat = rustix::fs::fstat(&folder).map_err(|error| ConfigError::of(&shown, error))?;
             let links = if self.scope == Scope::User { links } else { Links::Refuse };
-            let mut walk = Walk { shown: &shown, links, skill: Skill::default(), bytes: 0, modified: modified(&stat) };
+            let mut walk = Walk {
+                shown: &shown,
+                links,
+                budget: &self.budget,
+                skill: Skill::default(),
+                entries: 0,
+                bytes: 0,
+                modified: modified(&stat),
+            };
             match walk.folder(&folder, "", 0) {
                 Ok(()) => {}
                 // A file was gone when it was to be opened: somebody replaces the skill.
@@ -161,7 +181,7 @@ impl Root {
                 Err(Stop::Error(error)) => return Err(error),
             }
             let Walk { skill, modified, .. } = walk;
-            let etag = Content::Skill(skill.clone()).etag();
+            let etag = skill.etag();
             let mode = Mode::from_raw_mode(stat.st_mode);
             return Ok(Some(OnDisk { body: Body::Skill(skill), etag, modified, mode }));
         }
@@ -189,16 +209,24 @@ fn beneath(folder: &OwnedFd, path: &Path, flags: OFlags, links: Links) -> Result
 }
 
 /// The bytes of a regular file, and what it is.
-fn read_file(file: OwnedFd, shown: &str, most: usize) -> Result<(Vec<u8>, Stat), ConfigError> {
+fn read_file(file: OwnedFd, shown: &str, most: u64, budget: &Budget) -> Result<(Vec<u8>, Stat), ConfigError> {
     let stat = rustix::fs::fstat(&file).map_err(|error| ConfigError::of(shown, error))?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return Err(not_a_file(shown));
     }
-    let too_large = || ConfigError::TooLarge { what: format!("`{shown}`"), most: most as u64, unit: "bytes" };
+    let too_large = || ConfigError::TooLarge { what: format!("`{shown}`"), most, unit: "bytes" };
+    let size = usize::try_from(stat.st_size).ok().filter(|size| *size as u64 <= most).ok_or_else(too_large)?;
+    // Before it is read: a file is made large at no cost, and costs memory here.
+    budget.bytes(size)?;
     let mut bytes = Vec::new();
-    let read = File::from(file).take(most as u64 + 1).read_to_end(&mut bytes);
+    let read = File::from(file).take(most + 1).read_to_end(&mut bytes);
     read.map_err(|error| ConfigError::of_io(shown, &error))?;
-    if bytes.len() > most { Err(too_large()) } else { Ok((bytes, stat)) }
+    if bytes.len() as u64 > most {
+        return Err(too_large());
+    }
+    // It has grown meanwhile, or is one that does not say how large it is.
+    budget.bytes(bytes.len().saturating_sub(size))?;
+    Ok((bytes, stat))
 }
 
 fn not_a_file(shown: &str) -> ConfigError {
@@ -222,8 +250,10 @@ fn modified(stat: &Stat) -> Timestamp {
 struct Walk<'a> {
     shown: &'a str,
     links: Links,
+    budget: &'a Budget,
     skill: Skill,
-    bytes: usize,
+    entries: usize,
+    bytes: u64,
     modified: Timestamp,
 }
 
@@ -243,6 +273,11 @@ impl Walk<'_> {
             let entry = entry.map_err(|error| Stop::Error(ConfigError::of(shown, error)))?;
             if matches!(entry.file_name().to_bytes(), b"." | b"..") {
                 continue;
+            }
+            self.budget.entry().map_err(Stop::Error)?;
+            self.entries += 1;
+            if self.entries > MAX_FILES {
+                return Err(self.too_large(MAX_FILES, "files and folders"));
             }
             // The manifest that stands for a skill has a line a file.
             let name = entry.file_name().to_str().ok().filter(|name| !name.contains(char::is_control));
@@ -268,17 +303,14 @@ impl Walk<'_> {
         if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
             return self.folder(&opened, &format!("{path}/"), depth + 1);
         }
-        let (bytes, stat) = read_file(opened, &shown, MAX_READ).map_err(Stop::Error)?;
-        self.bytes += bytes.len();
+        let (bytes, stat) = read_file(opened, &shown, MAX_READ as u64 - self.bytes, self.budget).map_err(|error| {
+            let is_its_own = matches!(error, ConfigError::TooLarge { .. }) && self.budget.check().is_ok();
+            if is_its_own { self.too_large(MAX_READ, "bytes") } else { Stop::Error(error) }
+        })?;
+        self.bytes += bytes.len() as u64;
         self.modified = self.modified.max(modified(&stat));
         let executable = Mode::from_raw_mode(stat.st_mode).contains(Mode::XUSR);
         self.skill.files.insert(path.to_owned(), SkillFile { bytes, executable });
-        if self.bytes > MAX_READ {
-            return Err(self.too_large(MAX_READ, "bytes"));
-        }
-        if self.skill.files.len() > MAX_FILES {
-            return Err(self.too_large(MAX_FILES, "files"));
-        }
         Ok(())
     }
 
@@ -297,10 +329,14 @@ impl Root {
             rustix::fs::AtFlags::EACCESS,
         );
         let error = may.err()?;
-        match ConfigError::of("the folder of the configuration", error) {
-            ConfigError::ReadOnly(hint) => Some(hint),
-            other => Some(other.to_string()),
-        }
+        Some(match error {
+            Errno::ACCESS | Errno::PERM => {
+                "the server's user may not write into the folder of the configuration; hint: \
+                give it the right to do so"
+                    .to_owned()
+            }
+            error => ConfigError::of("the folder of the configuration", error).to_string(),
+        })
     }
 }
 

@@ -126,7 +126,7 @@ fn skill_to_store(skill: &Skill) -> Result<Vec<StoredContent>, ConfigError> {
         let _ = writeln!(manifest, "{etag} {path}");
         files.push(etag.to_string());
     }
-    let etag = Content::Skill(skill.clone()).etag();
+    let etag = skill.etag();
     contents.push(stored(etag, manifest.as_bytes(), files)?);
     contents.sort_by(|one, other| one.hash.cmp(&other.hash));
     contents.dedup_by(|one, other| one.hash == other.hash);

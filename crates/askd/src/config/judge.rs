@@ -5,8 +5,8 @@ use std::sync::Arc;
 use memchr::memmem::Finder;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::change::{Author, Edit, May};
-use super::document::{Content, SKILL_FILE, Skill, SkillFile};
+use super::change::{Author, May};
+use super::document::{Content, Skill};
 use super::error::ConfigError;
 use super::kind::Kind;
 use super::limits::Limits;
@@ -51,41 +51,6 @@ fn escaped(secret: &str) -> String {
     quoted[1..quoted.len() - 1].to_owned()
 }
 
-/// What an edit makes of a document; `None`: nothing is left of it.
-pub(super) fn edited(id: &DocumentId, old: Option<&Content>, edit: Edit) -> Result<Option<Content>, ConfigError> {
-    let is_skill = id.kind() == Kind::Skill;
-    let old_skill = || match old {
-        Some(Content::Skill(skill)) => Ok(skill.clone()),
-        _ => Err(ConfigError::NotFound),
-    };
-    let wrong = || {
-        let problem = Problem::new("a skill is put as its files, and everything else as one text");
-        ConfigError::Invalid(Report { errors: vec![problem], ..Report::default() })
-    };
-    match edit {
-        Edit::Put(content) if matches!(content, Content::Skill(_)) == is_skill => Ok(Some(content)),
-        Edit::Put(_) => Err(wrong()),
-        Edit::PutSkillText(_) | Edit::PutSkillFile { .. } | Edit::RemoveSkillFile { .. } if !is_skill => Err(wrong()),
-        Edit::PutSkillText(text) => {
-            let mut skill = old_skill().unwrap_or_default();
-            let executable = skill.files.get(SKILL_FILE).is_some_and(|file| file.executable);
-            skill.files.insert(SKILL_FILE.to_owned(), SkillFile { bytes: text.into_bytes(), executable });
-            Ok(Some(Content::Skill(skill)))
-        }
-        Edit::PutSkillFile { path, file } => {
-            let mut skill = old_skill()?;
-            skill.files.insert(path, file);
-            Ok(Some(Content::Skill(skill)))
-        }
-        Edit::RemoveSkillFile { path } => {
-            let mut skill = old_skill()?;
-            skill.files.remove(&path).ok_or(ConfigError::NotFound)?;
-            Ok(Some(Content::Skill(skill)))
-        }
-        Edit::Remove => Ok(None),
-    }
-}
-
 /// What is judged, besides the contents.
 pub(super) struct Case<'a> {
     pub(super) scope: &'a Scope,
@@ -125,6 +90,7 @@ impl Case<'_> {
                 None if has_old => reasons.push("what is there cannot be read".to_owned()),
                 None => {}
             }
+            reasons.sort();
             reasons.dedup();
             if !reasons.is_empty() {
                 return Err(ConfigError::NeedsExec(reasons));

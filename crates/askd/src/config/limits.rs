@@ -1,5 +1,11 @@
 //! How much configuration there may be.
 
+/// Characters of a text. What is more is no text for a model.
+pub const MAX_CHARACTERS: usize = 500_000;
+
+/// The bytes that such a text has at most.
+pub const MAX_TEXT_BYTES: u64 = 4 * MAX_CHARACTERS as u64;
+
 /// Bounds of what is taken, and of what is read to be shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -21,7 +27,7 @@ impl Limits {
     /// The usual ones; `total_bytes` is the operator's (`ASKD_MAX_CONFIG`).
     pub const fn new(total_bytes: u64) -> Self {
         Self {
-            characters: 500_000,
+            characters: MAX_CHARACTERS,
             skill_files: 200,
             skill_file_bytes: 1 << 20,
             skill_bytes: 8 << 20,

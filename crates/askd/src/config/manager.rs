@@ -8,16 +8,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use secrecy::SecretString;
-use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncGuard, oneshot};
+use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncGuard, Semaphore, SemaphorePermit, oneshot};
 use tokio::time::timeout;
 
 use super::change::{
-    Action, Author, Change, ChangeId, Condition, Document, Edit, Entry, Import, Imported, Overview, Written,
+    Action, Author, Change, ChangeId, Condition, Document, Edit, Export, Import, Imported, Listed, Overview, Page,
+    Written,
 };
-use super::dir::{ConfigDir, SeedError};
+use super::dir::{ConfigDir, SeedError, Seeded};
 use super::document::Content;
+use super::edit::Order;
 use super::error::ConfigError;
 use super::files::Root;
+#[cfg(test)]
+use super::files::write::Applied;
 use super::history;
 use super::judge::Secrets;
 use super::kind::Kind;
@@ -66,25 +70,57 @@ pub(super) struct Inner {
     pub(super) secrets: Secrets,
     /// Between those who copy or read `CONFIG_DIR` and those who rename in it.
     lock: FileLock,
-    /// Changes of one scope come one after the other. Scopes that meet in one place wait for each other, too.
+    /// Changes of one scope come one after the other. Workspaces that meet in one place wait for each other,
+    /// too; the first place is the user's.
     turns: [AsyncMutex<()>; TURNS],
     /// The last id that was given out: milliseconds, and a number within them.
     last_id: Mutex<(u64, u16)>,
     /// Changes that a task of this process works on.
     pub(super) in_flight: Mutex<BTreeSet<ChangeId>>,
+    /// What tests let go wrong when all steps are done.
+    #[cfg(test)]
+    pub(super) spoil: Mutex<Option<Spoil>>,
 }
+
+#[cfg(test)]
+type Spoil = fn(Result<Applied, ConfigError>) -> Result<Applied, ConfigError>;
 
 const TURNS: usize = 32;
 
 /// How long a change waits for those before it.
 const TURN_PATIENCE: Duration = Duration::from_secs(30);
 
+/// Work for a processor, to bounded sizes.
+static WORK: Gate = Gate::new(4, Duration::from_secs(30), STACK);
+/// Judging, and comparing with what is there.
+static JUDGING: Gates = Gates::new(4, Duration::from_secs(30));
 /// A read takes microseconds to a second; on a mount that hangs, for ever.
-static READS: Gate = Gate::new(8, Duration::from_secs(20), STACK);
+static READS: Gates = Gates::new(4, Duration::from_secs(20));
 /// Up to some thousand files that are brought to the disk.
-static WRITES: Gate = Gate::new(4, Duration::from_mins(2), STACK);
+static WRITES: Gates = Gates::new(2, Duration::from_mins(2));
 /// Folders are listed and JSON and YAML are checked recursively, to bounded depths.
 const STACK: usize = 4 << 20;
+
+/// Where work waits for its turn. What is an agent's, and may be on any disk, has its own: it holds up nobody but others of
+/// its kind.
+#[derive(Debug)]
+struct Gates {
+    user: Gate,
+    workspaces: Gate,
+}
+
+impl Gates {
+    const fn new(turns: usize, patience: Duration) -> Self {
+        Self { user: Gate::new(turns, patience, STACK), workspaces: Gate::new(turns, patience, STACK) }
+    }
+
+    fn of(&self, scope: &Scope) -> &Gate {
+        match scope {
+            Scope::User => &self.user,
+            Scope::Workspace(_) => &self.workspaces,
+        }
+    }
+}
 
 impl Config {
     /// Over what it is made of.
@@ -95,6 +131,8 @@ impl Config {
             turns: std::array::from_fn(|_| AsyncMutex::default()),
             last_id: Mutex::default(),
             in_flight: Mutex::default(),
+            #[cfg(test)]
+            spoil: Mutex::default(),
             parts,
         };
         Self { inner: Arc::new(inner) }
@@ -110,15 +148,16 @@ impl Config {
         &self.inner.parts.limits
     }
 
-    /// Copies the configuration into a run's home, and never half of a change. Blocking.
-    pub fn seed(&self, home: &Path) -> Result<(), SeedError> {
+    /// Copies the configuration into a run's home, and reads what a run is given of it in other ways: all from one moment,
+    /// and never half of a change. Blocking.
+    pub fn seed(&self, home: &Path) -> Result<Seeded, SeedError> {
         let _held = self.inner.lock.share().map_err(SeedError::Copy)?;
         self.dir().seed(home)
     }
 
-    /// Documents of a kind, by name. Names that are none of ours are left out.
-    pub async fn list(&self, scope: &Scope, kind: Kind) -> Result<Vec<Entry>, ConfigError> {
-        self.reading(scope, move |inner, root| super::read::list(inner, root, kind)).await
+    /// A page of the documents of a kind, by name. Names that are none of ours are left out.
+    pub async fn list(&self, scope: &Scope, kind: Kind, page: Page) -> Result<Listed, ConfigError> {
+        self.reading(scope, move |inner, root| super::read::list(inner, root, kind, &page)).await
     }
 
     /// One document.
@@ -136,9 +175,10 @@ impl Config {
         condition: &Condition,
         by: &Author,
     ) -> Result<Written, ConfigError> {
-        let (config, scope, id) = (self.clone(), scope.clone(), id.clone());
         let (condition, by) = (condition.clone(), by.clone());
-        self.in_task(async move { config.edit_in_turn(&scope, &id, edit, None, &condition, &by).await }).await
+        let order = Order { id: id.clone(), wanted: edit.into(), action: None, condition, by };
+        let (config, scope) = (self.clone(), scope.clone());
+        self.in_task(order.wanted.size(), async move { config.edit_in_turn(&scope, order).await }).await
     }
 
     /// Everything on the disk that the CLI would not take, or that is odd. Without an id: what is no document, such as a
@@ -152,9 +192,9 @@ impl Config {
         self.reading(scope, super::read::overview).await
     }
 
-    /// Every document, by kind and name.
-    pub async fn all(&self, scope: &Scope) -> Result<Vec<Document>, ConfigError> {
-        self.reading(scope, super::read::all).await
+    /// Every document, by kind and name, and what stands for the whole of exactly these. An error if one cannot be read.
+    pub async fn export(&self, scope: &Scope) -> Result<Export, ConfigError> {
+        self.reading(scope, super::read::export).await
     }
 
     /// Brings many documents at once: all or none. The condition is on the whole's hash ([`Overview::etag`]).
@@ -169,8 +209,10 @@ impl Config {
     ) -> Result<Imported, ConfigError> {
         let (config, scope) = (self.clone(), scope.clone());
         let (condition, by) = (condition.clone(), by.clone());
+        let size = documents.iter().map(|(_, content)| content.size()).sum();
+        let documents = documents.into_iter().map(|(id, content)| (id, Arc::new(content))).collect();
         let import = super::import::Request { documents, mode, dry_run, condition, by };
-        self.in_task(async move { config.import_in_turn(&scope, import).await }).await
+        self.in_task(size, async move { config.import_in_turn(&scope, import).await }).await
     }
 
     /// Changes, the newest first. What was changed on the disk since the last look is noted first.
@@ -184,7 +226,7 @@ impl Config {
         // Later pages are about what was.
         if before.is_none() {
             let (config, scope, id) = (self.clone(), scope.cloned().unwrap_or(Scope::User), id.cloned());
-            let noticed = self.in_task(async move { config.notice_in_turn(&scope, id.as_ref()).await }).await;
+            let noticed = self.in_task(0, async move { config.notice_in_turn(&scope, id.as_ref()).await }).await;
             if let Err(error) = noticed {
                 // What is known is shown all the same: of a workspace that is gone, on a disk that does not answer.
                 tracing::debug!(%error, "cannot look for changes on the disk");
@@ -212,9 +254,13 @@ impl Config {
         Ok(Some((change, content)))
     }
 
-    /// Puts back what a change left.
-    pub async fn restore(&self, id: &ChangeId, condition: &Condition, by: &Author) -> Result<Written, ConfigError> {
-        let (change, content) = self.change(id).await?.ok_or(ConfigError::NotFound)?;
+    /// Puts back what a change left, which [`Self::change`] has found.
+    pub async fn restore(
+        &self,
+        (change, content): (Change, Option<Content>),
+        condition: &Condition,
+        by: &Author,
+    ) -> Result<Written, ConfigError> {
         let edit = match (change.after, content) {
             (None, _) => Edit::Remove,
             (Some(_), Some(content)) => Edit::Put(content),
@@ -223,31 +269,39 @@ impl Config {
                 return Err(ConfigError::Conflict(text.to_owned()));
             }
         };
-        let (config, condition, by) = (self.clone(), condition.clone(), by.clone());
-        let restored = Some(Action::Restored);
-        self.in_task(async move {
-            config.edit_in_turn(&change.scope, &change.document, edit, restored, &condition, &by).await
-        })
-        .await
+        let (id, wanted, action) = (change.document, edit.into(), Some(Action::Restored));
+        let order = Order { id, wanted, action, condition: condition.clone(), by: by.clone() };
+        let config = self.clone();
+        self.in_task(order.wanted.size(), async move { config.edit_in_turn(&change.scope, order).await }).await
     }
 
-    /// Does something in a task of its own: a client that leaves must not leave half of it.
+    /// Does something in a task of its own: a client that leaves must not leave half of it. `size` is of what it holds,
+    /// in bytes.
     async fn in_task<T: Send + 'static>(
         &self,
+        size: usize,
         work: impl Future<Output = Result<T, ConfigError>> + Send + 'static,
     ) -> Result<T, ConfigError> {
+        let place = place(size).await?;
         let (answer, answered) = oneshot::channel();
         self.inner.parts.lifecycle.spawn(async move {
-            drop(answer.send(work.await));
+            let done = work.await;
+            drop(place);
+            drop(answer.send(done));
         });
         answered.await.unwrap_or_else(|_| Err(ConfigError::Io("the server made a mistake; see its log".to_owned())))
     }
 
     /// The scope's turn.
     pub(super) async fn turn(&self, scope: &Scope) -> Result<AsyncGuard<'_, ()>, ConfigError> {
-        let mut hasher = DefaultHasher::new();
-        scope.hash(&mut hasher);
-        let place = usize::try_from(hasher.finish() % TURNS as u64).unwrap_or(0);
+        let place = match scope {
+            Scope::User => 0,
+            Scope::Workspace(name) => {
+                let mut hasher = DefaultHasher::new();
+                name.hash(&mut hasher);
+                1 + usize::try_from(hasher.finish() % (TURNS as u64 - 1)).unwrap_or(0)
+            }
+        };
         timeout(TURN_PATIENCE, self.inner.turns[place].lock()).await.map_err(|_| ConfigError::Busy)
     }
 
@@ -261,13 +315,14 @@ impl Config {
         T: Default + Send + 'static,
     {
         let (inner, scope) = (Arc::clone(&self.inner), scope.clone());
-        READS
-            .run(move || {
-                let Some(root) = inner.root(&scope)? else { return Ok(T::default()) };
-                let _held = inner.shared(&scope)?;
-                read(&inner, &root)
-            })
-            .await?
+        let gate = READS.of(&scope);
+        gate.run(move || {
+            // First: to wait takes none of the look's time.
+            let _held = inner.shared(&scope)?;
+            let Some(root) = inner.root(&scope)? else { return Ok(T::default()) };
+            inner.looking(root, |root| read(&inner, root))
+        })
+        .await?
     }
 
     /// Changes something in a scope's folder, which is there.
@@ -277,11 +332,26 @@ impl Config {
         write: impl FnOnce(&Inner, &Root) -> Result<T, ConfigError> + Send + 'static,
     ) -> Result<T, ConfigError> {
         let (inner, scope) = (Arc::clone(&self.inner), scope.clone());
-        let missing = || {
-            let hint = "CONFIG_DIR does not exist; hint: create the folder that it names, and start askd again";
-            ConfigError::ReadOnly(hint.to_owned())
-        };
-        WRITES.run(move || write(&inner, &inner.root(&scope)?.ok_or_else(missing)?)).await?
+        WRITES.of(&scope).run(move || write(&inner, &inner.present(&scope)?)).await?
+    }
+
+    /// Judges something that is to come into a scope's folder, which is there.
+    pub(super) async fn judging<T: Send + 'static>(
+        &self,
+        scope: &Scope,
+        judge: impl FnOnce(&Inner, &Root) -> Result<T, ConfigError> + Send + 'static,
+    ) -> Result<T, ConfigError> {
+        let (inner, scope) = (Arc::clone(&self.inner), scope.clone());
+        let gate = JUDGING.of(&scope);
+        gate.run(move || inner.looking(inner.present(&scope)?, |root| judge(&inner, root))).await?
+    }
+
+    /// Work for a processor, away from the threads that serve.
+    pub(super) async fn aside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, ConfigError> + Send + 'static,
+    ) -> Result<T, ConfigError> {
+        WORK.run(work).await?
     }
 
     /// An id that is greater than every one before.
@@ -302,6 +372,21 @@ impl Config {
     }
 }
 
+/// What changes may hold at once in all, in kilobytes. Whoever leaves takes the bounds of their request with them, and
+/// the change goes on.
+const HELD: u32 = 64 << 10;
+/// What each change counts with at least, so that there is a bounded number of them.
+const LEAST_HELD: u32 = 64;
+
+static HOLDING: Semaphore = Semaphore::const_new(HELD as usize);
+
+/// A place for a change that holds so many bytes. One that holds more than all may waits until it is alone.
+async fn place(size: usize) -> Result<SemaphorePermit<'static>, ConfigError> {
+    let kilobytes = u32::try_from(size >> 10).unwrap_or(HELD).clamp(LEAST_HELD, HELD);
+    let place = timeout(TURN_PATIENCE, HOLDING.acquire_many(kilobytes)).await;
+    place.ok().and_then(Result::ok).ok_or(ConfigError::Busy)
+}
+
 /// A UUID has twelve bits behind the time.
 const MOST_IN_A_MILLISECOND: u16 = 0xfff;
 
@@ -311,6 +396,31 @@ impl Inner {
         match scope {
             Scope::User => Root::user(self.parts.dir.path()),
             Scope::Workspace(name) => Root::workspace(&self.parts.workspaces, name).map(Some),
+        }
+    }
+
+    /// The folder of a scope that something is to be written to.
+    fn present(&self, scope: &Scope) -> Result<Root, ConfigError> {
+        self.root(scope)?.ok_or_else(|| {
+            let hint = "CONFIG_DIR does not exist; hint: create the folder that it names, and start askd again";
+            ConfigError::ReadOnly(hint.to_owned())
+        })
+    }
+
+    /// One look at a scope, within its budget. What did not see everything has no answer, whatever it has made of that.
+    fn looking<T>(&self, root: Root, look: impl FnOnce(&Root) -> Result<T, ConfigError>) -> Result<T, ConfigError> {
+        let root = root.for_a_look(self.parts.limits.total_bytes);
+        let answer = look(&root);
+        root.within_budget()?;
+        answer
+    }
+
+    #[cfg(test)]
+    pub(super) fn spoilt(&self, applied: Result<Applied, ConfigError>) -> Result<Applied, ConfigError> {
+        let spoil = self.spoil.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match spoil {
+            Some(spoil) => spoil(applied),
+            None => applied,
         }
     }
 
@@ -329,29 +439,6 @@ fn held<'a>(scope: &Scope, lock: impl FnOnce() -> io::Result<Held<'a>>) -> Resul
     match scope {
         Scope::User => lock().map(Some).map_err(|_| ConfigError::Busy),
         Scope::Workspace(_) => Ok(None),
-    }
-}
-
-/// Kept in [`Inner::in_flight`] as long as it lives.
-pub(super) struct InFlight<'a> {
-    config: &'a Config,
-    ids: Vec<ChangeId>,
-}
-
-impl Config {
-    /// Says that this task works on these changes: nobody else is to settle them.
-    pub(super) fn in_flight(&self, ids: Vec<ChangeId>) -> InFlight<'_> {
-        self.inner.in_flight.lock().unwrap_or_else(PoisonError::into_inner).extend(ids.iter().copied());
-        InFlight { config: self, ids }
-    }
-}
-
-impl Drop for InFlight<'_> {
-    fn drop(&mut self) {
-        let mut in_flight = self.config.inner.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
-        for id in &self.ids {
-            in_flight.remove(id);
-        }
     }
 }
 

@@ -1,15 +1,17 @@
 //! What became of changes that nobody has said it of: their server died, or could not reach the store. The disk knows.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::change::{Change, ChangeId, State};
 use super::document::Etag;
 use super::edit::Entries;
 use super::error::ConfigError;
 use super::files::write::{Applied, Step};
-use super::files::{Links, OnDisk};
-use super::history::{self, found_to_store};
-use super::manager::Config;
+use super::files::{Links, OnDisk, Root};
+use super::history;
+use super::in_flight::InFlight;
+use super::manager::{Config, Inner};
 use super::name::DocumentId;
 use super::scope::Scope;
 use crate::store::config::{ChangeRow, Settle};
@@ -24,8 +26,19 @@ enum Stand {
     Made,
     /// The disk has what was there before.
     NotMade,
-    /// The disk has something else, or it cannot be said.
+    /// The disk has something else.
     Other,
+    /// Something is in its place that is never changed, such as a link. Nobody will ever know better.
+    Unknown,
+}
+
+/// A change and what was found of it.
+struct Found {
+    change: Change,
+    stand: Stand,
+    there: Option<Arc<OnDisk>>,
+    /// What only the file beside it has.
+    displaced: Option<Arc<OnDisk>>,
 }
 
 impl Config {
@@ -68,46 +81,47 @@ impl Config {
 
     /// One change, or those of an import: if a part of it was made, the rest is made now.
     async fn settle_together(&self, scope: &Scope, changes: Vec<Change>) -> Result<(), ConfigError> {
-        let ids: Vec<_> = changes.iter().map(|change| change.id).collect();
-        let _in_flight = self.in_flight(ids);
+        let in_flight = Arc::new(self.in_flight(changes.iter().map(|change| change.id).collect()));
         let mut entries = Entries::default();
-        let mut stands = Vec::new();
-        for change in &changes {
-            stands.push(self.stand(scope, change, &mut entries).await?);
-        }
-        let is_begun = stands.iter().any(|(stand, _)| *stand == Stand::Made);
-        let (mut done, mut abandoned, mut steps) = (Vec::new(), Vec::new(), Vec::new());
-        for (change, (stand, found)) in changes.iter().zip(stands) {
+        let found = self.stands(scope, changes, &in_flight).await?;
+        let is_begun = found.iter().any(|found| found.stand == Stand::Made);
+        let (mut done, mut abandoned, mut steps, mut beside) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for Found { change, stand, there, displaced } in found {
+            let (id, etag) = (&change.document, there.as_ref().map(|found| found.etag));
+            if let Some(displaced) = displaced {
+                beside.push((change.id, id.clone()));
+                entries.changes.push(self.outside(scope, id, change.before, Some(displaced.etag)));
+                entries.found.push(displaced);
+            }
             match stand {
                 Stand::Made => done.push(change.id),
-                Stand::NotMade if is_begun => match self.step(change, found.as_ref()).await? {
+                Stand::NotMade if is_begun => match self.step(&change, there.as_deref()).await? {
                     Some(step) => steps.push(step),
                     None => abandoned.push(change.id),
                 },
-                Stand::NotMade => abandoned.push(change.id),
+                Stand::NotMade | Stand::Unknown => abandoned.push(change.id),
                 Stand::Other => {
                     abandoned.push(change.id);
-                    if let Some(found) = &found {
-                        entries.contents.extend(found_to_store(found)?);
+                    if !self.is_explained(scope, id, etag).await? {
+                        entries.changes.push(self.outside(scope, id, change.before, etag));
+                        entries.found.extend(there);
                     }
-                    let after = found.map(|found| found.etag);
-                    entries.changes.push(self.outside(scope, &change.document, change.before, after));
                 }
             }
         }
         if !steps.is_empty() {
             let made: Vec<_> = steps.iter().map(|step| step.change).collect();
-            let (there, steps) = (scope.clone(), steps);
-            let applied = self.writing(scope, move |inner, root| root.apply(&steps, || inner.alone(&there))).await?;
-            if applied == Applied::Changed {
-                // Somebody is at work there; the next look finds out more.
-                return Err(ConfigError::Busy);
-            }
-            done.extend(made);
+            if self.finish(scope, steps, &in_flight).await? { done.extend(made) } else { abandoned.extend(made) }
         }
         tracing::warn!(%scope, done = done.len(), abandoned = abandoned.len(), "settled changes of the configuration");
         // What was found comes first: afterwards nobody looks again.
         self.store_noted(entries).await?;
+        if !beside.is_empty() {
+            let remove = move |_: &Inner, root: &Root| {
+                beside.iter().try_for_each(|(change, id)| root.remove_temporary(*change, id))
+            };
+            self.writing(scope, remove).await?;
+        }
         for (ids, state) in [(done, State::Done), (abandoned, State::Abandoned)] {
             if !ids.is_empty() {
                 let ids = ids.iter().map(ChangeId::to_string).collect();
@@ -117,29 +131,54 @@ impl Config {
         Ok(())
     }
 
-    /// How one change stands. What lies beside the document because of it goes; it is noted first if only it has it.
-    async fn stand(
+    /// Makes the rest of an import. `false`: it can never be made, since something is in the way that is not changed here;
+    /// to wait for that would keep the scope from every later change.
+    async fn finish(&self, scope: &Scope, steps: Vec<Step>, in_flight: &Arc<InFlight>) -> Result<bool, ConfigError> {
+        let (there, in_flight) = (scope.clone(), Arc::clone(in_flight));
+        let applied = self.writing(scope, move |inner, root| {
+            let applied = root.apply(&steps, || inner.alone(&there));
+            drop(in_flight);
+            applied
+        });
+        match applied.await {
+            Ok(Applied::Done) => Ok(true),
+            // Somebody is at work there; the next look finds out more.
+            Ok(Applied::Changed) => Err(ConfigError::Busy),
+            Err(
+                error @ (ConfigError::Link { .. }
+                | ConfigError::Conflict(_)
+                | ConfigError::NotAFolder { .. }
+                | ConfigError::Outside { .. }),
+            ) => {
+                tracing::error!(%scope, %error, "the rest of an import cannot be made");
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// How the changes stand. What lies beside the documents because of them goes, unless only it has
+    /// what it is.
+    async fn stands(
         &self,
         scope: &Scope,
-        change: &Change,
-        entries: &mut Entries,
-    ) -> Result<(Stand, Option<OnDisk>), ConfigError> {
-        let change = change.clone();
-        let (id, before) = (change.document.clone(), change.before);
-        let looked = self.writing(scope, move |_, root| look(root, &change)).await;
-        let (stand, found, displaced) = match looked {
-            Ok(looked) => looked,
-            // A link in its place, or the workspace is gone: nobody will ever know better.
-            Err(ConfigError::NoWorkspace(_) | ConfigError::Link { .. } | ConfigError::Conflict(_)) => {
-                return Ok((Stand::NotMade, None));
+        changes: Vec<Change>,
+        in_flight: &Arc<InFlight>,
+    ) -> Result<Vec<Found>, ConfigError> {
+        let (theirs, in_flight) = (changes.clone(), Arc::clone(in_flight));
+        let looked = self.writing(scope, move |_, root| {
+            let found = theirs.into_iter().map(|change| look(root, change)).collect();
+            drop(in_flight);
+            found
+        });
+        match looked.await {
+            // The workspace is gone, and what was in it.
+            Err(ConfigError::NoWorkspace(_)) => {
+                let gone = |change| Found { change, stand: Stand::Unknown, there: None, displaced: None };
+                Ok(changes.into_iter().map(gone).collect())
             }
-            Err(error) => return Err(error),
-        };
-        if let Some(displaced) = displaced {
-            entries.contents.extend(found_to_store(&displaced)?);
-            entries.changes.push(self.outside(scope, &id, before, Some(displaced.etag)));
+            looked => looked,
         }
-        Ok((stand, found))
     }
 
     /// The rest of an import that was begun; `None`, with a line in the log, when its content is lost.
@@ -154,7 +193,7 @@ impl Config {
             return Ok(None);
         }
         let (id, mode) = (change.document.clone(), found.map(|found| found.mode));
-        Ok(Some(Step { change: change.id, id, before: change.before, mode, after }))
+        Ok(Some(Step { change: change.id, id, before: change.before, mode, after: after.map(Arc::new) }))
     }
 
     /// Notes what was changed on the disk since the last look: of one document, or of all that have a history.
@@ -193,15 +232,31 @@ impl Config {
     }
 }
 
-/// How a change stands, what is there, and what only the file beside it has. Blocking.
-fn look(root: &super::files::Root, change: &Change) -> Result<(Stand, Option<OnDisk>, Option<OnDisk>), ConfigError> {
+/// How a change stands. Blocking.
+fn look(root: &Root, change: Change) -> Result<Found, ConfigError> {
+    let looked = look_closely(root, &change);
+    let (stand, there, displaced) = match looked {
+        Ok(looked) => looked,
+        Err(ConfigError::Link { .. } | ConfigError::Conflict(_) | ConfigError::NotAFolder { .. }) => {
+            (Stand::Unknown, None, None)
+        }
+        Err(error) => return Err(error),
+    };
+    Ok(Found { change, stand, there: there.map(Arc::new), displaced: displaced.map(Arc::new) })
+}
+
+type Looked = (Stand, Option<OnDisk>, Option<OnDisk>);
+
+fn look_closely(root: &Root, change: &Change) -> Result<Looked, ConfigError> {
     root.put_old_back(change.id, &change.document)?;
     let found = root.read(&change.document, Links::Refuse)?;
     let stand = stand(found.as_ref().map(|found| found.etag), change);
     let beside = root.read_displaced(change.id, &change.document);
     // Had the change not been made, it would be the new version, perhaps a part of it.
     let displaced = beside.ok().flatten().filter(|beside| stand == Stand::Made && Some(beside.etag) != change.before);
-    root.remove_temporary(change.id, &change.document)?;
+    if displaced.is_none() {
+        root.remove_temporary(change.id, &change.document)?;
+    }
     Ok((stand, found, displaced))
 }
 

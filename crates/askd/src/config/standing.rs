@@ -7,6 +7,7 @@ use super::limits::Limits;
 use super::name::DocumentId;
 use super::problem::{Problem, Report};
 use super::scope::Scope;
+use super::twins::{self, Names};
 use super::validate::{self, settings};
 
 /// What was found.
@@ -22,10 +23,18 @@ pub struct Standing {
 
 /// Looks at everything. Blocking: it reads all files.
 pub fn examine(dir: &ConfigDir, limits: &Limits) -> Standing {
+    Standing { refusals: refusals(dir), ..skipped(dir, limits) }
+}
+
+/// Looks only for what no run may start with. Blocking: it reads three files.
+pub fn refusals(dir: &ConfigDir) -> Vec<Problem> {
+    let errors = [dir.check_settings().err(), dir.policy().err(), dir.mcp_servers().err()];
+    errors.into_iter().flatten().map(|error| Problem::new(error.to_string())).collect()
+}
+
+/// Looks only for what the CLI skips. Blocking: it reads all files.
+pub fn skipped(dir: &ConfigDir, limits: &Limits) -> Standing {
     let mut standing = Standing::default();
-    for error in [dir.check_settings().err(), dir.policy().err(), dir.mcp_servers().err()].into_iter().flatten() {
-        standing.refusals.push(Problem::new(error.to_string()));
-    }
     if let Err(error) = documents(dir, limits, &mut standing) {
         standing.warnings.push(Problem::new(error.to_string()));
     }
@@ -34,11 +43,12 @@ pub fn examine(dir: &ConfigDir, limits: &Limits) -> Standing {
 
 fn documents(dir: &ConfigDir, limits: &Limits, standing: &mut Standing) -> Result<(), super::error::ConfigError> {
     let Some(root) = Root::user(dir.path())? else { return Ok(()) };
+    let mut agents = Names::default();
     for kind in Kind::ALL {
         let listing = root.list(kind, limits.documents)?;
         for id in listing.ids {
             standing.documents += 1;
-            let Report { errors, warnings, .. } = report(dir, &root, &id);
+            let Report { errors, warnings, .. } = report(dir, &root, &id, &mut agents);
             let file = id.path(&Scope::User).display().to_string();
             // Each problem of a skill names its file within the skill.
             let named = |problem: Problem| match &problem.file {
@@ -52,7 +62,7 @@ fn documents(dir: &ConfigDir, limits: &Limits, standing: &mut Standing) -> Resul
     Ok(())
 }
 
-fn report(dir: &ConfigDir, root: &Root, id: &DocumentId) -> Report {
+fn report(dir: &ConfigDir, root: &Root, id: &DocumentId, agents: &mut Names) -> Report {
     // By its path, as runs get it: its link may lead anywhere.
     if id.kind() == Kind::Settings {
         let text = dir.settings_text().ok().flatten().unwrap_or_default();
@@ -62,7 +72,14 @@ fn report(dir: &ConfigDir, root: &Root, id: &DocumentId) -> Report {
     match root.read(id, Links::Follow) {
         Ok(None) => Report::default(),
         Ok(Some(found)) => match found.content() {
-            Some(content) => validate::check(id, &content),
+            Some(content) => {
+                let mut report = validate::check(id, &content);
+                report.warnings.extend(agents.problem(id, &content));
+                if id.kind() == Kind::Command {
+                    report.warnings.extend(twins::hidden_command(root, id));
+                }
+                report
+            }
             None => unusable("is not UTF-8 text".to_owned()),
         },
         Err(error) => unusable(error.to_string()),
@@ -72,9 +89,14 @@ fn report(dir: &ConfigDir, root: &Root, id: &DocumentId) -> Report {
 impl Standing {
     /// Why no server may start; `None` when it may.
     pub fn refusal(&self) -> Option<String> {
-        let told: Vec<_> = self.refusals.iter().map(ToString::to_string).collect();
-        (!told.is_empty()).then(|| told.join("; "))
+        in_one_line(&self.refusals)
     }
+}
+
+/// Refusals as one text; `None` when there are none.
+pub fn in_one_line(refusals: &[Problem]) -> Option<String> {
+    let told: Vec<_> = refusals.iter().map(ToString::to_string).collect();
+    (!told.is_empty()).then(|| told.join("; "))
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use std::borrow::Cow;
 
 use super::document::Content;
 use super::kind::Kind;
-use super::limits::Limits;
+use super::limits::MAX_CHARACTERS;
 use super::name::DocumentId;
 use super::problem::{Problem, Report};
 
@@ -29,8 +29,9 @@ pub mod mcp;
 mod output_style;
 mod permission_rule;
 mod places;
-mod policy;
+pub mod policy;
 mod rule;
+mod secrets;
 mod servers;
 pub mod settings;
 mod skill;
@@ -39,11 +40,11 @@ mod skill_files;
 mod tests;
 
 pub use agent::{agent_name, usable_agent};
+pub use secrets::{all_may_hold_secrets, may_hold_secrets};
+pub use skill_files::flaw as skill_path_flaw;
 
 /// The longest description that lists show, in characters. The CLI cuts a skill's there, too.
 const MAX_DESCRIPTION: usize = 1536;
-/// The longest text, in characters.
-const MAX_CHARACTERS: usize = Limits::new(0).characters;
 
 /// Checks one document. Never panics, and its work is bounded whatever the input.
 pub fn check(id: &DocumentId, content: &Content) -> Report {

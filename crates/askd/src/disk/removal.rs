@@ -3,63 +3,111 @@
 
 use std::ffi::{CStr, CString};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, chmodat, openat, renameat_with, statat, unlinkat,
+    AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, chmod, openat, renameat_with, statat, unlinkat,
 };
 use rustix::io::Errno;
 
 /// Names that are kept in memory; a folder may hold any number.
 const AT_ONCE: usize = 4_096;
 
+/// How far a removal came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removed {
+    /// There is nothing left.
+    All,
+    /// It took as many steps as it may.
+    Some,
+}
+
 /// Removes a folder with everything in it; links are removed and not followed. To be called when nobody writes there any
 /// more. Needs three descriptors and no stack: what lies deeper is moved up before it is emptied.
 pub fn remove(folder: &Path) -> io::Result<()> {
-    let root = open_folder(CWD, folder)?;
-    let mut moved = 0;
-    // Each round empties the folders of the first level, and brings those of the second one up.
-    loop {
-        let names = names(&root)?;
-        if names.is_empty() {
-            break;
-        }
-        for name in names {
-            if !removed(&root, &name)? {
-                empty(&root, &name, &mut moved)?;
-                unlinkat(&root, &*name, AtFlags::REMOVEDIR)?;
+    remove_in(CWD, folder, u64::MAX).map(drop)
+}
+
+/// The same for a folder in one that is open, where somebody may still write: it ends after so many steps, one for each
+/// file or folder that goes and each folder that is moved.
+pub fn remove_beneath(parent: &OwnedFd, name: &str, most: u64) -> io::Result<Removed> {
+    remove_in(parent, name, most)
+}
+
+fn remove_in(parent: impl AsFd, name: impl rustix::path::Arg + Copy, most: u64) -> io::Result<Removed> {
+    let mut work = Work { root: open_folder(&parent, name)?, moved: 0, left: most };
+    let removed = work.empty_root()?;
+    drop(work);
+    if removed == Removed::All {
+        unlinkat(&parent, name, AtFlags::REMOVEDIR)?;
+    }
+    Ok(removed)
+}
+
+/// A folder that is being emptied.
+struct Work {
+    root: OwnedFd,
+    /// Folders that were moved up.
+    moved: u64,
+    /// Steps that may be taken.
+    left: u64,
+}
+
+impl Work {
+    fn step(&mut self) -> bool {
+        let left = self.left.checked_sub(1);
+        self.left = left.unwrap_or(0);
+        left.is_some()
+    }
+
+    /// Each round empties the folders of the first level, and brings those of the second one up.
+    fn empty_root(&mut self) -> io::Result<Removed> {
+        loop {
+            let names = names(&self.root, AT_ONCE)?;
+            if names.is_empty() {
+                return Ok(Removed::All);
+            }
+            for name in names {
+                if !self.step() {
+                    return Ok(Removed::Some);
+                }
+                if !removed(&self.root, &name)? {
+                    if self.empty(&name)? == Removed::Some {
+                        return Ok(Removed::Some);
+                    }
+                    unlinkat(&self.root, &*name, AtFlags::REMOVEDIR)?;
+                }
             }
         }
     }
-    drop(root);
-    Ok(unlinkat(CWD, folder, AtFlags::REMOVEDIR)?)
-}
 
-/// Empties a folder of `root`; its folders, unless they are empty, become folders of `root`.
-fn empty(root: &OwnedFd, name: &CStr, moved: &mut u64) -> io::Result<()> {
-    let folder = open_folder(root, name)?;
-    loop {
-        let names = names(&folder)?;
-        if names.is_empty() {
-            return Ok(());
-        }
-        for inner in names {
-            if !removed(&folder, &inner)? {
-                move_up(&folder, &inner, root, moved)?;
+    /// Empties a folder of the root; its folders, unless they are empty, become folders of the root.
+    fn empty(&mut self, name: &CStr) -> io::Result<Removed> {
+        let folder = open_folder(&self.root, name)?;
+        loop {
+            let names = names(&folder, AT_ONCE)?;
+            if names.is_empty() {
+                return Ok(Removed::All);
+            }
+            for inner in names {
+                if !self.step() || (!removed(&folder, &inner)? && self.move_up(&folder, &inner)? == Removed::Some) {
+                    return Ok(Removed::Some);
+                }
             }
         }
     }
-}
 
-fn move_up(folder: &OwnedFd, name: &CStr, root: &OwnedFd, moved: &mut u64) -> io::Result<()> {
-    loop {
-        *moved += 1;
-        let new = format!(".removing-{moved}");
-        match renameat_with(folder, name, root, &*new, RenameFlags::NOREPLACE) {
-            Err(Errno::EXIST) => {}
-            renamed => return Ok(renamed?),
+    fn move_up(&mut self, folder: &OwnedFd, name: &CStr) -> io::Result<Removed> {
+        while self.step() {
+            self.moved += 1;
+            let new = format!(".removing-{}", self.moved);
+            match renameat_with(folder, name, &self.root, &*new, RenameFlags::NOREPLACE) {
+                Err(Errno::EXIST) => {}
+                renamed => return Ok(renamed.map(|()| Removed::All)?),
+            }
         }
+        Ok(Removed::Some)
     }
 }
 
@@ -72,7 +120,7 @@ fn removed(folder: &OwnedFd, name: &CStr) -> io::Result<bool> {
     };
     // Not tried: before it refuses to remove a folder that is not empty the kernel walks through all below it (checked),
     // which for a deep tree, level by level, takes minutes.
-    if is_folder && !names(&open_folder(folder, name)?)?.is_empty() {
+    if is_folder && !names(&open_folder(folder, name)?, 1)?.is_empty() {
         return Ok(false);
     }
     let flags = if is_folder { AtFlags::REMOVEDIR } else { AtFlags::empty() };
@@ -83,14 +131,14 @@ fn removed(folder: &OwnedFd, name: &CStr) -> io::Result<bool> {
 }
 
 /// Some of the names in a folder; none, if it is empty.
-fn names(folder: &OwnedFd) -> io::Result<Vec<CString>> {
+fn names(folder: &OwnedFd, most: usize) -> io::Result<Vec<CString>> {
     let mut names = Vec::new();
     for entry in Dir::read_from(folder)? {
         let entry = entry?;
         if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
             names.push(entry.file_name().to_owned());
         }
-        if names.len() == AT_ONCE {
+        if names.len() == most {
             break;
         }
     }
@@ -103,7 +151,14 @@ fn open_folder(parent: impl AsFd, name: impl rustix::path::Arg + Copy) -> io::Re
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let folder = match openat(&parent, name, flags, Mode::empty()) {
         Err(Errno::ACCESS) => {
-            chmodat(&parent, name, Mode::RWXU, AtFlags::empty())?;
+            // By its descriptor: under its name there may be a link by now, and what that leads to is none of ours.
+            let found = openat(
+                &parent,
+                name,
+                OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+                Mode::empty(),
+            )?;
+            chmod(format!("/proc/self/fd/{}", found.as_raw_fd()), Mode::RWXU)?;
             openat(&parent, name, flags, Mode::empty())?
         }
         opened => opened?,
@@ -169,6 +224,29 @@ pub(super) mod tests {
         symlink(&other, root.path().join("itself")).unwrap();
         assert!(remove(&root.path().join("itself")).is_err());
         assert!(other.join("kept").exists());
+    }
+
+    #[test]
+    fn where_somebody_writes_on_a_removal_ends_all_the_same() {
+        let root = tempfile::tempdir().unwrap();
+        let parent = open(root.path(), OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap();
+        let tree = root.path().join("tree");
+        fs::create_dir_all(tree.join("a/b/c")).unwrap();
+        for number in 0..50 {
+            fs::write(tree.join(format!("a/{number}")), "").unwrap();
+            // A name that a folder is moved to is taken: each one is a step.
+            fs::write(tree.join(format!(".removing-{number}")), "").unwrap();
+        }
+        for most in [0, 1, 20, 60] {
+            assert_eq!(remove_beneath(&parent, "tree", most).unwrap(), Removed::Some, "{most}");
+            assert!(tree.exists());
+        }
+        assert_eq!(remove_beneath(&parent, "tree", 200).unwrap(), Removed::All);
+        assert!(!tree.exists());
+        fs::create_dir(root.path().join("other")).unwrap();
+        symlink("other", &tree).unwrap();
+        assert!(remove_beneath(&parent, "tree", 200).is_err());
+        assert!(root.path().join("other").exists());
     }
 
     #[test]

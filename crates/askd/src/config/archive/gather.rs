@@ -8,7 +8,8 @@ use super::super::limits::Limits;
 use super::super::name::DocumentId;
 use super::super::problem::Problem;
 use super::super::scope::Scope;
-use super::paths::{self, Place};
+use super::looks::is_junk;
+use super::paths::{self, NoPlace, Place};
 use super::{ArchiveError, MAX_ENTRIES, MAX_UNPACKED};
 
 /// The most problems that are told of one archive.
@@ -27,6 +28,8 @@ pub(super) struct Gathered<'a> {
     entries: usize,
     bytes: u64,
     problems: Vec<Problem>,
+    /// What to do, if files were where none can be.
+    hint: Option<&'static str>,
 }
 
 /// What has a path.
@@ -48,16 +51,12 @@ pub(super) struct Data<'a> {
 impl<'a> Gathered<'a> {
     pub(super) fn new(scope: &'a Scope, limits: &'a Limits) -> Self {
         let (documents, taken, problems) = (BTreeMap::new(), HashMap::new(), Vec::new());
-        Self { scope, limits, documents, taken, entries: 0, bytes: 0, problems }
+        Self { scope, limits, documents, taken, entries: 0, bytes: 0, problems, hint: None }
     }
 
     /// The documents, if nothing was wrong with any entry.
-    pub(super) fn documents(self) -> Result<Vec<(DocumentId, Content)>, ArchiveError> {
-        if self.problems.is_empty() {
-            Ok(self.documents.into_iter().collect())
-        } else {
-            Err(ArchiveError::Invalid(self.problems))
-        }
+    pub(super) fn documents(mut self) -> Result<Vec<(DocumentId, Content)>, ArchiveError> {
+        if self.problems.is_empty() { Ok(self.documents.into_iter().collect()) } else { Err(self.invalid()) }
     }
 
     /// Notes what is wrong with an entry; an error when that is enough.
@@ -73,7 +72,11 @@ impl<'a> Gathered<'a> {
     }
 
     fn invalid(&mut self) -> ArchiveError {
-        ArchiveError::Invalid(std::mem::take(&mut self.problems))
+        let problems = std::mem::take(&mut self.problems);
+        match self.hint {
+            Some(hint) => ArchiveError::Foreign(problems, hint),
+            None => ArchiveError::Invalid(problems),
+        }
     }
 
     /// A folder. It counts only as a place for files.
@@ -87,17 +90,24 @@ impl<'a> Gathered<'a> {
 
     fn try_folder(&mut self, name: &[u8]) -> Result<(), String> {
         let path = paths::parse(name)?;
-        if !paths::is_folder(self.scope, path) {
-            return Err(format!("this is no folder of the configuration of this scope ({})", self.scope));
+        if !is_junk(path) && !paths::is_folder(self.scope, path) {
+            return Err(self.foreign(path, "folder"));
         }
-        if path.is_empty() { Ok(()) } else { self.take_folders(path) }
+        if path.is_empty() || is_junk(path) { Ok(()) } else { self.take_folders(path) }
+    }
+
+    /// What is wrong with a path that nothing of the scope has.
+    fn foreign(&mut self, path: &str, what: &str) -> String {
+        self.hint = Some(paths::hint(self.scope, path));
+        format!("this is no {what} of the configuration of this scope ({})", self.scope)
     }
 
     /// A file.
     pub(super) fn file(&mut self, name: &[u8], data: &mut Data<'_>) -> Result<(), ArchiveError> {
         self.count()?;
         let read = match self.try_file(name) {
-            Ok(place) => self.read(&place, data)?.map(|bytes| (place, bytes)),
+            Ok(None) => return Ok(()),
+            Ok(Some(place)) => self.read(&place, data)?.map(|bytes| (place, bytes)),
             Err(message) => Err(message),
         };
         match read.and_then(|(place, bytes)| self.keep(place, bytes, data.is_executable)) {
@@ -106,17 +116,25 @@ impl<'a> Gathered<'a> {
         }
     }
 
-    fn try_file(&mut self, name: &[u8]) -> Result<Place, String> {
+    /// Where a file belongs; `None` for what a file manager has left.
+    fn try_file(&mut self, name: &[u8]) -> Result<Option<Place>, String> {
         let path = paths::parse(name)?;
         if path.is_empty() || name.ends_with(b"/") {
             return Err("this is a file with the name of a folder".into());
         }
-        let place = paths::place(self.scope, path)?;
+        if is_junk(path) {
+            return Ok(None);
+        }
+        let place = match paths::place(self.scope, path) {
+            Ok(place) => place,
+            Err(NoPlace::Name(message)) => return Err(message),
+            Err(NoPlace::Foreign) => return Err(self.foreign(path, "file")),
+        };
         if let Some((folder, _)) = path.rsplit_once('/') {
             self.take_folders(folder)?;
         }
         match self.taken.insert(path.to_lowercase(), Taken::File) {
-            None => Ok(place),
+            None => Ok(Some(place)),
             Some(Taken::Folder(_)) => Err("there is a folder of this name, too".into()),
             Some(Taken::File) => Err("this name is there twice, perhaps in another spelling".into()),
         }

@@ -24,6 +24,15 @@ pub(super) enum Place {
     InSkill(DocumentId, String),
 }
 
+/// Why a file belongs nowhere.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum NoPlace {
+    /// It lies where a document could, and is called as none can be.
+    Name(String),
+    /// Nothing of the configuration lies there.
+    Foreign,
+}
+
 /// The path of an entry, without a `./` before it and a `/` after it; empty for the topmost folder itself.
 pub(super) fn parse(name: &[u8]) -> Result<&str, String> {
     if name.len() > MAX_PATH {
@@ -72,7 +81,7 @@ pub(super) fn check(path: &str) -> Result<(), String> {
 }
 
 /// The document of this scope that a file with this path is, or is part of.
-pub(super) fn place(scope: &Scope, path: &str) -> Result<Place, String> {
+pub(super) fn place(scope: &Scope, path: &str) -> Result<Place, NoPlace> {
     for kind in Kind::ALL {
         if let Ok(id) = DocumentId::new(kind, None)
             && is_in(scope, kind)
@@ -82,24 +91,40 @@ pub(super) fn place(scope: &Scope, path: &str) -> Result<Place, String> {
         }
     }
     let inner = match scope {
-        Scope::User if path.starts_with(".claude/") => {
-            return Err("there is no `.claude` here: what lies in one belongs to the top of the archive".into());
-        }
         Scope::User => Some(path),
         Scope::Workspace(_) => path.strip_prefix(".claude/"),
     };
     let parts = inner.and_then(|inner| inner.split_once('/'));
     let kind = |folder| Kind::parse(folder).filter(|kind| !kind.is_single() && is_in(scope, *kind));
     let Some((kind, rest)) = parts.and_then(|(folder, rest)| Some((kind(folder)?, rest))) else {
-        return Err(format!("this is no file of the configuration of this scope ({scope})"));
+        return Err(NoPlace::Foreign);
     };
-    let id = |name| DocumentId::new(kind, Some(name)).map_err(|error| format!("its name {error}"));
+    let wrong = |message: &str| NoPlace::Name(message.to_owned());
+    let id = |name| DocumentId::new(kind, Some(name)).map_err(|error| wrong(&format!("its name {error}")));
     if kind == Kind::Skill {
-        let (name, file) = rest.split_once('/').ok_or("a skill is a folder, and this is a file")?;
+        let (name, file) = rest.split_once('/').ok_or_else(|| wrong("a skill is a folder, and this is a file"))?;
         return Ok(Place::InSkill(id(name)?, file.to_owned()));
     }
-    let name = rest.strip_suffix(".md").ok_or("its name does not end with `.md`")?;
+    let name = rest.strip_suffix(".md").ok_or_else(|| wrong("its name does not end with `.md`"))?;
     Ok(Place::Document(id(name)?))
+}
+
+/// What to do about a file or folder that is not there in this scope.
+pub(super) fn hint(scope: &Scope, path: &str) -> &'static str {
+    match scope {
+        Scope::User if path == ".claude" || path.starts_with(".claude/") => {
+            "there is no `.claude` here: what lies in one belongs to the top of the archive, so pack inside of it: \
+             tar cf config.tar -C .claude CLAUDE.md settings.json agents skills rules commands output-styles"
+        }
+        Scope::User => {
+            "pack only what is configuration, of this what there is: \
+             tar cf config.tar CLAUDE.md settings.json agents skills rules commands output-styles"
+        }
+        Scope::Workspace(_) => {
+            "pack only what is configuration, of this what there is: tar cf config.tar CLAUDE.md .mcp.json \
+             .claude/settings.json .claude/agents .claude/skills .claude/rules .claude/commands .claude/output-styles"
+        }
+    }
 }
 
 fn is_in(scope: &Scope, kind: Kind) -> bool {

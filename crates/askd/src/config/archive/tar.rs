@@ -8,10 +8,12 @@ use tar::{Archive, Builder, EntryType, Header, PaxExtensions};
 
 use super::entries::Entry;
 use super::gather::{Data, Gathered};
-use super::paths::MAX_PATH;
+use super::paths::{MAX_PATH, shown};
 use super::{ArchiveError, Problem};
 
 const BLOCK: u64 = 512;
+/// The crate's own texts show bytes of what it could not read. curl's `-d` drops line ends and zeros.
+const DAMAGED: &str = "this is no tar, or a damaged one; hint: send it as it is, e.g. curl --data-binary @config.tar";
 /// The longest POSIX header that describes one file: times, owners, attributes.
 const MAX_EXTENSION: u64 = 64 << 10;
 /// Every file's time: 1 January 1980, the first that zip knows.
@@ -40,12 +42,12 @@ fn cannot_write(path: &str, error: &std::io::Error) -> ArchiveError {
 /// Takes every entry.
 pub(super) fn read(bytes: &[u8], into: &mut Gathered<'_>) -> Result<(), ArchiveError> {
     let mut archive = Archive::new(bytes);
-    let entries = archive.entries().map_err(|error| into.broken(format!("this is no tar: {error}")))?;
+    let entries = archive.entries().map_err(|_| into.broken("this is no tar"))?;
     let mut end = 0;
     let mut ahead = Ahead::default();
     // Raw: the crate would otherwise merge headers by rules of its own.
     for entry in entries.raw(true) {
-        let mut entry = entry.map_err(|error| into.broken(format!("this is no tar, or a damaged one: {error}")))?;
+        let mut entry = entry.map_err(|_| into.broken(DAMAGED))?;
         let stored = entry.path_bytes().into_owned();
         let size = entry.size();
         end = size
@@ -106,7 +108,7 @@ impl Ahead {
             return Err(format!("the description of a file has more than {most} bytes"));
         }
         let mut data = Vec::new();
-        entry.take(most).read_to_end(&mut data).map_err(|error| error.to_string())?;
+        entry.take(most).read_to_end(&mut data).map_err(|_| DAMAGED)?;
         if kind == EntryType::GNULongName {
             self.set_name(data.strip_suffix(b"\0").unwrap_or(&data))?;
         } else {
@@ -129,7 +131,7 @@ impl Ahead {
 
     fn take_records(&mut self, kind: EntryType, data: &[u8]) -> Result<(), String> {
         for record in PaxExtensions::new(data) {
-            let record = record.map_err(|error| error.to_string())?;
+            let record = record.map_err(|_| DAMAGED)?;
             let key = record.key_bytes();
             let changes_the_file = matches!(key, b"path" | b"size" | b"linkpath") || key.starts_with(b"GNU.sparse");
             match key {
@@ -139,7 +141,7 @@ impl Ahead {
                     let size = record.value().ok().and_then(|value| value.parse().ok());
                     self.size = Some(size.ok_or("a file's size is no number")?);
                 }
-                _ => return Err(format!("a header says `{}`, which is not taken", String::from_utf8_lossy(key))),
+                _ => return Err(format!("a header says `{}`, which is not taken", shown(key))),
             }
         }
         Ok(())

@@ -42,8 +42,44 @@ fn refusal(format: Format, bytes: &[u8]) -> String {
     match read_user(format, bytes) {
         Ok(documents) => panic!("taken: {:?}", documents.iter().map(|(id, _)| id).collect::<Vec<_>>()),
         Err(ArchiveError::Invalid(problems)) => problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
+        Err(ArchiveError::Foreign(problems, hint)) => {
+            let told: Vec<_> = problems.iter().map(ToString::to_string).collect();
+            format!("{}\nhint: {hint}", told.join("\n"))
+        }
         Err(error) => error.to_string(),
     }
+}
+
+#[test]
+fn a_whole_folder_of_the_cli_is_refused_with_what_to_pack() {
+    let foreign = |files: &[&str]| {
+        let mut builder = ::tar::Builder::new(Vec::new());
+        for path in files {
+            let mut header = ::tar::Header::new_gnu();
+            header.set_size(1);
+            builder.append_data(&mut header, path, &b"x"[..]).unwrap();
+        }
+        refusal(Format::Tar, &builder.into_inner().unwrap())
+    };
+    let whole = foreign(&["CLAUDE.md", "history.jsonl", "projects/a/b.jsonl"]);
+    assert!(
+        whole.contains("history.jsonl: this is no file") && whole.contains("tar cf config.tar CLAUDE.md"),
+        "{whole}"
+    );
+    let leading = foreign(&["./.claude/CLAUDE.md"]);
+    assert!(leading.contains("hint: there is no `.claude` here"), "{leading}");
+}
+
+#[test]
+fn what_file_managers_leave_is_passed_over_and_no_way_out() {
+    let mut builder = ::tar::Builder::new(Vec::new());
+    for path in [".DS_Store", "._CLAUDE.md", "__MACOSX/rules/._a.md", "rules/a.md", "rules/Thumbs.db"] {
+        let mut header = ::tar::Header::new_gnu();
+        header.set_size(1);
+        builder.append_data(&mut header, path, &b"x"[..]).unwrap();
+    }
+    let documents = read_user(Format::Tar, &builder.into_inner().unwrap()).unwrap();
+    assert_eq!(documents, [text(Kind::Rule, "a", "x")]);
 }
 
 /// One of everything.

@@ -94,7 +94,8 @@ pub(super) fn read(bytes: &[u8], into: &mut Gathered<'_>) -> Result<(), ArchiveE
 
 fn open<'a>(bytes: &'a [u8], end: &End) -> Result<ZipArchive<Cursor<&'a [u8]>>, String> {
     let config = Config { archive_offset: ArchiveOffset::Known(0) };
-    let damaged = |error: ZipError| format!("it is damaged, or made to mislead: {error}");
+    let damaged =
+        |error: ZipError| format!("it is damaged, or made to mislead: {}", paths::shown(error.to_string().as_bytes()));
     let mut archive = ZipArchive::with_config(config, Cursor::new(bytes)).map_err(damaged)?;
     if archive.has_duplicate_names() {
         return Err("a name is there twice".into());

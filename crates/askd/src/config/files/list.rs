@@ -15,7 +15,7 @@ use crate::config::name::{DocumentId, MAX_SEGMENTS};
 use crate::config::scope::Scope;
 
 /// Entries of one folder that are looked at.
-const MAX_ENTRIES: usize = 20_000;
+pub(super) const MAX_ENTRIES: usize = 20_000;
 
 /// What was found in the folder of a kind.
 #[derive(Debug, Default)]
@@ -24,10 +24,12 @@ pub(in crate::config) struct Listing {
     pub(in crate::config) ids: Vec<DocumentId>,
     /// What is no document: its path, and why.
     pub(in crate::config) foreign: Vec<(String, &'static str)>,
+    /// Whether there are more, which are left out.
+    pub(in crate::config) is_cut: bool,
 }
 
 impl Root {
-    /// The documents of a kind; a link that leads to nothing counts. At most `most`.
+    /// The documents of a kind; a link that leads to nothing counts. The first `most` of them by name.
     pub(in crate::config) fn list(&self, kind: Kind, most: usize) -> Result<Listing, ConfigError> {
         let mut listing = Listing::default();
         if *self.scope() != Scope::User && !kind.is_in_workspaces() {
@@ -50,7 +52,7 @@ impl Root {
         let folder = kind_folder(kind, self.scope());
         match self.open(&folder, FOLDER, Links::Follow) {
             Ok(opened) => {
-                let mut look = Look { kind, most, root: folder, listing: &mut listing };
+                let mut look = Look { of: self, kind, root: folder, listing: &mut listing };
                 look.folder(&opened, "", 1)?;
             }
             Err(Errno::NOENT) => {}
@@ -63,6 +65,14 @@ impl Root {
             Err(error) => return Err(ConfigError::of(&folder.to_string_lossy(), error)),
         }
         listing.ids.sort();
+        if listing.ids.len() > most {
+            listing.ids.truncate(most);
+            listing.is_cut = true;
+        }
+        if listing.is_cut {
+            let path = kind_folder(kind, self.scope()).display().to_string();
+            listing.foreign.push((path, "holds more than askd manages; only the first by name are shown"));
+        }
         listing.foreign.sort();
         Ok(listing)
     }
@@ -87,8 +97,8 @@ pub(super) fn kind_folder(kind: Kind, scope: &Scope) -> PathBuf {
 }
 
 struct Look<'a> {
+    of: &'a Root,
     kind: Kind,
-    most: usize,
     root: PathBuf,
     listing: &'a mut Listing,
 }
@@ -99,8 +109,11 @@ impl Look<'_> {
         let fails = |error| ConfigError::of(&shown, error);
         for (count, entry) in Dir::read_from(folder).map_err(fails)?.enumerate() {
             let entry = entry.map_err(fails)?;
-            if count == MAX_ENTRIES {
-                return Err(ConfigError::TooMany(MAX_ENTRIES));
+            self.of.budget.entry()?;
+            // Of a folder that is so full nobody knows which names are the first.
+            if count == MAX_ENTRIES || self.listing.ids.len() == MAX_ENTRIES {
+                self.listing.is_cut = true;
+                return Ok(());
             }
             let name = entry.file_name().to_string_lossy();
             // The file system's, an editor's, or ours: nothing that the CLI reads.
@@ -109,15 +122,13 @@ impl Look<'_> {
             }
             let is_folder = match entry.file_type() {
                 FileType::Directory => true,
-                // What it leads to is opened with more care.
-                FileType::Symlink | FileType::Unknown => statat(folder, entry.file_name(), AtFlags::empty())
+                // What it leads to is opened with more care. In a workspace not even this is asked: a link there may
+                // lead to a disk that does not answer.
+                FileType::Symlink | FileType::Unknown => statat(folder, entry.file_name(), self.follow())
                     .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory),
                 _ => false,
             };
             self.entry(folder, prefix, &name, is_folder, depth)?;
-            if self.listing.ids.len() > self.most {
-                return Err(ConfigError::TooMany(self.most));
-            }
         }
         Ok(())
     }
@@ -159,6 +170,10 @@ impl Look<'_> {
         Ok(())
     }
 
+    fn follow(&self) -> AtFlags {
+        if *self.of.scope() == Scope::User { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW }
+    }
+
     fn foreign(&mut self, path: &str, why: &'static str) {
         // As many as a person can look at.
         if self.listing.foreign.len() < 100 {
@@ -181,7 +196,7 @@ impl Root {
         for kind in Kind::ALL {
             for id in self.list(kind, most)?.ids {
                 measure.documents += 1;
-                measure.bytes += self.size(&id).unwrap_or(0);
+                measure.bytes = measure.bytes.saturating_add(self.size(&id).unwrap_or(0));
             }
         }
         Ok(measure)
@@ -195,32 +210,36 @@ impl Root {
             return Ok(u64::try_from(rustix::fs::fstat(file)?.st_size).unwrap_or(0));
         }
         let folder = self.open(&path, FOLDER, Links::Follow)?;
-        sizes(&folder, 0)
+        self.sizes(&folder, 0)
     }
-}
 
-/// The bytes of the files below a folder.
-fn sizes(folder: &OwnedFd, depth: usize) -> Result<u64, Errno> {
-    let mut bytes = 0;
-    if depth == super::MAX_DEPTH {
-        return Ok(bytes);
-    }
-    for entry in Dir::read_from(folder)?.take(MAX_ENTRIES) {
-        let entry = entry?;
-        if matches!(entry.file_name().to_bytes(), b"." | b"..") {
-            continue;
+    /// The bytes of the files below a folder.
+    fn sizes(&self, folder: &OwnedFd, depth: usize) -> Result<u64, Errno> {
+        let mut bytes = 0_u64;
+        if depth == super::MAX_DEPTH {
+            return Ok(bytes);
         }
-        let Ok(stat) = statat(folder, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) else { continue };
-        match FileType::from_raw_mode(stat.st_mode) {
-            FileType::RegularFile => bytes += u64::try_from(stat.st_size).unwrap_or(0),
-            FileType::Directory => {
-                let name = OsStr::from_bytes(entry.file_name().to_bytes());
-                if let Ok(inner) = beneath(folder, Path::new(name), FOLDER, Links::Refuse) {
-                    bytes += sizes(&inner, depth + 1)?;
-                }
+        for entry in Dir::read_from(folder)?.take(MAX_ENTRIES) {
+            let entry = entry?;
+            // Whoever asked finds out by the budget.
+            if self.budget.entry().is_err() {
+                break;
             }
-            _ => {}
+            if matches!(entry.file_name().to_bytes(), b"." | b"..") {
+                continue;
+            }
+            let Ok(stat) = statat(folder, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) else { continue };
+            match FileType::from_raw_mode(stat.st_mode) {
+                FileType::RegularFile => bytes = bytes.saturating_add(u64::try_from(stat.st_size).unwrap_or(0)),
+                FileType::Directory => {
+                    let name = OsStr::from_bytes(entry.file_name().to_bytes());
+                    if let Ok(inner) = beneath(folder, Path::new(name), FOLDER, Links::Refuse) {
+                        bytes = bytes.saturating_add(self.sizes(&inner, depth + 1)?);
+                    }
+                }
+                _ => {}
+            }
         }
+        Ok(bytes)
     }
-    Ok(bytes)
 }

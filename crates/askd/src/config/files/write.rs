@@ -8,20 +8,22 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::{
     AtFlags, Dir, Mode, OFlags, RenameFlags, fchmod, fsync, mkdirat, openat, renameat, renameat_with, unlinkat,
 };
 use rustix::io::Errno;
 
-use super::list::kind_folder;
+use super::list::{MAX_ENTRIES, kind_folder};
 use super::{FOLDER, Links, Root, TEMPORARY, beneath};
 use crate::config::change::ChangeId;
 use crate::config::document::{Content, Etag, Skill};
 use crate::config::error::ConfigError;
 use crate::config::kind::Kind;
 use crate::config::name::DocumentId;
-use crate::disk::removal;
+use crate::config::scope::Scope;
+use crate::disk::removal::{self, Removed};
 
 /// What is to become of one document.
 #[derive(Debug, Clone)]
@@ -31,10 +33,10 @@ pub(in crate::config) struct Step {
     pub(in crate::config) id: DocumentId,
     /// What is there.
     pub(in crate::config) before: Option<Etag>,
-    /// The permissions of what is there.
+    /// The permissions of what is there. Not all of them are given to what shall be there.
     pub(in crate::config) mode: Option<Mode>,
     /// What shall be there. With nothing before and nothing after there is nothing to do.
-    pub(in crate::config) after: Option<Content>,
+    pub(in crate::config) after: Option<Arc<Content>>,
 }
 
 /// How it went.
@@ -89,17 +91,24 @@ impl Root {
         let fails = |error| ConfigError::of(&path.to_string_lossy(), error);
         let Some(content) = &step.after else { return Ok(()) };
         let parent = self.make_parent(&path)?;
-        refuse_other_case(&parent, &path)?;
+        self.refuse_other_case(&parent, &path)?;
         let temporary = temporary(step.change);
-        match content {
-            Content::Text(text) => {
-                let mode = step.mode.unwrap_or(if is_private(step.id.kind()) { PRIVATE } else { FILE });
-                write_file(&parent, &temporary, text.as_bytes(), mode).map_err(fails)
-            }
-            Content::Skill(skill) => {
-                write_skill(&parent, &temporary, skill, step.mode.unwrap_or(OPEN_FOLDER)).map_err(fails)
-            }
+        match &**content {
+            Content::Text(text) => write_file(&parent, &temporary, text.as_bytes(), self.mode(step)).map_err(fails),
+            Content::Skill(skill) => write_skill(&parent, &temporary, skill, self.mode(step)).map_err(fails),
         }
+    }
+
+    /// The permissions of a new version: some of the old one's. Never the bit by which a program runs as its owner: in a
+    /// workspace an agent may have set it, and the new file is the server's.
+    fn mode(&self, step: &Step) -> Mode {
+        let (usual, least) = match step.id.kind() {
+            Kind::Settings | Kind::McpServers | Kind::Policy => return PRIVATE,
+            Kind::Skill => (OPEN_FOLDER, Mode::RWXU),
+            _ => (FILE, Mode::RUSR | Mode::WUSR),
+        };
+        let old = step.mode.filter(|_| *self.scope() == Scope::User);
+        old.map_or(usual, |old| (old & PROGRAM) | least)
     }
 
     /// Lets the two versions change places, if the old one is what it should be.
@@ -136,7 +145,7 @@ impl Root {
         }
         let back = back();
         // What came back must be ours: somebody may have changed the document once more.
-        let ours = step.after.as_ref().map(Content::etag);
+        let ours = step.after.as_ref().map(|content| content.etag());
         if back.is_ok() && self.displaced(step.change, &step.id).is_ok_and(|beside| beside == ours) {
             return Applied::Changed;
         }
@@ -235,18 +244,31 @@ impl Root {
         }
         let removed = match unlinkat(&parent, &*name, AtFlags::empty()) {
             // A skill goes file by file. Whoever comes after a crash must not take the rest for somebody's work.
-            Err(Errno::ISDIR | Errno::PERM) => renameat(&parent, &*name, &parent, &*gone),
+            Err(Errno::ISDIR | Errno::PERM) => match renameat(&parent, &*name, &parent, &*gone) {
+                // Somebody has put something under that name.
+                Err(Errno::NOTEMPTY | Errno::EXIST | Errno::NOTDIR) => {
+                    self.remove_folder(&parent, &name);
+                    Ok(())
+                }
+                renamed => renamed,
+            },
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(error) => Err(error),
         };
         removed.map_err(|error| ConfigError::of(&name, error))?;
-        if id.kind() != Kind::Skill {
-            return Ok(());
-        }
-        match removal::remove(&self.absolute(&path.with_file_name(&gone))) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(ConfigError::of_io(&gone, &error)),
-            _ => Ok(()),
-        }
+        self.remove_folder(&parent, &gone);
+        Ok(())
+    }
+
+    /// Removes a folder of ours, as far as it goes. An agent may not keep its workspace from later changes by what it adds.
+    fn remove_folder(&self, parent: &OwnedFd, name: &str) {
+        let why = match removal::remove_beneath(parent, name, MOST_REMOVED) {
+            Ok(Removed::All) => return,
+            Ok(Removed::Some) => "it holds too much, or somebody puts more into it".to_owned(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+            Err(error) => error.to_string(),
+        };
+        tracing::warn!(scope = %self.scope(), why, "`{name}` of the configuration is not removed as a whole");
     }
 
     /// The hash of what lies beside a document because of a change; `None` when there is nothing.
@@ -290,7 +312,7 @@ impl Root {
             let parent = opened.map_err(|error| ConfigError::of(&made.to_string_lossy(), error))?;
             made.push(part);
             let shown = made.to_string_lossy();
-            refuse_other_case(&parent, &made)?;
+            self.refuse_other_case(&parent, &made)?;
             opened = self.open(&made, FOLDER, Links::Refuse);
             if matches!(opened, Err(Errno::NOENT)) {
                 let created = mkdirat(&parent, part.as_os_str(), OPEN_FOLDER);
@@ -324,34 +346,33 @@ impl Root {
             folder = empty.parent();
         }
     }
+
+    /// On a disk that ignores case it would be the same file; on others the CLI finds only one. Looks at so many entries.
+    fn refuse_other_case(&self, parent: &OwnedFd, path: &Path) -> Result<(), ConfigError> {
+        let (wanted, shown) = (file_name(path), path.to_string_lossy());
+        let fails = |error| ConfigError::of(&shown, error);
+        for entry in Dir::read_from(parent).map_err(fails)?.take(MAX_ENTRIES).take_while(|_| self.budget.name()) {
+            let entry = entry.map_err(fails)?;
+            let found = entry.file_name().to_string_lossy();
+            if found != wanted && found.to_lowercase() == wanted.to_lowercase() {
+                return Err(ConfigError::Conflict(format!(
+                    "`{}` is there, which differs from `{shown}` in upper and lower case only; hint: rename it",
+                    path.with_file_name(&*found).display()
+                )));
+            }
+        }
+        Ok(())
+    }
 }
 
-/// On a disk that ignores case it would be the same file; on others the CLI finds only one of the two.
-fn refuse_other_case(parent: &OwnedFd, path: &Path) -> Result<(), ConfigError> {
-    let (wanted, shown) = (file_name(path), path.to_string_lossy());
-    let fails = |error| ConfigError::of(&shown, error);
-    for entry in Dir::read_from(parent).map_err(fails)? {
-        let entry = entry.map_err(fails)?;
-        let found = entry.file_name().to_string_lossy();
-        if found != wanted && found.to_lowercase() == wanted.to_lowercase() {
-            return Err(ConfigError::Conflict(format!(
-                "`{}` is there, which differs from `{shown}` in upper and lower case only; hint: rename it",
-                path.with_file_name(&*found).display()
-            )));
-        }
-    }
-    Ok(())
-}
+/// Files and folders that go at once with what was a skill; ten times as many as a skill may have.
+const MOST_REMOVED: u64 = 10_000;
 
 const FILE: Mode = Mode::from_raw_mode(0o644);
+/// Of what may hold secrets of the operator's.
 const PRIVATE: Mode = Mode::from_raw_mode(0o600);
 const PROGRAM: Mode = Mode::from_raw_mode(0o755);
 const OPEN_FOLDER: Mode = Mode::from_raw_mode(0o755);
-
-/// What may hold secrets of the operator's.
-fn is_private(kind: Kind) -> bool {
-    matches!(kind, Kind::Settings | Kind::McpServers | Kind::Policy)
-}
 
 fn temporary(change: ChangeId) -> String {
     format!("{TEMPORARY}{change}")

@@ -8,6 +8,11 @@ use crate::config::history::{NewChange, to_store};
 use crate::settings::Settings;
 use crate::store::config::Record;
 
+mod faults;
+mod hostile;
+mod parts;
+mod whole;
+
 /// A server's configuration, and folders that several servers may share.
 struct Place {
     folder: tempfile::TempDir,
@@ -105,6 +110,11 @@ async fn put(config: &Config, id: &DocumentId, content: &str) -> Result<Written,
     config.edit(&Scope::User, id, Edit::Put(text(content)), &Condition::None, &by()).await
 }
 
+async fn restore(config: &Config, written: &Written) {
+    let found = config.change(&written.change.unwrap()).await.unwrap().unwrap();
+    config.restore(found, &Condition::None, &by()).await.unwrap();
+}
+
 async fn history(config: &Config, id: &DocumentId) -> Vec<Change> {
     config.history(Some(&Scope::User), Some(id), None, 100).await.unwrap()
 }
@@ -140,7 +150,7 @@ async fn a_document_lives_and_its_history_tells_it() {
     assert_eq!(removed.outcome, Outcome::Removed);
     let again = config.edit(&Scope::User, &id, Edit::Remove, &Condition::None, &by()).await;
     assert_eq!(again.unwrap_err(), ConfigError::NotFound);
-    config.restore(&two.change.unwrap(), &Condition::None, &by()).await.unwrap();
+    restore(&config, &two).await;
     assert_eq!(place.read("rules/style.md"), "two");
     let expected = [
         told(Action::Restored, "two"),
@@ -157,6 +167,10 @@ async fn a_document_lives_and_its_history_tells_it() {
     assert_eq!(page.iter().map(|change| change.action).collect::<Vec<_>>(), [Action::Removed, Action::Updated]);
 }
 
+fn unmet(current: Option<Etag>, condition: Condition) -> ConfigError {
+    ConfigError::Precondition { current, condition }
+}
+
 #[tokio::test]
 async fn a_condition_that_does_not_hold_changes_nothing_and_says_what_is_there() {
     let (place, id) = (Place::new().await, rule("style"));
@@ -164,11 +178,11 @@ async fn a_condition_that_does_not_hold_changes_nothing_and_says_what_is_there()
     let edit =
         async |condition: Condition| config.edit(&Scope::User, &id, Edit::Put(text("new")), &condition, &by()).await;
     let one = Etag::of_bytes(b"one");
-    assert_eq!(edit(Condition::IfExists).await.unwrap_err(), ConfigError::Precondition { current: None });
+    assert_eq!(edit(Condition::IfExists).await.unwrap_err(), unmet(None, Condition::IfExists));
     put(&config, &id, "one").await.unwrap();
-    let current = ConfigError::Precondition { current: Some(one) };
-    assert_eq!(edit(Condition::IfAbsent).await.unwrap_err(), current);
-    assert_eq!(edit(Condition::IfMatch(vec![Etag::of_bytes(b"other")])).await.unwrap_err(), current);
+    for condition in [Condition::IfAbsent, Condition::IfMatch(vec![Etag::of_bytes(b"other")])] {
+        assert_eq!(edit(condition.clone()).await.unwrap_err(), unmet(Some(one), condition));
+    }
     assert_eq!(place.read("rules/style.md"), "one");
     assert!(edit(Condition::IfMatch(vec![one])).await.is_ok());
 }
@@ -183,7 +197,7 @@ async fn an_edit_by_hand_is_seen_and_kept() {
     place.write("rules/style.md", "by hand");
     let tag = Condition::IfMatch(vec![Etag::of_bytes(b"one")]);
     let lost = config.edit(&Scope::User, &id, Edit::Put(text("two")), &tag, &by()).await.unwrap_err();
-    assert_eq!(lost, ConfigError::Precondition { current: Some(Etag::of_bytes(b"by hand")) });
+    assert_eq!(lost, unmet(Some(Etag::of_bytes(b"by hand")), tag));
     put(&config, &id, "two").await.unwrap();
     fs::remove_file(place.path("rules/style.md")).unwrap();
     let expected = [
@@ -206,12 +220,16 @@ async fn a_skill_changes_file_by_file_and_is_stored_once() {
     let edit = async |edit: Edit| config.edit(&Scope::User, &id, edit, &Condition::None, &by()).await;
     let file = |text: &str, executable| SkillFile { bytes: text.as_bytes().to_vec(), executable };
     let main = "---\nname: pdf\ndescription: Reads PDF files.\n---\nRead them.\n";
-    let add = |path: &str| Edit::PutSkillFile { path: path.to_owned(), file: file("#!/bin/sh\n", true) };
+    let add = |path: &str| Edit::PutSkillFile {
+        path: path.to_owned(),
+        file: file("#!/bin/sh\n", true),
+        condition: Condition::None,
+    };
     assert_eq!(edit(add("run.sh")).await.unwrap_err(), ConfigError::NotFound);
     let first = edit(Edit::PutSkillText(main.to_owned())).await.unwrap();
     edit(add("run.sh")).await.unwrap();
     edit(Edit::PutSkillText(main.replace("Read", "Open"))).await.unwrap();
-    let remove = || Edit::RemoveSkillFile { path: "run.sh".to_owned() };
+    let remove = || Edit::RemoveSkillFile { path: "run.sh".to_owned(), condition: Condition::None };
     let there = config.read(&Scope::User, &id).await.unwrap().unwrap();
     let Content::Skill(Skill { files }) = &there.content else { panic!("no skill") };
     assert_eq!(files.keys().collect::<Vec<_>>(), ["SKILL.md", "run.sh"]);
@@ -219,7 +237,7 @@ async fn a_skill_changes_file_by_file_and_is_stored_once() {
     assert_eq!(config.change(&shown.id).await.unwrap().unwrap().1, Some(there.content));
     edit(remove()).await.unwrap();
     assert_eq!(edit(remove()).await.unwrap_err(), ConfigError::NotFound);
-    config.restore(&first.change.unwrap(), &Condition::None, &by()).await.unwrap();
+    restore(&config, &first).await;
     assert_eq!(place.read("skills/pdf/SKILL.md"), main);
     assert!(!place.path("skills/pdf/run.sh").exists());
 }
@@ -334,7 +352,7 @@ async fn an_import_brings_all_or_nothing() {
     assert_eq!((done.created, done.updated), (vec![rule("c")], vec![rule("b")]));
     assert_eq!((done.removed, done.unchanged), (vec![rule("a"), rule("own")], 0));
     let late = import(&["b"], "three", Import::Merge, false, whole).await.unwrap_err();
-    assert!(matches!(late, ConfigError::Precondition { current: Some(_) }));
+    assert!(matches!(late, ConfigError::Precondition { current: Some(_), .. }));
     let refused = import(&["b", "c", "b"], "three", Import::Merge, false, Condition::None).await.unwrap_err();
     assert!(matches!(&refused, ConfigError::Invalid(report) if report.errors[0].file.as_deref() == Some("rules/b.md")));
     assert_eq!((place.read("rules/b.md"), place.read("rules/c.md")), ("two".to_owned(), "two".to_owned()));

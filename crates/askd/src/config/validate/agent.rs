@@ -64,6 +64,9 @@ pub(super) fn check(text: &str) -> Report {
     name(&mut head);
     description(&mut head);
     fields::check(&mut head, &KEYS);
+    if head.get("permissionMode").and_then(Value::as_str) == Some("bypassPermissions") {
+        head.warn("permissionMode", "has no effect: each run is given a mode of its own");
+    }
     if let Some(hooks) = head.get("hooks").cloned() {
         hooks::check(&mut head, &hooks);
     }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::settings::did_you_mean;
 use crate::config::json::{Json, MAX_PROBLEMS, Path, kind_of};
-use crate::config::problem::Report;
+use crate::config::problem::{Problem, Report};
 
 /// Servers in one file.
 const MAX_SERVERS: usize = 100;
@@ -56,25 +56,49 @@ pub fn check(text: &str) -> Report {
         Err(errors) => return Report { errors, ..report },
     };
     let root = Path::default();
-    for name in
-        json.value().as_object().into_iter().flatten().map(|(name, _)| name).filter(|name| *name != "mcpServers")
+    for name in json
+        .value()
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, _)| name)
+        .filter(|name| *name != "mcpServers")
+        .take(MAX_PROBLEMS)
     {
-        let hint = if json.value().get("mcpServers").is_none() { "; servers stand in `mcpServers`" } else { "" };
-        report.warnings.push(json.problem(&root.key(name), format!("is no key that the CLI knows here{hint}")));
+        report.warnings.push(json.problem(&root.key(name), "is no key that the CLI knows here"));
     }
-    match json.value().get("mcpServers") {
-        Some(Value::Object(servers)) => all(&json, servers, &mut report),
-        Some(other) => {
-            let message = format!("must be an object of servers by their names, not {}", kind_of(other));
-            report.errors.push(json.problem(&root.key("mcpServers"), message));
-        }
-        None => report.errors.push(json.problem(&root.key("mcpServers"), "is missing")),
+    match entries(&json) {
+        Ok(servers) => all(&json, servers, &mut report),
+        Err(problem) => report.errors.push(problem),
     }
     for problems in [&mut report.errors, &mut report.warnings] {
         problems.sort_by_key(|problem| problem.line);
         problems.truncate(MAX_PROBLEMS);
     }
     report
+}
+
+/// The servers of a file, by name; else what is wrong with the file. An entry that is wrong is not looked for here.
+pub fn servers(text: &str) -> Result<Map<String, Value>, Problem> {
+    let json = Json::object(text)
+        .map_err(|problems| problems.into_iter().next().unwrap_or_else(|| Problem::new("cannot be read")))?;
+    entries(&json).cloned()
+}
+
+fn entries<'j>(json: &'j Json<'_>) -> Result<&'j Map<String, Value>, Problem> {
+    let path = Path::from(["mcpServers"]);
+    match json.value().get("mcpServers") {
+        Some(Value::Object(servers)) => Ok(servers),
+        Some(other) => {
+            let message = format!("must be an object of servers by their names, not {}", kind_of(other));
+            Err(json.problem(&path, message))
+        }
+        // Without it the servers that somebody wrote next to it would silently be none.
+        None => {
+            let message = "is missing: servers stand in it by their names, {\"mcpServers\": {\"NAME\": ...}}";
+            Err(json.problem(&path, message))
+        }
+    }
 }
 
 fn all(json: &Json<'_>, servers: &Map<String, Value>, report: &mut Report) {
@@ -138,7 +162,12 @@ fn one(json: &Json<'_>, server: &Map<String, Value>, path: &Path, report: &mut R
         Some(other) => return error(&path.key("type"), format!("must be a text, not {}", kind_of(other))),
     };
     match server.get(required).map(Value::as_str) {
-        None => error(&path.key(required), "is missing".to_owned()),
+        None => {
+            let odd = server.keys().filter(|name| !keys.iter().any(|(key, _)| key == name));
+            let meant = odd.map(|name| (name, did_you_mean(name, [required]))).find(|(_, meant)| !meant.is_empty());
+            let meant = meant.map(|(name, meant)| format!(": there is `{name}`{meant}")).unwrap_or_default();
+            error(&path.key(required), format!("is missing{meant}"));
+        }
         Some(Some("")) => error(&path.key(required), "must not be empty".to_owned()),
         // What stands in `${…}` is put in by the CLI.
         Some(Some(url)) if required == "url" && !url.contains("${") => {
@@ -154,7 +183,7 @@ fn one(json: &Json<'_>, server: &Map<String, Value>, path: &Path, report: &mut R
             for (path, message) in wrong(*shape, value, &path) {
                 report.errors.push(json.problem(&path, message));
             }
-        } else {
+        } else if report.warnings.len() < MAX_PROBLEMS {
             let meant = did_you_mean(name, keys.iter().map(|(key, _)| *key));
             let message = format!("is no key that the CLI knows for such a server{meant}");
             report.warnings.push(json.problem(&path, message));
@@ -190,7 +219,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::config::problem::Problem;
 
     #[test]
     fn every_form_of_a_server_is_taken() {
@@ -268,9 +296,9 @@ mod tests {
         insta::assert_snapshot!(texts.map(|text| format!("{text:?}: {}", told(text))).join("\n"), @r#"
         "": line 1: is not valid JSON: EOF while parsing a value (column 0)
         "[]": line 1: must be an object in braces, not a list
-        "{}": line 1: `mcpServers`: is missing
+        "{}": line 1: `mcpServers`: is missing: servers stand in it by their names, {"mcpServers": {"NAME": ...}}
         "{\"mcpServers\": []}": line 1: `mcpServers`: must be an object of servers by their names, not a list
-        "{\"a\": {\"command\": \"x\"}}": line 1: `mcpServers`: is missing
+        "{\"a\": {\"command\": \"x\"}}": line 1: `mcpServers`: is missing: servers stand in it by their names, {"mcpServers": {"NAME": ...}}
         "{\"mcpServers\": {\"a\": {}, \"a\": {}}}": line 1: `mcpServers.a`: is given twice, and the CLI would forget the first; keep one
         "#);
     }

@@ -8,6 +8,7 @@ use crate::config::json::{Json, MAX_PROBLEMS, Path};
 use crate::config::problem::{Problem, Report};
 
 mod lenient;
+pub mod restrictions;
 mod schema;
 mod together;
 mod unknown;
@@ -26,78 +27,116 @@ enum Effect {
     Odd,
 }
 
-#[derive(Debug)]
-struct Finding {
-    effect: Effect,
-    problem: Problem,
+/// What was found: at most [`MAX_PROBLEMS`] of each effect, so that many odd things never hide one that opens something.
+#[derive(Debug, Default)]
+struct Findings {
+    opens: Vec<Problem>,
+    loses: Vec<Problem>,
+    odd: Vec<Problem>,
+    /// Keys that the CLI does not know.
+    unknown: usize,
+}
+
+impl Findings {
+    /// The problem is made only if there is room for it: to find its line takes a walk through the text.
+    fn add(&mut self, effect: Effect, problem: impl FnOnce() -> Problem) {
+        let list = match effect {
+            Effect::Opens => &mut self.opens,
+            Effect::Loses => &mut self.loses,
+            Effect::Odd => &mut self.odd,
+        };
+        if list.len() < MAX_PROBLEMS {
+            list.push(problem());
+        }
+    }
+
+    /// Whether there is nothing more to find out: no document is worse than one with this many.
+    fn is_enough(&self) -> bool {
+        self.opens.len() >= MAX_PROBLEMS
+    }
 }
 
 /// For a document that is to be written: all that the CLI would drop is an error.
 pub fn check(text: &str) -> Report {
-    report(text, |effect| effect != Effect::Odd)
+    report(text, |Findings { opens, loses, odd, .. }| (vec![opens, loses], vec![odd]))
 }
 
 /// For a file that is there: an error is only what opens something, since then there must be no run. The rest are warnings.
 pub fn check_standing(text: &str) -> Report {
-    report(text, |effect| effect == Effect::Opens)
+    report(text, |Findings { opens, loses, odd, .. }| (vec![opens], vec![loses, odd]))
 }
 
-fn report(text: &str, is_error: impl Fn(Effect) -> bool) -> Report {
+/// Errors and warnings.
+type Parted = (Vec<Vec<Problem>>, Vec<Vec<Problem>>);
+
+fn report(text: &str, part: impl Fn(Findings) -> Parted) -> Report {
     let executes = vec!["settings can hold hooks, variables and permissions".to_owned()];
+    if text.trim_start_matches('\u{feff}').trim().is_empty() {
+        let empty = Problem::new("is empty; write {} or remove it").at(1);
+        return Report { errors: vec![empty], warnings: Vec::new(), executes };
+    }
     let json = match Json::object(text) {
         Ok(json) => json,
         Err(errors) => return Report { errors, warnings: Vec::new(), executes },
     };
-    let (errors, warnings): (Vec<_>, Vec<_>) =
-        findings(&json).into_iter().partition(|finding| is_error(finding.effect));
-    let told = |findings: Vec<Finding>| {
-        let mut problems: Vec<_> = findings.into_iter().map(|finding| finding.problem).collect();
+    let told = |problems: Vec<Vec<Problem>>| {
+        let mut problems = problems.concat();
         problems.sort_by_key(|problem| problem.line);
         problems.dedup();
         problems.truncate(MAX_PROBLEMS);
         problems
     };
+    let (errors, warnings) = part(findings(&json));
     Report { errors: told(errors), warnings: told(warnings), executes }
 }
 
-fn findings(json: &Json<'_>) -> Vec<Finding> {
-    let mut found: Vec<_> = schema::misfits(json)
-        .into_iter()
-        .map(|misfit| {
-            let effect = match misfit.kind {
-                Kind::Value => lenient::effect_of(json.value(), &misfit.path),
-                // Another version of the CLI may know it.
-                Kind::Name { is_near_another: false } => Effect::Odd,
-                Kind::Name { is_near_another: true } => Effect::Loses,
-            };
-            let hint = match effect {
-                Effect::Odd if misfit.kind == Kind::Value => " (the CLI takes it nevertheless)",
-                Effect::Loses => " (the CLI would silently ignore it)",
-                Effect::Odd | Effect::Opens => "",
-            };
-            Finding { effect, problem: json.problem(&misfit.path, format!("{}{hint}", misfit.message)) }
-        })
-        .collect();
-    let together = together::problems(json);
-    found.extend(together.into_iter().map(|problem| Finding { effect: Effect::Opens, problem }));
+fn findings(json: &Json<'_>) -> Findings {
+    let mut found = Findings::default();
+    for misfit in schema::misfits(json) {
+        let effect = match misfit.kind {
+            Kind::Value => lenient::effect_of(json.value(), &misfit.path),
+            // Another version of the CLI may know it.
+            Kind::Name { is_near_another: false } => Effect::Odd,
+            Kind::Name { is_near_another: true } => Effect::Loses,
+        };
+        let hint = match effect {
+            Effect::Odd if misfit.kind == Kind::Value => " (the CLI takes it nevertheless)",
+            Effect::Loses => " (the CLI would silently ignore it)",
+            Effect::Odd | Effect::Opens => "",
+        };
+        found.add(effect, || json.problem(&misfit.path, format!("{}{hint}", misfit.message)));
+        if found.is_enough() {
+            return found;
+        }
+    }
+    for problem in together::problems(json) {
+        found.add(Effect::Opens, || problem);
+    }
     rules(json, &mut found);
-    let unknown = unknown::keys(json);
-    found.extend(unknown.into_iter().map(|problem| Finding { effect: Effect::Odd, problem }));
+    unknown::keys(json, &mut found);
+    if json.value().pointer("/permissions/defaultMode").is_some_and(|mode| mode == "bypassPermissions") {
+        let path = Path::from(["permissions", "defaultMode"]);
+        let message = "has no effect: each run is given a mode of its own";
+        found.add(Effect::Odd, || json.problem(&path, message));
+    }
     found
 }
 
-fn rules(json: &Json<'_>, found: &mut Vec<Finding>) {
+fn rules(json: &Json<'_>, found: &mut Findings) {
     for (name, list) in [("deny", List::DenyOrAsk), ("ask", List::DenyOrAsk), ("allow", List::Allow)] {
         let path = Path::from(["permissions", name]);
         let Some(Value::Array(rules)) = json.value().pointer(&format!("/permissions/{name}")) else { continue };
         let flaws = rules.iter().enumerate().filter_map(|(index, rule)| Some((index, flaw(rule.as_str()?, list)?)));
-        for (index, flaw) in flaws.take(MAX_PROBLEMS) {
+        for (index, flaw) in flaws {
             let (effect, message) = match flaw {
                 Flaw::Odd(message) => (Effect::Odd, message),
                 Flaw::Dead(message) if list == List::Allow => (Effect::Loses, message),
                 Flaw::Dead(message) => (Effect::Opens, message),
             };
-            found.push(Finding { effect, problem: json.problem(&path.index(index), message) });
+            found.add(effect, || json.problem(&path.index(index), message));
+            if found.is_enough() {
+                return;
+            }
         }
     }
 }

@@ -102,7 +102,7 @@ fn paths(skill: &Skill) -> Vec<Problem> {
 }
 
 /// Why a path is none. Plain names only: they mean the same on every disk and in every archive.
-pub(in crate::config) fn flaw(path: &str) -> Option<String> {
+pub fn flaw(path: &str) -> Option<String> {
     let parts: Vec<_> = path.split('/').collect();
     if parts.len() > MAX_PARTS {
         return Some(format!("must have at most {MAX_PARTS} parts between `/`"));

@@ -7,7 +7,7 @@ use jsonschema::paths::{Location, LocationSegment};
 use jsonschema::{ValidationError, Validator};
 use serde_json::Value;
 
-use crate::config::json::{Json, MAX_PROBLEMS, Path, Step, kind_of};
+use crate::config::json::{Json, Path, Step, kind_of};
 
 /// Keys, types and bounds as the CLI prints them; `scripts/settings-schema` writes it.
 const TEXT: &str = include_str!("../../settings.schema.json");
@@ -44,17 +44,16 @@ pub(super) enum Kind {
     },
 }
 
-/// What does not fit, at most [`MAX_PROBLEMS`].
-pub(super) fn misfits(json: &Json<'_>) -> Vec<Misfit> {
-    if VALIDATOR.is_valid(json.value()) {
-        return Vec::new();
-    }
-    let mut found = Vec::new();
-    for error in VALIDATOR.iter_errors(json.value()).take(MAX_PROBLEMS) {
+/// Everything that does not fit, one after the other. Which of it matters is for the caller to say, so nothing is left out
+/// here; the caller stops when it has enough.
+pub(super) fn misfits<'j>(json: &'j Json<'_>) -> impl Iterator<Item = Misfit> + 'j {
+    // The quick answer first: it is the usual one.
+    let errors = (!VALIDATOR.is_valid(json.value())).then(|| VALIDATOR.iter_errors(json.value()));
+    errors.into_iter().flatten().flat_map(|error| {
+        let mut found = Vec::new();
         explain(&error, &mut found);
-    }
-    found.truncate(MAX_PROBLEMS);
-    found
+        found
+    })
 }
 
 fn explain(error: &ValidationError<'_>, found: &mut Vec<Misfit>) {

@@ -101,7 +101,7 @@ fn what_it_would_drop_alone_is_an_error_for_writers_and_a_warning_for_files_that
 }
 
 #[test]
-fn unknown_keys_are_warnings_with_what_was_probably_meant() {
+fn unknown_keys_are_told_with_what_was_probably_meant_and_refused_where_something_is_lost() {
     insta::assert_snapshot!(told(r#"{
 "permission": {},
 "permissions": {"denied": [], "deny": []},
@@ -110,12 +110,43 @@ fn unknown_keys_are_warnings_with_what_was_probably_meant() {
 "env": {"anything": "x"},
 "SOMETHING": {"deep": {"down": 1}}
 }"#), @r#"
-    warning line 2: `permission`: is no key that the CLI knows here; did you mean `permissions`?
-    warning line 3: `permissions.denied`: is no key that the CLI knows here
-    warning line 4: `hooks.Stop[0].hooks[0].timeuot`: is no key that the CLI knows here; did you mean `timeout`?
-    warning line 4: `hooks.Stop[0].matchers`: is no key that the CLI knows here; did you mean `matcher`?
-    warning line 5: `sandbox.network.allowDomains`: is no key that the CLI knows here; did you mean `allowedDomains`?
+    ERROR line 2: `permission`: is no key that the CLI knows here; did you mean `permissions`?
+    ERROR line 3: `permissions.denied`: is no key that the CLI knows here; did you mean `deny`?
+    error line 4: `hooks.Stop[0].hooks[0].timeuot`: is no key that the CLI knows here; did you mean `timeout`?
+    error line 4: `hooks.Stop[0].matchers`: is no key that the CLI knows here; did you mean `matcher`?
+    ERROR line 5: `sandbox.network.allowDomains`: is no key that the CLI knows here; did you mean `allowedDomains`?
     warning line 7: `SOMETHING`: is no key that the CLI knows here
+    "#);
+}
+
+#[test]
+fn a_thousand_unknown_keys_hide_nothing() {
+    let many: Vec<_> = (0..2_000).map(|number| format!("\"zzz{number}\": 1")).collect();
+    let report = check_standing(&format!("{{{}, \"zzzz\": 1}}", many.join(",")));
+    assert_eq!(report.errors.len(), 1, "{:?}", report.errors);
+    assert!(report.errors[0].message.contains("comes after 1000 keys"), "{:?}", report.errors);
+}
+
+#[test]
+fn a_misspelt_key_that_was_to_forbid_something_is_no_mere_oddity() {
+    insta::assert_snapshot!(told(r#"{
+"Permissions": {"deny": ["Bash"]},
+"deny": [],
+"ask": [],
+"allow": [],
+"permissions": {"denny": [],
+  "alow": [],
+  "defaultMode": "bypassPermissions"},
+"sandboxx": {}
+}"#), @r#"
+    ERROR line 2: `Permissions`: is no key that the CLI knows here; did you mean `permissions`?
+    ERROR line 3: `deny`: is no key that the CLI knows here; did you mean `permissions.deny`?
+    ERROR line 4: `ask`: is no key that the CLI knows here; did you mean `permissions.ask`?
+    error line 5: `allow`: is no key that the CLI knows here; did you mean `permissions.allow`?
+    ERROR line 6: `permissions.denny`: is no key that the CLI knows here; did you mean `deny`?
+    error line 7: `permissions.alow`: is no key that the CLI knows here; did you mean `allow`?
+    ERROR line 9: `sandboxx`: is no key that the CLI knows here; did you mean `sandbox`?
+    warning line 8: `permissions.defaultMode`: has no effect: each run is given a mode of its own
     "#);
 }
 
@@ -131,6 +162,69 @@ fn problems_are_bounded() {
     assert_eq!(check(&text).errors.len(), 20);
     let text = format!("{{{}}}", (0..1000).map(|n| format!("\"k{n}\": 1")).collect::<Vec<_>>().join(","));
     assert_eq!(check(&text).warnings.len(), 20);
+}
+
+#[test]
+fn what_is_odd_never_hides_what_opens_something() {
+    let odd: Vec<_> = (0..21).map(|n| format!("\"V{n}\": {n}")).collect();
+    let loses: Vec<_> = (0..21).map(|n| format!("\"W{n}\": null")).collect();
+    let text =
+        format!("{{\"env\": {{{}, {}}}, \"permissions\": \"oops\", \"model\": 5}}", odd.join(","), loses.join(","));
+    let deny = |rules: &[&str]| format!("{{\"permissions\": {{\"deny\": {}}}}}", serde_json::json!(rules));
+    for (text, opens) in [
+        (text, 2),
+        (deny(&[&["Edit"; 21][..], &["bash(rm *)"]].concat()), 1),
+        (
+            format!(
+                "{{\"hooks\": {{{}, \"Stop\": 5}}}}",
+                (0..30).map(|n| format!("\"Odd{n}\": []")).collect::<Vec<_>>().join(",")
+            ),
+            1,
+        ),
+        (format!("{{\"permissions\": {{\"allow\": [{}], \"deny\": [5]}}}}", ["5"; 30].join(",")), 1),
+    ] {
+        assert_eq!(check_standing(&text).errors.len(), opens, "{text}");
+        assert!(!check(&text).is_valid(), "{text}");
+    }
+}
+
+#[test]
+fn of_thousands_of_mistakes_a_few_of_each_effect_are_told() {
+    let filled = |one: &dyn Fn(usize) -> String| {
+        let (mut text, mut n) = (String::new(), 0);
+        while text.len() < 40_000 {
+            if n > 0 {
+                text.push(',');
+            }
+            text.push_str(&one(n));
+            n += 1;
+        }
+        text
+    };
+    for (what, text) in [
+        ("env", format!("{{\"env\": {{{}}}}}", filled(&|n| format!("\"{n}\":0")))),
+        ("hooks", format!("{{\"hooks\": {{{}}}}}", filled(&|n| format!("\"PreToolU{n}\":0")))),
+        ("long hooks", format!("{{\"hooks\": {{{}}}}}", filled(&|n| format!("\"{n:060}\":0")))),
+        ("entries", format!("{{\"hooks\": {{\"Stop\": [{{\"hooks\":[{}]}}]}}}}", filled(&|_| "{}".to_owned()))),
+        ("deny", format!("{{\"permissions\": {{\"deny\": [{}]}}}}", filled(&|_| "\"Edut\"".to_owned()))),
+        ("numbers", format!("{{\"permissions\": {{\"deny\": [{}]}}}}", filled(&|_| "5".to_owned()))),
+        (
+            "sources",
+            format!("{{\"extraKnownMarketplaces\": {{{}}}}}", filled(&|n| format!("\"{n}\":{{\"source\":{{}}}}"))),
+        ),
+        (
+            "pairs",
+            format!(
+                "{{\"sandbox\":{{\"credentials\":{{\"awsPairs\": [{}]}}}}}}",
+                filled(&|_| "{\"accessKeyIdVar\":\"A\"}".to_owned())
+            ),
+        ),
+        ("unknown", format!("{{{}}}", filled(&|n| format!("\"{n:040}\":0")))),
+    ] {
+        let report = check(&text);
+        assert!(report.errors.len() <= 20 && report.warnings.len() <= 20, "{what}");
+        assert!(report.errors.len() + report.warnings.len() > 0, "{what}");
+    }
 }
 
 /// JSON with the words of settings in it.

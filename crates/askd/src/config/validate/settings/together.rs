@@ -8,20 +8,23 @@ use serde_json::Value;
 use crate::config::json::{Json, MAX_PROBLEMS, Path};
 use crate::config::problem::Problem;
 
-/// At most [`MAX_PROBLEMS`].
+/// At most [`MAX_PROBLEMS`]; each is as bad as the others.
 pub(super) fn problems(json: &Json<'_>) -> Vec<Problem> {
     let credentials = &json.value()["sandbox"]["credentials"];
     let here = Path::from(["sandbox", "credentials"]);
     let mut found = Vec::new();
     for list in ["files", "envVars"] {
         for (index, entry) in items(&credentials[list]).filter(|(_, entry)| entry["mode"] == "mask") {
+            if found.len() >= MAX_PROBLEMS {
+                break;
+            }
             masked(json, entry, &here.key(list).index(index), list == "envVars", &mut found);
         }
     }
     let mut named = HashSet::new();
     for (index, pair) in items(&credentials["awsPairs"]) {
         for key in ["accessKeyIdVar", "secretAccessKeyVar", "sessionTokenVar"] {
-            if pair[key].as_str().is_some_and(|name| !named.insert(name)) {
+            if found.len() < MAX_PROBLEMS && pair[key].as_str().is_some_and(|name| !named.insert(name)) {
                 let path = here.key("awsPairs").index(index).key(key);
                 found.push(json.problem(&path, "names a variable that another pair or key here names already"));
             }

@@ -1,21 +1,52 @@
-//! Keys that the CLI does not know, and therefore ignores.
+//! Keys that the CLI does not know, and therefore ignores. One that was probably meant to forbid something is the worst
+//! mistake there is: nothing is said, and nothing forbidden.
 
 use serde_json::{Map, Value};
 
 use super::schema::{SCHEMA, did_you_mean};
-use crate::config::json::{Json, MAX_PROBLEMS, Path};
-use crate::config::problem::Problem;
+use super::{Effect, Findings};
+use crate::config::json::{Json, Path, Step};
 
-/// Each as a warning, at most [`MAX_PROBLEMS`]: another version of the CLI may know them.
-pub(super) fn keys(json: &Json<'_>) -> Vec<Problem> {
-    let mut found = Vec::new();
-    look(json, json.value(), &SCHEMA, &Path::default(), &mut found);
-    found
+/// How many are compared with all known keys, which takes a while. A file that people write has a few.
+const MOST: usize = 1_000;
+
+/// All of them. What is near no known key is merely odd: another version of the CLI may know it.
+pub(super) fn keys(json: &Json<'_>, found: &mut Findings) {
+    look(json, json.value(), &SCHEMA, &Path::default(), found);
+}
+
+/// A key that nobody knows: what becomes of what it says, and what was probably meant.
+fn unknown<'k>(parent: &Path, name: &str, known: impl IntoIterator<Item = &'k str>) -> (Effect, String) {
+    let top = match parent.0.first() {
+        None => "",
+        Some(Step::Key(key)) => key,
+        Some(Step::Index(_)) => return (Effect::Odd, String::new()),
+    };
+    let meant = did_you_mean(name, known);
+    let plain = name.to_lowercase();
+    let is_like = |words: &[&str]| words.iter().any(|word| plain.starts_with(word));
+    match (top, parent.0.len()) {
+        ("", _) if matches!(&*plain, "allow" | "deny" | "ask") => {
+            let effect = if plain == "allow" { Effect::Loses } else { Effect::Opens };
+            (effect, format!("; did you mean `permissions.{plain}`?"))
+        }
+        ("", _) if ["`permissions`", "`sandbox`"].iter().any(|known| meant.contains(known)) => (Effect::Opens, meant),
+        ("permissions", 1) if meant.is_empty() && is_like(&["den", "forbid", "disallow", "block"]) => {
+            (Effect::Opens, "; did you mean `deny`?".to_owned())
+        }
+        _ if meant.is_empty() => (Effect::Odd, meant),
+        ("permissions", 1) if ["`allow`", "`additionalDirectories`"].iter().any(|known| meant.contains(known)) => {
+            (Effect::Loses, meant)
+        }
+        ("permissions" | "sandbox", _) => (Effect::Opens, meant),
+        ("" | "hooks", _) => (Effect::Loses, meant),
+        _ => (Effect::Odd, meant),
+    }
 }
 
 /// The schema bounds the depth: what it does not describe is not looked into.
-fn look(json: &Json<'_>, value: &Value, schema: &Value, path: &Path, found: &mut Vec<Problem>) {
-    if found.len() >= MAX_PROBLEMS {
+fn look(json: &Json<'_>, value: &Value, schema: &Value, parent: &Path, found: &mut Findings) {
+    if found.is_enough() || found.unknown > MOST {
         return;
     }
     let schema = meant(schema, value);
@@ -24,26 +55,33 @@ fn look(json: &Json<'_>, value: &Value, schema: &Value, path: &Path, found: &mut
             let described = schema["properties"].as_object();
             let others = &schema["additionalProperties"];
             for (name, member) in members {
-                let path = path.key(name);
+                let path = parent.key(name);
                 match described.and_then(|described| described.get(name)) {
                     Some(schema) => look(json, member, schema, &path, found),
                     // Names that may be chosen.
                     None if others.as_object().is_some_and(|others| !others.is_empty()) => {
                         look(json, member, others, &path, found);
                     }
-                    None if found.len() < MAX_PROBLEMS => {
+                    None => {
                         if let Some(described) = described.filter(|described| !described.is_empty()) {
-                            let meant = did_you_mean(name, described.keys().map(String::as_str));
-                            found.push(json.problem(&path, format!("is no key that the CLI knows here{meant}")));
+                            found.unknown += 1;
+                            if found.unknown > MOST {
+                                // Nobody has looked at the rest, which may be meant to forbid something.
+                                let message = format!("comes after {MOST} keys that the CLI does not know");
+                                return found.add(Effect::Opens, || json.problem(&path, message));
+                            }
+                            let (effect, meant) = unknown(parent, name, described.keys().map(String::as_str));
+                            found.add(effect, || {
+                                json.problem(&path, format!("is no key that the CLI knows here{meant}"))
+                            });
                         }
                     }
-                    None => {}
                 }
             }
         }
         Value::Array(items) if schema["items"].is_object() => {
             for (index, item) in items.iter().enumerate().filter(|(_, item)| item.is_object() || item.is_array()) {
-                look(json, item, &schema["items"], &path.index(index), found);
+                look(json, item, &schema["items"], &parent.index(index), found);
             }
         }
         _ => {}
