@@ -4,7 +4,7 @@
 
 use std::sync::LazyLock;
 
-use askd::guard::Policy;
+use askd::guard::{Policy, STACK};
 use libfuzzer_sys::fuzz_target;
 use serde_json::json;
 
@@ -16,6 +16,10 @@ fuzz_target!(|data: &[u8]| {
     if *first == 0 {
         let _ = Policy::parse(text);
     } else {
-        let _ = DEFAULT.judge("Bash", &json!({"command": text}));
+        let judge = || DEFAULT.judge("Bash", &json!({"command": text}));
+        std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, judge);
+            thread.unwrap().join().unwrap();
+        });
     }
 });

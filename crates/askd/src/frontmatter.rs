@@ -15,6 +15,8 @@ const MAX_YAML: usize = 64 * 1024;
 const MAX_DEPTH: usize = 64;
 /// The longest text of the YAML parser that is passed on.
 const MAX_MESSAGE: usize = 160;
+/// The longest key that is passed on, in characters.
+const MAX_KEY: usize = 60;
 
 /// A text cut into its frontmatter and its body.
 #[derive(Debug)]
@@ -82,6 +84,14 @@ pub enum FrontmatterError {
         /// What the parser says.
         message: String,
     },
+    /// A key that is read differently by different readers.
+    #[error("line {line}: `{key}` cannot be a key: use letters, digits, `-` and `_`")]
+    Key {
+        /// Its line.
+        line: u32,
+        /// The key.
+        key: String,
+    },
     /// YAML, but not keys with values.
     #[error("line {line}: the frontmatter is not a list of keys and values")]
     NotAMapping {
@@ -102,6 +112,7 @@ impl FrontmatterError {
             | Self::LineBreak { line }
             | Self::Alias { line }
             | Self::Yaml { line, .. }
+            | Self::Key { line, .. }
             | Self::NotAMapping { line } => *line,
         }
     }
@@ -200,7 +211,10 @@ fn has_sigil(yaml: &str, sigil: char) -> bool {
 
 fn mapping(yaml: &str) -> Result<Mapping, FrontmatterError> {
     match serde_norway::from_str::<Value>(yaml) {
-        Ok(Value::Mapping(mapping)) => Ok(mapping),
+        Ok(Value::Mapping(mapping)) => match mapping.keys().filter_map(Value::as_str).find(|key| !is_plain(key)) {
+            None => Ok(mapping),
+            Some(key) => Err(FrontmatterError::Key { line: line_of(yaml, key).unwrap_or(1), key: shown(key) }),
+        },
         Ok(Value::Null) => Ok(Mapping::new()),
         Ok(_) => Err(FrontmatterError::NotAMapping { line: 1 }),
         Err(error) => Err(FrontmatterError::Yaml {
@@ -209,6 +223,16 @@ fn mapping(yaml: &str) -> Result<Mapping, FrontmatterError> {
             message: without_place(&error.to_string()),
         }),
     }
+}
+
+/// A key that no reader could take for another one: blanks of other alphabets, or a name that JavaScript gives a meaning.
+fn is_plain(key: &str) -> bool {
+    let plain = |c: char| c.is_ascii_graphic() || c == ' ';
+    key.chars().all(plain) && !matches!(key, "__proto__" | "constructor" | "prototype")
+}
+
+fn shown(key: &str) -> String {
+    key.escape_debug().take(MAX_KEY).collect()
 }
 
 /// The parser's text without its places, which count from the block's begin and not from the file's.
@@ -275,6 +299,8 @@ mod tests {
             ("---\n# c\rhooks: {}\n---\n", FrontmatterError::LineBreak { line: 2 }),
             ("---\na: &x [1]\nb: [*x, *x]\n---\n", FrontmatterError::Alias { line: 1 }),
             ("---\n- a\n- b\n---\n", FrontmatterError::NotAMapping { line: 1 }),
+            ("---\na: b\n__proto__: {}\n---\n", FrontmatterError::Key { line: 3, key: "__proto__".into() }),
+            ("---\n\u{a0}hooks: {}\n---\n", FrontmatterError::Key { line: 1, key: "\\u{a0}hooks".into() }),
             ("---\nname: a\ndescription: a---b\n---\n", FrontmatterError::Fence { line: 3 }),
             ("---\n# -----\nname: a\n---\n", FrontmatterError::Fence { line: 2 }),
         ];

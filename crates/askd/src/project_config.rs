@@ -20,6 +20,8 @@ use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
+
 mod dir;
 mod dot_claude;
 pub mod inline;
@@ -111,6 +113,24 @@ fn assess_within(
         (true, true) => Assessment::Load,
         (true, false) => Assessment::Nothing,
     }
+}
+
+/// The text of a folder's `.claude/settings.json`, reached through no link; `None` where there is none. Blocking.
+///
+/// The CLI takes project settings from the run's own folder alone, not from those above (checked with CLI 2.1.330).
+pub fn settings_text(cwd: BorrowedFd<'_>) -> Result<Option<String>, Finding> {
+    let (path, limits) = (Path::new(".claude/settings.json"), scan::Limits::default());
+    let mut scan = scan::Scan::new(&limits);
+    match dir::read(cwd, path, limits.file) {
+        Ok(bytes) if bytes.len() as u64 > limits.file => scan.found(path, None, "too large"),
+        Ok(bytes) => match String::from_utf8(bytes) {
+            Ok(text) => return Ok(Some(text)),
+            Err(_) => scan.found(path, None, "not UTF-8"),
+        },
+        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
+        Err(error) => scan.failed(path, error),
+    }
+    scan.finish().0.pop().map_or(Ok(None), Err)
 }
 
 /// Whether the folder lies in one of `folders`, both sides freed of links.

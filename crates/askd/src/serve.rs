@@ -34,6 +34,7 @@ use crate::marker::{MARKER_VARIABLE, MarkerPrefix};
 use crate::privileges::{self, PrivilegesError, Standing};
 use crate::programs::Programs;
 use crate::project_config::ProjectConfigPolicy;
+use crate::runs::judge::{Judges, Means};
 use crate::runs::limits::resources;
 use crate::runs::recover::Recovered;
 use crate::runs::shared::Shared;
@@ -192,7 +193,7 @@ pub async fn prepare(mut settings: Settings, ambient: Ambient, launcher: PathBuf
     let lock = lock(&data)?;
     let in_data = |error| folder("ASKD_DATA_DIR", &data, error);
     let marker = MarkerPrefix::of_data_dir(&data, ambient.uuid()).map_err(in_data)?;
-    let config = config_dir(&settings)?;
+    let config = config_dir(&settings).await?;
     let sessions = Sessions::open(&data, config.path(), settings.paths.max_session).map_err(in_data)?;
     let homes = Homes::open(&data).map_err(in_data)?;
     let records = data.join("records");
@@ -241,6 +242,7 @@ pub async fn prepare(mut settings: Settings, ambient: Ambient, launcher: PathBuf
         limits: Limits::new(settings.paths.max_config),
         secrets: credentials_and_secrets,
     });
+    let judges = Judges::new(Means::of_server(launcher.clone(), marker.clone(), data.clone()));
     let free_disk = FreeDisk::new(data.clone(), settings.run_limits.min_free_disk);
     let app = App::new(Shared {
         store,
@@ -254,6 +256,7 @@ pub async fn prepare(mut settings: Settings, ambient: Ambient, launcher: PathBuf
         credentials,
         secrets,
         programs,
+        judges,
         config,
         sessions,
         homes,
@@ -272,6 +275,9 @@ pub async fn prepare(mut settings: Settings, ambient: Ambient, launcher: PathBuf
         let Recovered { lost, queued, ended } = recovered;
         tracing::warn!(lost, queued, ended, "settled the runs of an earlier server");
     }
+    let shared = app.runs().shared();
+    let (dir, limits) = (shared.config.dir().clone(), *shared.config.limits());
+    app.lifecycle().spawn(configuration::warn(dir, limits));
     Ok(Server { app: Arc::new(app), listener, _lock: lock })
 }
 
@@ -351,7 +357,7 @@ fn unusable_cli(error: CliError) -> StartError {
 }
 
 /// The configuration of the CLI, if it can be used. It need not be there.
-fn config_dir(settings: &Settings) -> Result<ConfigDir, StartError> {
+async fn config_dir(settings: &Settings) -> Result<ConfigDir, StartError> {
     let unusable = |path: &Path, source| StartError::Folder { what: "CONFIG_DIR", path: path.to_owned(), source };
     let config = ConfigDir::new(&settings.paths.config_dir, settings.paths.max_config);
     if !config.was_there() {
@@ -369,7 +375,7 @@ fn config_dir(settings: &Settings) -> Result<ConfigDir, StartError> {
     if config.was_there() {
         let may = privileges::access(config.path(), Access::READ_OK | Access::EXEC_OK);
         may.map_err(|error| unusable(config.path(), error))?;
-        configuration::check(&config, &Limits::new(settings.paths.max_config))?;
+        configuration::check(&config).await?;
     }
     Ok(config)
 }

@@ -67,7 +67,7 @@ fn wrong(name: &HeaderName, what: &str) -> ApiError {
     ApiError::param(name, what)
 }
 
-/// The tags of a header, which may come in several lines.
+/// The tags of a header, which may come in several lines. Besides the form of the standard one of ours without quotes.
 fn tags(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Tags>, ApiError> {
     if !headers.contains_key(name) {
         return Ok(None);
@@ -86,6 +86,13 @@ fn tags(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Tags>, ApiError
     }
 }
 
+/// A tag as bodies have it, without quotes, at the beginning of a text: clients copy it from there.
+fn bare(text: &str) -> Option<(&str, &str)> {
+    let end = text.find([',', ' ', '\t']).unwrap_or(text.len());
+    let (tag, behind) = text.split_at(end);
+    Etag::parse(tag).map(|_| (tag, behind))
+}
+
 /// A comma may stand in a tag, so the text is read from tag to tag. Empty elements are allowed in lists.
 fn list(text: &str) -> Option<Vec<(String, bool)>> {
     let (mut rest, mut tags) = (text, Vec::new());
@@ -95,7 +102,10 @@ fn list(text: &str) -> Option<Vec<(String, bool)>> {
             return Some(tags);
         }
         let (weak, quoted) = rest.strip_prefix("W/").map_or((false, rest), |quoted| (true, quoted));
-        let (tag, behind) = quoted.strip_prefix('"')?.split_once('"')?;
+        let (tag, behind) = match bare(rest) {
+            Some(bare) => bare,
+            None => quoted.strip_prefix('"')?.split_once('"')?,
+        };
         if !tag.bytes().all(|byte| byte.is_ascii_graphic()) {
             return None;
         }
@@ -133,6 +143,7 @@ mod tests {
         assert_eq!(list(&format!("\"{one}\"")), [one]);
         assert_eq!(list(&format!(" , \"{one}\" ,, \"{two}\"")), [one, two]);
         assert_eq!(list(&format!("W/\"{one}\", \"{two}\"")), [two], "a weak tag never matches");
+        assert_eq!(list(&format!("{one},\"{two}\" , {two}")), [one, two, two], "as it stands in a body");
         assert_eq!(list("\"\", \"a,b\", \"xyz\""), [], "what is not of our making never matches");
         let lines = [(header::IF_MATCH, &*format!("\"{one}\"")), (header::IF_MATCH, &*format!("\"{two}\""))];
         assert!(matches!(change(&lines).unwrap(), Condition::IfMatch(tags) if tags == [one, two]));
@@ -144,9 +155,22 @@ mod tests {
     #[test]
     fn what_is_malformed_is_refused_and_names_the_header() {
         let many = "\"a\",".repeat(MAX_TAGS + 1);
-        for text in
-            ["", " ", ",", "abc", "\"a", "a\"", "\"a\"\"b\"", "\"a\" \"b\"", "w/\"a\"", "\"a b\"", "*, \"a\"", &many]
-        {
+        let bare = "A".repeat(64);
+        for text in [
+            "",
+            " ",
+            ",",
+            "abc",
+            "\"a",
+            "a\"",
+            "\"a\"\"b\"",
+            "\"a\" \"b\"",
+            "w/\"a\"",
+            "\"a b\"",
+            "*, \"a\"",
+            &bare,
+            &many,
+        ] {
             assert_eq!(change(&[(header::IF_MATCH, text)]).unwrap_err().at_fault(), Some("If-Match"), "{text}");
         }
         let none = |lines: &[_]| assert_eq!(change(lines).unwrap_err().at_fault(), Some("If-None-Match"));

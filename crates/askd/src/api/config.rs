@@ -24,14 +24,12 @@ use crate::app::App;
 use crate::config::change::{Edit, Outcome, Written};
 use crate::config::document::Content;
 use crate::config::kind::Kind;
+use crate::config::limits::MAX_CHARACTERS;
 use crate::config::name::DocumentId;
 use crate::config::scope::Scope;
 
 mod claude_md;
 mod list;
-
-/// Unicode characters. What is more is no text for a model.
-pub(super) const MAX_CHARACTERS: usize = 500_000;
 
 /// The routes, without what stands before them.
 pub(super) fn routes() -> Router<Arc<App>> {
@@ -39,6 +37,10 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/config/claude-md", get(claude_md::get).put(claude_md::put))
         .route("/config/{kind}", get(list::list))
         .route("/config/{kind}/{name}", get(one).put(put).delete(delete))
+        // Express took them with a slash at the end, too.
+        .route("/config/claude-md/", get(claude_md::get).put(claude_md::put))
+        .route("/config/{kind}/", get(list::list))
+        .route("/config/{kind}/{name}/", get(one).put(put).delete(delete))
 }
 
 /// The kinds that the Node server had.
@@ -56,7 +58,7 @@ async fn document((word, name): &(String, String), method: &Method, uri: &Uri) -
     if name.contains('/') {
         return Err(ApiError::param("name", "must be one name, without folders"));
     }
-    DocumentId::new(kind, Some(name)).map_err(|error| ApiError::param("name", error))
+    DocumentId::new(kind, Some(name)).map_err(|error| ApiError::of_name(kind, name, &error))
 }
 
 async fn one(
@@ -69,7 +71,10 @@ async fn one(
     let id = document(&path, &method, &uri).await?;
     let read = editor.config().read(&Scope::User, &id).await?;
     let found = read.ok_or_else(|| ApiError::no_document(&id))?;
-    let answer = json!({"name": path.1, "content": found.content.text().unwrap_or_default()});
+    editor.must_see(id.kind(), &found.content)?;
+    // A folder without `SKILL.md` is no skill here, though its other files are shown below `/v1`.
+    let text = found.content.text().ok_or_else(|| ApiError::no_document(&id))?;
+    let answer = json!({"name": path.1, "content": text});
     conditions::tagged(&headers, &found.etag, Json(answer).into_response())
 }
 

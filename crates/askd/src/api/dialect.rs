@@ -58,8 +58,8 @@ pub(super) static SKILL_FILE_FIELDS: Dialect = Dialect(&[
     ("executable", &["executable"]),
 ]);
 
-/// `PUT /v1/config/mcp-servers/{server}`.
-pub(super) static MCP_SERVER: Dialect = Dialect(&[("content", &["content"])]);
+/// Documents without files, and `PUT /v1/config/mcp-servers/{server}`.
+pub(super) static CONTENT: Dialect = Dialect(&[("content", &["content"])]);
 
 /// `POST /v1/config/validate`.
 pub(super) static VALIDATE: Dialect =

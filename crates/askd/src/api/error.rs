@@ -46,6 +46,8 @@ struct Advice {
     hint: Option<String>,
     /// What is wrong with a document, and where.
     problems: Vec<Problem>,
+    /// The methods that the path takes, of a 405.
+    allow: Option<&'static str>,
 }
 
 /// What the error of a run carries besides.
@@ -143,6 +145,13 @@ impl ApiError {
         self
     }
 
+    /// With the methods that would be taken.
+    #[must_use]
+    pub fn with_allow(mut self, methods: &'static str) -> Self {
+        self.advice.get_or_insert_default().allow = Some(methods);
+        self
+    }
+
     /// The same for a place that was named by another parameter or header than `after`.
     #[must_use]
     pub(super) fn with_place(self, name: &str) -> Self {
@@ -170,6 +179,9 @@ impl IntoResponse for ApiError {
         let mut response = (self.status, [(header::CONTENT_TYPE, "application/json")]).into_response();
         if matches!(self.code, ErrorCode::ServerBusy | ErrorCode::ShuttingDown | ErrorCode::StoreUnavailable) {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        if let Some(methods) = self.advice.as_ref().and_then(|advice| advice.allow) {
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(methods));
         }
         response.extensions_mut().insert(ErrorBody(Arc::new(self)));
         response

@@ -3,6 +3,7 @@
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use uuid::Uuid;
 
+use crate::encode::fold::{MAX_WARNINGS, ascii_line};
 use crate::runs::RunId;
 
 /// The run's id.
@@ -11,6 +12,9 @@ const RUN_ID_HEADER: HeaderName = HeaderName::from_static("x-askd-run-id");
 const SESSION_ID_HEADER: HeaderName = HeaderName::from_static("x-askd-session-id");
 /// On the answer to a request whose idempotency key was seen before.
 const REPLAYED_HEADER: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// What a person wants to know besides the answer; one header a warning.
+const WARNING_HEADER: HeaderName = HeaderName::from_static("x-askd-warning");
 
 /// Says which run an answer is about.
 pub(super) fn name_run(headers: &mut HeaderMap, id: RunId, session: Uuid, replayed: bool) {
@@ -26,6 +30,15 @@ pub(super) fn name_run(headers: &mut HeaderMap, id: RunId, session: Uuid, replay
 pub(super) fn mark_replayed(headers: &mut HeaderMap, replayed: bool) {
     if replayed {
         headers.insert(REPLAYED_HEADER, HeaderValue::from_static("true"));
+    }
+}
+
+/// Adds warnings, as many as fit.
+pub(in crate::api) fn warn(headers: &mut HeaderMap, warnings: impl IntoIterator<Item = impl AsRef<str>>) {
+    for warning in warnings.into_iter().take(MAX_WARNINGS) {
+        if let Ok(value) = HeaderValue::from_str(&ascii_line(warning.as_ref())) {
+            headers.append(WARNING_HEADER, value);
+        }
     }
 }
 

@@ -117,7 +117,11 @@ fn configuration(settings: &Settings) -> Option<Check> {
     };
     let more = found.warnings.len() - 1;
     let more = if more == 0 { String::new() } else { format!(" (and {more} more)") };
-    Some(Check::warn(name, format!("{first}{more}"), "mend it: the CLI skips or ignores such things without a word"))
+    Some(Check::warn(
+        name,
+        format!("{first}{more}"),
+        "mend it: the CLI skips or ignores such things without a word; `POST /v1/config/validate` with `{}` names all",
+    ))
 }
 
 fn data_dir(patient: &Patient) -> Check {

@@ -49,7 +49,8 @@ impl AsRef<[u8]> for RunResult {
     }
 }
 
-const MAX_WARNINGS: usize = 8;
+/// The most warnings in headers of one answer.
+pub const MAX_WARNINGS: usize = 8;
 const MAX_WARNING: usize = 1_000;
 
 impl Fold {
@@ -70,9 +71,19 @@ impl Fold {
     }
 }
 
-fn ascii_line(text: &str) -> String {
-    let visible = |c: char| if c.is_ascii_graphic() || c == ' ' { c } else { '?' };
-    text.chars().take(MAX_WARNING).map(visible).collect()
+/// A text as one line of a header. Letters that it cannot have become `?`; the CLI's marks, such as a warning sign, only
+/// adorn.
+pub fn ascii_line(text: &str) -> String {
+    let visible = |c: char| match c {
+        c if c.is_ascii_graphic() || c == ' ' => Some(c),
+        '\u{2018}' | '\u{2019}' => Some('\''),
+        '\u{201c}' | '\u{201d}' => Some('"'),
+        '\u{2013}' | '\u{2014}' => Some('-'),
+        c if c.is_ascii() || c.is_alphanumeric() => Some('?'),
+        _ => None,
+    };
+    let line: String = text.chars().filter_map(visible).take(MAX_WARNING).collect();
+    line.trim().to_owned()
 }
 
 #[cfg(test)]
@@ -97,7 +108,7 @@ mod tests {
             agent(r#"{"type":"result","subtype":"success","result":"first"}"#),
             agent(r#"{"type":"assistant"}"#),
             agent(r#"{"type":"result","subtype":"success","result":"second","permission_denials":[{}]}"#),
-            EventBody::Warning("ünder\nline".into()),
+            EventBody::Warning("\u{26a0}\u{fe0f} ünder\nline \u{2014} it\u{2019}s".into()),
             EventBody::Finished(Finished::completed()),
         ] {
             chunk.push(0, &body.kind(), &body.data());
@@ -108,7 +119,7 @@ mod tests {
         let result = folded.result.unwrap();
         assert!(result.as_str().contains("second"));
         assert_eq!(result.denials(), 1);
-        assert_eq!(folded.warnings, ["?nder?line"]);
+        assert_eq!(folded.warnings, ["?nder?line - it's"]);
         assert_eq!(folded.finished.unwrap().state, RunState::Completed);
     }
 }

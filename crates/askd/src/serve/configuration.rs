@@ -1,6 +1,9 @@
 //! The configuration that a server finds at its start.
 
+use std::time::Duration;
+
 use super::StartError;
+use crate::aside::Gate;
 use crate::config::dir::ConfigDir;
 use crate::config::limits::Limits;
 use crate::config::standing;
@@ -8,18 +11,29 @@ use crate::config::standing;
 /// Warnings that the log gets. `askd doctor` and the API tell all of a document.
 const MAX_WARNINGS: usize = 20;
 
-/// Refuses what no run may start with, and warns of the rest. Runs are refused later if it becomes so.
-pub(super) fn check(dir: &ConfigDir, limits: &Limits) -> Result<(), StartError> {
+/// Files are read, and JSON and YAML are checked recursively, to bounded depths.
+static LOOKS: Gate = Gate::new(2, Duration::from_secs(20), 8 << 20);
+
+/// Refuses what no run may start with. Runs are refused later if it becomes so.
+pub(super) async fn check(dir: &ConfigDir) -> Result<(), StartError> {
+    let dir = dir.clone();
     // Settings that are judged here are not judged again by a run, and the schema is compiled only where there are some.
-    let found = standing::examine(dir, limits);
-    if let Some(refusal) = found.refusal() {
-        return Err(StartError::Config(refusal));
-    }
+    let refusals = LOOKS.run(move || standing::refusals(&dir)).await.map_err(|why| {
+        tracing::error!(?why, "cannot read the configuration");
+        StartError::Config("its files do not answer in time".to_owned())
+    })?;
+    standing::in_one_line(&refusals).map_or(Ok(()), |refusal| Err(StartError::Config(refusal)))
+}
+
+/// Warns of what the CLI would skip. Nobody waits for it: thousands of documents take a while to read.
+pub(super) async fn warn(dir: ConfigDir, limits: Limits) {
+    let Ok(found) = LOOKS.run(move || standing::skipped(&dir, &limits)).await else {
+        return tracing::warn!("configuration: its files do not answer in time, and were not checked");
+    };
     for problem in found.warnings.iter().take(MAX_WARNINGS) {
         tracing::warn!("configuration: {problem}");
     }
     if let Some(more @ 1..) = found.warnings.len().checked_sub(MAX_WARNINGS) {
         tracing::warn!("configuration: {more} more of these; GET /v1/config and POST /v1/config/validate tell all");
     }
-    Ok(())
 }

@@ -6,10 +6,14 @@
 /// `MAX_CONCURRENT`, and a variable's name in the settings file means that setting's key.
 pub fn closest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let wanted = plain(name);
+    let most = (wanted.len() / 3).min(3);
     known
         .into_iter()
-        .map(|candidate| (distance(&wanted, &plain(candidate)), candidate))
-        .filter(|(distance, _)| *distance <= (wanted.len() / 3).min(3))
+        .map(|candidate| (plain(candidate), candidate))
+        // At least that many edits lie between them, and to count them all takes the product of both lengths.
+        .filter(|(plain, _)| plain.len().abs_diff(wanted.len()) <= most)
+        .map(|(plain, candidate)| (distance(&wanted, &plain), candidate))
+        .filter(|(distance, _)| *distance <= most)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }

@@ -17,6 +17,7 @@ mod bare;
 mod bare_cli;
 mod bypass;
 mod config;
+mod config_left_out;
 mod config_skips;
 mod config_skips_json;
 mod credentials;

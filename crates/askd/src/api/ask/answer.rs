@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::super::error::ApiError;
 use super::super::error::code::ErrorCode;
+use super::super::headers;
 use crate::encode::fold::{Fold, Folded, RunResult};
 use crate::runs::Finished;
 use crate::runs::follow::{FollowError, Follower};
@@ -13,8 +14,6 @@ use crate::runs::live::Holder;
 
 /// How many tool calls were denied; the result lists them.
 const DENIALS_HEADER: HeaderName = HeaderName::from_static("x-askd-permission-denials");
-/// What a person wants to know of a run besides its answer; one header a warning.
-const WARNING_HEADER: HeaderName = HeaderName::from_static("x-askd-warning");
 /// Events are looked at and not copied: as many as there are.
 const BATCH: usize = usize::MAX;
 
@@ -43,11 +42,7 @@ pub(super) async fn respond(
     if denials > 0 {
         response.headers_mut().insert(DENIALS_HEADER, HeaderValue::from(denials));
     }
-    for warning in &warnings {
-        if let Ok(value) = HeaderValue::from_str(warning) {
-            response.headers_mut().append(WARNING_HEADER, value);
-        }
-    }
+    headers::warn(response.headers_mut(), &warnings);
     response
 }
 

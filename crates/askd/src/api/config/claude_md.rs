@@ -6,11 +6,11 @@ use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
 
-use super::super::conditions;
-use super::super::editor::Editor;
-use super::super::error::ApiError;
-use super::super::query;
 use super::{answered, write};
+use crate::api::conditions;
+use crate::api::editor::Editor;
+use crate::api::error::ApiError;
+use crate::api::query;
 use crate::config::kind::Kind;
 use crate::config::name::DocumentId;
 use crate::config::scope::Scope;

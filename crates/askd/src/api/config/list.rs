@@ -4,11 +4,12 @@ use axum::Json;
 use axum::http::{Method, Uri};
 use serde_json::{Value, json};
 
-use super::super::editor::Editor;
-use super::super::error::ApiError;
-use super::super::path::PathOf;
-use super::super::query::{Query, digits};
 use super::kind;
+use crate::api::editor::Editor;
+use crate::api::error::ApiError;
+use crate::api::path::PathOf;
+use crate::api::query::{Query, digits};
+use crate::config::change::{self, Listed};
 use crate::config::scope::Scope;
 
 const DEFAULT_LIMIT: u64 = 50;
@@ -22,15 +23,13 @@ pub(super) async fn list(
 ) -> Result<Json<Value>, ApiError> {
     let kind = kind(&word, &method, &uri).await?;
     let Page { limit, offset } = Page::of(&uri, editor.server().legacy_lenient)?;
-    let entries = editor.config().list(&Scope::User, kind).await?;
     // Rules in folders cannot be asked for here.
-    let named =
-        entries.iter().filter_map(|entry| Some((entry.id.name()?, entry))).filter(|(name, _)| !name.contains('/'));
-    let all: Vec<_> = named
+    let page = change::Page { after: None, offset: as_index(offset), limit: as_index(limit), nested: false };
+    let Listed { entries, total, .. } = editor.config().list(&Scope::User, kind, page).await?;
+    let named = entries.iter().filter_map(|entry| Some((entry.id.name()?, entry)));
+    let items: Vec<_> = named
         .map(|(name, entry)| json!({"name": name, "description": entry.description.as_deref().unwrap_or_default()}))
         .collect();
-    let total = all.len();
-    let items: Vec<_> = all.into_iter().skip(as_index(offset)).take(as_index(limit)).collect();
     let count = items.len();
     Ok(Json(json!({"items": items, "count": count, "total": total, "limit": limit, "offset": offset})))
 }

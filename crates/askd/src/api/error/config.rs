@@ -5,8 +5,10 @@ use axum::http::StatusCode;
 use super::ApiError;
 use super::code::ErrorCode;
 use crate::config::archive::ArchiveError;
+use crate::config::change::Condition;
 use crate::config::error::ConfigError;
-use crate::config::name::DocumentId;
+use crate::config::kind::Kind;
+use crate::config::name::{DocumentId, NameError};
 use crate::config::problem::{Problem, Report};
 
 /// The most problems that an answer names. Whoever has more mends these first.
@@ -15,7 +17,17 @@ const MAX_PROBLEMS: usize = 100;
 impl ApiError {
     /// There is no such document.
     pub(in crate::api) fn no_document(id: &DocumentId) -> Self {
-        Self::new(ErrorCode::NotFound, format!("there is no {id} in the configuration"))
+        Self::new(ErrorCode::NotFound, format!("there is no {}", named(id)))
+    }
+
+    /// A name that no document can have; with the one that was probably meant.
+    pub(in crate::api) fn of_name(kind: Kind, name: &str, error: &NameError) -> Self {
+        let wrong = Self::param("name", error);
+        let plain = name.strip_suffix(".md").unwrap_or(name).to_lowercase().replace(['_', ' ', '.'], "-");
+        match DocumentId::new(kind, Some(&plain)) {
+            Ok(_) if *error == NameError::Form => wrong.with_hint(format!("did you mean `{plain}`?")),
+            _ => wrong,
+        }
     }
 
     /// A document that the CLI would skip, wholly or in part.
@@ -41,6 +53,25 @@ impl ApiError {
     }
 }
 
+/// A document as a person calls it.
+fn named(id: &DocumentId) -> String {
+    let what = match id.kind() {
+        Kind::Agent => "agent",
+        Kind::Skill => "skill",
+        Kind::Rule => "rule",
+        Kind::Command => "command",
+        Kind::OutputStyle => "output style",
+        Kind::ClaudeMd => "CLAUDE.md",
+        Kind::Settings => "settings.json",
+        Kind::McpServers => "file of MCP servers",
+        Kind::Policy => "policy",
+    };
+    match id.name() {
+        Some(name) => format!("{what} `{name}`"),
+        None => what.to_owned(),
+    }
+}
+
 fn first(problems: &[Problem]) -> String {
     problems.first().map_or_else(|| "the content is not valid".to_owned(), ToString::to_string)
 }
@@ -51,11 +82,11 @@ impl From<ConfigError> for ApiError {
         match error {
             ConfigError::Invalid(report) => Self::of_report(report),
             ConfigError::Secret => Self::request(message).with_param("content"),
-            ConfigError::Outside => Self::request(message),
             ConfigError::TooLarge { .. } => Self::request(message).with_status(StatusCode::PAYLOAD_TOO_LARGE),
-            ConfigError::Precondition { current } => {
+            ConfigError::Precondition { current, condition } => {
+                let header = if matches!(condition, Condition::IfAbsent) { "If-None-Match" } else { "If-Match" };
                 let now = current.map_or("there is none now".to_owned(), |etag| format!("its tag is now \"{etag}\""));
-                Self::request(message).with_status(StatusCode::PRECONDITION_FAILED).with_hint(now)
+                Self::request(message).with_status(StatusCode::PRECONDITION_FAILED).with_param(header).with_hint(now)
             }
             ConfigError::NotFound => Self::new(ErrorCode::NotFound, message),
             ConfigError::NoWorkspace(_) => Self::new(ErrorCode::NotFound, message).with_param("workspace"),
@@ -74,6 +105,7 @@ impl From<ConfigError> for ApiError {
             }
             ConfigError::ReadOnly(_)
             | ConfigError::Link { .. }
+            | ConfigError::Outside { .. }
             | ConfigError::NotAFolder { .. }
             | ConfigError::TooMany(_)
             | ConfigError::Conflict(_) => Self::conflict(message).with_hint_of_text(),
@@ -91,7 +123,9 @@ impl From<ArchiveError> for ApiError {
     fn from(error: ArchiveError) -> Self {
         let message = error.to_string();
         match error {
-            ArchiveError::Invalid(problems) => Self::request(message).with_all(problems),
+            ArchiveError::Invalid(problems) | ArchiveError::Foreign(problems, _) => {
+                Self::request(message).with_hint_of_text().with_all(problems)
+            }
             ArchiveError::TooLarge(_) => Self::request(message).with_status(StatusCode::PAYLOAD_TOO_LARGE),
         }
     }

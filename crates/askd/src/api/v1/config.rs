@@ -59,7 +59,7 @@ async fn overview(editor: Editor, uri: Uri, headers: HeaderMap) -> Result<Respon
     let overview = editor.config().overview(&scope).await?;
     let counts: Map<String, Value> =
         overview.counts.iter().map(|(kind, count)| (kind.as_str().to_owned(), json!(count))).collect();
-    let answer = json!({
+    let mut answer = json!({
         "type": "config",
         "workspace": scope.workspace(),
         "documents": counts,
@@ -68,7 +68,17 @@ async fn overview(editor: Editor, uri: Uri, headers: HeaderMap) -> Result<Respon
         "writable": overview.read_only.is_none(),
         "read_only_reason": overview.read_only,
     });
+    tell_loading(&editor, &scope, &mut answer).await;
     conditions::tagged(&headers, &overview.etag, super::json(StatusCode::OK, answer.to_string()))
+}
+
+/// Of a workspace's configuration: whether runs load it, and why not.
+async fn tell_loading(editor: &Editor, scope: &Scope, answer: &mut Value) {
+    if scope.workspace().is_some() {
+        let why_not = editor.kept_out(scope).await;
+        answer["loaded_by_runs"] = json!(why_not.is_empty());
+        answer["why_not"] = json!(why_not);
+    }
 }
 
 /// Whose configuration a request is about: that of all runs, unless it names a workspace.

@@ -83,7 +83,7 @@ pub(super) const SERVER: &[Setting] = &[
         "ASKD_LEGACY_LENIENT",
         Bool,
         Value("false"),
-        "Drops unknown fields and coerces wrong types on `/ask`, as the Node server did, instead of answering 400.",
+        "Drops unknown fields and coerces wrong types on `/ask` and `/config`, as the Node server did, instead of answering 400.",
     ),
 ];
 

@@ -158,3 +158,36 @@ async fn two_clients_cannot_both_create_a_document() {
     assert_eq!(there["content"], if one.status == 201 { "one\n" } else { "other\n" });
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fifty_writers_of_different_parts_of_one_document_do_not_disturb_each_other() {
+    let server = TestServerBuilder::fake().start().await;
+    let skill = Writer::of(&server, "skills/pdf");
+    assert_eq!(skill.put("---\nname: pdf\ndescription: Reads PDF files.\n---\nRead.\n", None).await.status, 201);
+    let writers: Vec<_> = (0..WRITERS)
+        .map(|number| {
+            let entry = Writer::of(&server, &format!("mcp-servers/s{number}"));
+            let file = Writer::of(&server, &format!("skills/pdf/files/{number}.txt"));
+            beside(async move {
+                let put = |writer: &Writer| {
+                    writer
+                        .client
+                        .put(&writer.url)
+                        .header("x-api-key", Settings::TEST_API_KEY)
+                        .header("if-none-match", "*")
+                };
+                let entry = put(&entry).json(&json!({"content": {"command": "c"}})).send().await.unwrap();
+                let file = put(&file).body(number.to_string()).send().await.unwrap();
+                assert_eq!((entry.status().as_u16(), file.status().as_u16()), (201, 201));
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    let servers = server.get("/v1/config/mcp-servers").await.body;
+    let servers: Value = serde_json::from_str(servers["content"].as_str().unwrap()).unwrap();
+    assert_eq!(servers["mcpServers"].as_object().unwrap().len() as u64, WRITERS);
+    let files = server.get("/v1/config/skills/pdf").await.body;
+    assert_eq!(files["files"].as_array().unwrap().len() as u64, WRITERS + 1);
+}

@@ -118,6 +118,11 @@ async fn an_earlier_version_is_read_compared_and_put_back() {
 
     // Also what is gone, and back to nothing.
     server.delete(path).await;
+    let newest = changes(&server, "kind=rules&name=a").await;
+    let removal = format!("/v1/config/history/{}/restore", newest[0]["id"].as_str().unwrap());
+    let nothing = Answer::of(server.posting(&removal).send().await.unwrap()).await;
+    let hint = nothing.body["error"]["hint"].as_str().unwrap_or_default();
+    assert!(nothing.status == 404 && hint.ends_with(newest[1]["id"].as_str().unwrap()), "{nothing:?}");
     let back = Answer::of(server.posting(&stale).send().await.unwrap()).await;
     assert_eq!((back.status, server.get(path).await.status), (200, 200), "{back:?}");
     server.stop().await;

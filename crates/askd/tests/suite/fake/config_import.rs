@@ -148,6 +148,61 @@ async fn a_workspaces_configuration_is_in_its_own_places() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_usual_mistakes_with_archives_are_told_with_what_to_do() {
+    let server = filled().await;
+    let zip = export(&server, "?format=zip").await;
+    let foreign = |path: &str| tar_of(&[("CLAUDE.md", "x"), (path, "x")]);
+    for (kind, archive, message, hint) in [
+        (TAR, b"\x1f\x8b\x08\0\xff".to_vec(), "this is gzip", "gunzip it first"),
+        (TAR, zip, "this is a zip", "application/zip"),
+        (ZIP, tar_of(&[("CLAUDE.md", "x")]), "this is a tar", "application/x-tar"),
+        (TAR, b"--boundary\r\ncontent-disposition: form-data".to_vec(), "this is a form", "--data-binary"),
+        (TAR, Vec::new(), "the body is empty", "--data-binary"),
+        (TAR, b"\xff\xfe".repeat(600), "damaged", "--data-binary"),
+        (TAR, foreign("history.jsonl"), "history.jsonl", "pack only what is configuration"),
+        (TAR, foreign(".claude/CLAUDE.md"), ".claude/CLAUDE.md", "there is no `.claude` here"),
+    ] {
+        let refused = import(&server, "", kind, archive).await;
+        let error = &refused.body["error"];
+        let (said, advice) = (error["message"].as_str().unwrap(), error["hint"].as_str().unwrap());
+        assert!(refused.status == 400 && said.contains(message) && advice.contains(hint), "{refused:?}");
+        assert!(said.is_ascii(), "bytes of the body are not shown: {said}");
+    }
+    let none = import(&server, "?mode=replace", TAR, tar_of(&[(".DS_Store", "x")])).await;
+    assert!(none.status == 400 && none.message().contains("no document"), "{none:?}");
+    assert_eq!(server.get("/v1/config/settings").await.status, 200);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_of_what_lies_there_is_imported_again_and_says_what_is_wrong_with_it() {
+    let server = TestServerBuilder::fake()
+        .file("config/rules/mounted/..data/real.md", "Behind a link.")
+        .file("config/agents/bad.md", "no frontmatter")
+        .file("config/rules/Loud Name.md", "x")
+        .start()
+        .await;
+    let link = server.folders.root().join("config/rules/linked.md");
+    std::os::unix::fs::symlink("mounted/..data/real.md", link).unwrap();
+    let response = server.getting("/v1/config/export").send().await.unwrap();
+    let warnings: Vec<_> =
+        response.headers().get_all("x-askd-warning").iter().map(|value| value.to_str().unwrap().to_owned()).collect();
+    let said = |part: &str| warnings.iter().any(|warning| warning.contains(part));
+    assert!(said("rules/Loud Name.md: is left out") && said("agents/bad.md: is not valid"), "{warnings:?}");
+    let archive = response.bytes().await.unwrap().to_vec();
+    let again = import(&server, "?mode=replace", TAR, archive.clone()).await;
+    assert_eq!((again.status, &again.body["removed"]), (200, &json!([])), "{again:?}");
+    assert!(again.body["warnings"][0]["file"].as_str().unwrap().contains("agents/bad.md"), "{again:?}");
+
+    let other = TestServerBuilder::fake().start().await;
+    let refused = import(&other, "", TAR, archive).await;
+    let hint = refused.body["error"]["hint"].as_str().unwrap_or_default();
+    assert!(refused.status == 400 && hint.contains("leave out `agents/bad.md`"), "{refused:?}");
+    server.stop().await;
+    other.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn hostile_archives_are_refused_and_leave_nothing() {
     let server = filled().await;
     let tag = server.get("/v1/config").await.etag().to_owned();

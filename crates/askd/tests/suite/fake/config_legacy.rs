@@ -24,6 +24,32 @@ fn shown(answer: &Answer) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_slash_at_the_end_is_taken_as_express_took_it() {
+    let server = TestServerBuilder::fake().start().await;
+    for (path, body) in [("/config/rules/a/", "x"), ("/config/claude-md/", "y")] {
+        assert!(server.put(path, &json!({ "content": body })).await.status < 300, "{path}");
+        assert_eq!(server.get(path).await.body["content"], body);
+    }
+    assert_eq!(server.get("/config/rules/").await.body["total"], 1);
+    assert_eq!(server.delete("/config/rules/a/").await.status, 204);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_that_leads_out_is_a_conflict_that_names_it() {
+    let server = TestServerBuilder::fake().file("config/rules/a.md", "x").start().await;
+    let link = server.folders.root().join("config/rules/out.md");
+    std::os::unix::fs::symlink("../../elsewhere.md", link).unwrap();
+    let refused = server.get("/config/rules/out").await;
+    assert_eq!(refused.status, 409, "{refused:?}");
+    assert!(
+        refused.message().contains("`rules/out.md`") && refused.message().contains("replace the link"),
+        "{refused:?}"
+    );
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn agents_skills_and_rules_are_put_read_listed_and_deleted() {
     let server = server().await;
     for (kind, file) in [("agents", "agents/one.md"), ("skills", "skills/one/SKILL.md"), ("rules", "rules/one.md")] {
@@ -176,7 +202,7 @@ async fn names_are_kebab_case_and_lead_nowhere_else() {
             }
         }
         // As they are in the path, they are other routes.
-        for path in [format!("/config/{kind}/../secret"), format!("/config/{kind}/a/b"), format!("/config/{kind}/")] {
+        for path in [format!("/config/{kind}/../secret"), format!("/config/{kind}/a/b")] {
             assert_eq!(server.raw("GET", &path, "").await.0, 404, "{path}");
         }
     }
@@ -208,6 +234,8 @@ async fn the_text_of_a_skill_is_put_and_its_other_files_stay() {
     assert_eq!(put.status, 200, "{put:?}");
     assert_eq!(server.folders.list("config/skills/s"), ["SKILL.md", "run.sh"]);
     assert_eq!(server.get("/config/skills/s").await.body["content"], text("changed"));
+    std::fs::remove_file(server.folders.config().join("skills/s/SKILL.md")).unwrap();
+    assert_eq!(server.get("/config/skills/s").await.status, 404, "a folder is no skill");
     server.stop().await;
 }
 
@@ -217,8 +245,8 @@ async fn errors_have_the_node_servers_envelope() {
     let send = async |request: reqwest::RequestBuilder| {
         shown(&Answer::of(request.header("x-request-id", "req-1").send().await.unwrap()).await)
     };
-    insta::assert_snapshot!(send(server.getting("/config/agents/none")).await, @r#"404 {"error":{"code":"NOT_FOUND","message":"there is no agents/none in the configuration","requestId":"req-1"}}"#);
-    insta::assert_snapshot!(send(server.getting("/config/agents/Not-Kebab")).await, @r#"400 {"error":{"code":"REQUEST_ERROR","message":"name must be kebab-case: 1 to 60 characters of a-z, 0-9 and single `-` between them","requestId":"req-1"}}"#);
+    insta::assert_snapshot!(send(server.getting("/config/agents/none")).await, @r#"404 {"error":{"code":"NOT_FOUND","message":"there is no agent `none`","requestId":"req-1"}}"#);
+    insta::assert_snapshot!(send(server.getting("/config/agents/Not-Kebab")).await, @r#"400 {"error":{"code":"REQUEST_ERROR","message":"name must be kebab-case: 1 to 60 characters of a-z, 0-9 and single `-` between them; did you mean `not-kebab`?","requestId":"req-1"}}"#);
     insta::assert_snapshot!(send(server.getting("/config/commands")).await, @r#"404 {"error":{"code":"NOT_FOUND","message":"there is no route GET /config/commands","requestId":"req-1"}}"#);
     insta::assert_snapshot!(send(server.posting("/config/agents")).await, @r#"405 {"error":{"code":"REQUEST_ERROR","message":"/config/agents does not take POST","requestId":"req-1"}}"#);
     server.stop().await;

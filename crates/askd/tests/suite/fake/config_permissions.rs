@@ -156,6 +156,74 @@ async fn where_nothing_may_be_changed_texts_are_still_read_and_secrets_are_not()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn agents_and_skills_that_may_hold_secrets_are_read_only_with_the_permission_for_that() {
+    const AGENT: &str =
+        "---\nname: a\ndescription: d\nmcpServers:\n  - s: {command: x, env: {TOKEN: of-a-service}}\n---\nx";
+    const SKILL: &str = "---\nname: s\ndescription: d\nhooks:\n  Stop:\n    - hooks:\n        - {type: command, command: of-a-service}\n---\nx";
+    const PLAIN: &str = "---\nname: p\ndescription: d\n---\nx";
+    let files = [
+        ("config/agents/a.md", AGENT),
+        ("config/agents/broken.md", "---\nmcpServers: {TOKEN: of-a-service\n---\n"),
+        ("config/agents/p.md", PLAIN),
+        ("config/skills/s/SKILL.md", SKILL),
+    ];
+    let builder = || files.iter().fold(TestServerBuilder::fake(), |builder, (file, text)| builder.file(file, text));
+    let paths = [
+        ("/config/agents/a", false),
+        ("/v1/config/agents/a", false),
+        ("/config/agents/broken", false),
+        ("/v1/config/agents/broken", false),
+        ("/config/skills/s", false),
+        ("/v1/config/skills/s?contents", false),
+        ("/v1/config/skills/s/files/SKILL.md", false),
+        ("/config/agents/p", true),
+        ("/v1/config/agents/p", true),
+        ("/v1/config/agents", true),
+        ("/config/agents", true),
+    ];
+    let open = builder().start().await;
+    for (path, _) in paths {
+        assert_eq!(open.get(path).await.status, 200, "{path}");
+    }
+    open.stop().await;
+    for changes in [ConfigChanges::Texts, ConfigChanges::None] {
+        let server = builder().set(move |settings| settings.auth.config_changes = changes).start().await;
+        for (path, shown) in paths {
+            let answer = server.get(path).await;
+            assert_eq!(answer.status, if shown { 200 } else { 403 }, "{path} {answer:?}");
+            assert!(!answer.body.to_string().contains("of-a-service"), "{path} {answer:?}");
+        }
+        server.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_document_once_held_is_as_secret_in_the_history() {
+    const PLAIN: &str = "---\nname: a\ndescription: d\n---\nx";
+    const HOOKED: &str = "---\nname: a\ndescription: d\nhooks: {}\n---\nof-a-service";
+    let server = server(ConfigChanges::Texts).await;
+    assert_eq!(server.put("/v1/config/agents/a", &json!({"content": PLAIN})).await.status, 201);
+    let id = server.get("/v1/config/history?kind=agents&name=a").await.body["data"][0]["id"].clone();
+    let id = id.as_str().unwrap();
+    server.folders.write("config/agents/a.md", HOOKED);
+    let seen = server.get("/v1/config/history?kind=agents&name=a").await;
+    let by_hand = seen.body["data"][0]["id"].as_str().unwrap();
+    assert_eq!(seen.body["data"].as_array().unwrap().len(), 2, "{seen:?}");
+    for (path, status) in [
+        (format!("/v1/config/history/{id}"), 200),
+        (format!("/v1/config/history/{id}/diff?to=current"), 403),
+        (format!("/v1/config/history/{id}/diff?to={by_hand}"), 403),
+        (format!("/v1/config/history/{by_hand}"), 403),
+        (format!("/v1/config/history/{by_hand}/diff"), 403),
+    ] {
+        let answer = server.get(&path).await;
+        assert_eq!(answer.status, status, "{path} {answer:?}");
+        assert!(!answer.body.to_string().contains("of-a-service"), "{path} {answer:?}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_key_sets_what_names_a_program_or_redirects_the_model() {
     let server = server(ConfigChanges::All).await;
     let put = async |content: Value| server.put("/v1/config/settings", &json!({ "content": content })).await;

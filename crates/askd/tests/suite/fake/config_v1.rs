@@ -56,7 +56,9 @@ async fn every_kind_is_put_read_and_deleted_in_both_scopes() {
             let path = format!("/v1/config/{document}{query}");
             let dot_claude = !query.is_empty() && !matches!(file, "CLAUDE.md" | ".mcp.json");
             let file = server.folders.root().join(folder).join(if dot_claude { ".claude" } else { "" }).join(file);
-            assert_eq!((server.get(&path).await.status, server.delete(&path).await.status), (404, 404), "{path}");
+            // There always is a policy.
+            let before = if document == "policy" { 200 } else { 404 };
+            assert_eq!((server.get(&path).await.status, server.delete(&path).await.status), (before, 404), "{path}");
             let put = server.put(&path, &json!({ "content": content })).await;
             assert_eq!((put.status, &put.body["outcome"]), (201, &json!("created")), "{path} {put:?}");
             assert!(file.is_file(), "{}", file.display());
@@ -74,7 +76,7 @@ async fn every_kind_is_put_read_and_deleted_in_both_scopes() {
                 object => assert_eq!(&serde_json::from_str::<Value>(text).unwrap(), object),
             }
             assert_eq!(server.delete(&path).await.status, 204, "{path}");
-            assert_eq!((server.get(&path).await.status, file.exists()), (404, false), "{path}");
+            assert_eq!((server.get(&path).await.status, file.exists()), (before, false), "{path}");
         }
     }
     server.stop().await;
@@ -89,7 +91,7 @@ async fn documents_and_lists_look_like_this() {
     insta::assert_snapshot!(shown(server.get(path).await), @r#"200 {"content":"---\nname: a\ndescription: An agent.\n---\nYou help.\n","description":"An agent.","errors":[],"etag":"f94ad375953795fc9c57174b8f5b9e7cbf0203361d30a463819a97a1c0b6dc8d","executes":[],"kind":"agents","modified_at":"…","name":"a","size":49,"type":"config_document","valid":true,"warnings":[],"workspace":null}"#);
     let mut list = server.get(agents).await.body;
     list["data"][0]["modified_at"] = json!("…");
-    insta::assert_snapshot!(list, @r#"{"data":[{"description":"An agent.","etag":"f94ad375953795fc9c57174b8f5b9e7cbf0203361d30a463819a97a1c0b6dc8d","executes":false,"kind":"agents","modified_at":"…","name":"a","size":49,"type":"config_entry","valid":true,"workspace":null}],"next_page":null}"#);
+    insta::assert_snapshot!(list, @r#"{"data":[{"description":"An agent.","etag":"f94ad375953795fc9c57174b8f5b9e7cbf0203361d30a463819a97a1c0b6dc8d","executable":false,"kind":"agents","modified_at":"…","name":"a","size":49,"type":"config_entry","valid":true,"workspace":null}],"next_page":null}"#);
     let mut skill = server
         .put(
             "/v1/config/skills/lookup",
@@ -149,6 +151,9 @@ async fn a_skill_has_all_its_files() {
     let sent = server.sending(Method::PUT, url).header("x-askd-executable", "true").body(vec![0, 255, 10]);
     let answer = Answer::of(sent.send().await.unwrap()).await;
     assert_eq!((answer.status, &answer.body["outcome"]), (201, &json!("created")), "{answer:?}");
+    assert_eq!(format!("\"{}\"", answer.body["etag"].as_str().unwrap()), answer.etag(), "the file's, as in the header");
+    let whole = server.get("/v1/config/skills/lookup").await;
+    assert_eq!(answer.body["document_etag"], whole.body["etag"]);
     let got = server.getting(url).send().await.unwrap();
     let header = |name: &str| got.headers()[name].to_str().unwrap().to_owned();
     assert_eq!(
@@ -268,6 +273,7 @@ async fn a_document_is_tried_without_being_put() {
         (&json!(false), &json!("broken")),
         "{disk:?}"
     );
+    assert_eq!(disk.body["documents"][0]["type"], "config_validation_entry");
     for (body, param) in [
         (json!({"kind": "colours", "content": "x"}), "kind"),
         (json!({"content": "x"}), "kind"),
@@ -335,18 +341,133 @@ async fn a_scope_that_is_not_there_and_a_document_behind_a_link_are_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_try_says_what_a_put_of_this_caller_would_be_refused_for() {
+    const AGENT: &str = "---\nname: twin\ndescription: d\n---\nx";
+    let server = TestServerBuilder::fake()
+        .set(|settings| settings.auth.config_changes = askd::settings::ConfigChanges::All)
+        .file("config/agents/first.md", AGENT)
+        .start()
+        .await;
+    std::os::unix::fs::symlink("first.md", server.folders.config().join("agents/link.md")).unwrap();
+    let key = askd::settings::Settings::TEST_API_KEY;
+    for (kind, name, content, part) in [
+        ("rules", "a", json!("x"), None),
+        ("rules", "a", json!(format!("the key is {key}")), Some("secrets")),
+        ("settings", "", json!({"apiKeyHelper": "id"}), Some("apiKeyHelper")),
+        ("agents", "second", json!(AGENT), Some("first")),
+        ("agents", "first", json!(AGENT), None),
+        ("agents", "link", json!(AGENT.replace("twin", "other")), Some("symbolic link")),
+    ] {
+        let mut body = json!({"kind": kind, "name": name, "content": content});
+        let path = format!("/v1/config/{kind}/{name}");
+        if name.is_empty() {
+            body.as_object_mut().unwrap().remove("name");
+        }
+        let tried = server.post("/v1/config/validate", &body).await;
+        assert_eq!((tried.status, &tried.body["valid"]), (200, &json!(true)), "{path} {tried:?}");
+        let refused = tried.body["refused"].as_str();
+        assert_eq!(refused.is_some(), part.is_some(), "{path} {tried:?}");
+        assert!(refused.is_none_or(|text| text.contains(part.unwrap())), "{path} {tried:?}");
+        let put = server.put(path.trim_end_matches('/'), &json!({ "content": content })).await;
+        assert_eq!(put.status < 300, part.is_none(), "{path} {put:?}");
+    }
+    server.stop().await;
+
+    let server = TestServerBuilder::fake()
+        .set(|settings| settings.auth.config_changes = askd::settings::ConfigChanges::Texts)
+        .start()
+        .await;
+    let tried = server.post("/v1/config/validate", &json!({"kind": "commands", "name": "c", "content": "x"})).await;
+    assert!(tried.body["refused"].as_str().unwrap().contains("permission"), "{tried:?}");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_method_that_is_not_taken_says_which_are() {
+    let server = server().await;
+    for (method, path, takes) in [
+        (Method::PUT, "/v1/config/agents", "GET"),
+        (Method::DELETE, "/v1/config/rules", "GET"),
+        (Method::POST, "/v1/config/agents/a", "PUT"),
+        (Method::DELETE, "/v1/config", "GET"),
+        (Method::POST, "/config/agents", "GET"),
+    ] {
+        let answer = Answer::of(server.sending(method, path).json(&json!({})).send().await.unwrap()).await;
+        assert_eq!(answer.status, 405, "{path}");
+        assert!(answer.header("allow").is_some_and(|allow| allow.contains(takes)), "{path} {answer:?}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_put_with_a_byte_order_mark_runs_are_given_too() {
+    let server = server().await;
+    for (path, content) in [
+        ("mcp-servers", "\u{feff}{\"mcpServers\": {\"m\": {\"type\": \"http\", \"url\": \"http://127.0.0.1:1/\"}}}"),
+        ("settings", "\u{feff}{\"permissions\": {\"deny\": [\"WebFetch\"]}}"),
+        ("claude-md", "\u{feff}# The house\n"),
+    ] {
+        let put = server.put(&format!("/v1/config/{path}"), &json!({ "content": content })).await;
+        assert_eq!(put.status, 201, "{path} {put:?}");
+    }
+    let run = server.ask(json!({"prompt": "x"})).await;
+    assert_eq!(run.status, 200, "{run:?}");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn errors_have_the_envelope_of_the_messages_api() {
     let server = server().await;
     let send = async |request: reqwest::RequestBuilder| {
         let answer = Answer::of(request.header("x-request-id", "req-1").send().await.unwrap()).await;
         format!("{} {}", answer.status, answer.body)
     };
-    insta::assert_snapshot!(send(server.getting("/v1/config/agents/none")).await, @r#"404 {"error":{"message":"there is no agents/none in the configuration","type":"not_found_error"},"request_id":"req-1","type":"error"}"#);
+    insta::assert_snapshot!(send(server.getting("/v1/config/agents/none")).await, @r#"404 {"error":{"message":"there is no agent `none`","type":"not_found_error"},"request_id":"req-1","type":"error"}"#);
     insta::assert_snapshot!(send(server.getting("/v1/config/colours")).await, @r#"404 {"error":{"message":"there is no route GET /v1/config/colours","type":"not_found_error"},"request_id":"req-1","type":"error"}"#);
     insta::assert_snapshot!(send(server.getting("/v1/config/settings/x")).await, @r#"400 {"error":{"message":"there is only one settings, and it has no name","type":"invalid_request_error"},"request_id":"req-1","type":"error"}"#);
     insta::assert_snapshot!(send(server.sending(Method::PUT, "/v1/config/agents").json(&json!({}))).await, @r#"405 {"error":{"message":"/v1/config/agents does not take PUT","type":"invalid_request_error"},"request_id":"req-1","type":"error"}"#);
     insta::assert_snapshot!(send(server.sending(Method::PUT, "/v1/config/agents/a").json(&json!({"content": "x"}))).await, @r#"400 {"error":{"message":"line 1: `name`: is missing, and the CLI would skip the agent; add e.g. `name: code-reviewer`","param":"content","problems":[{"field":"name","line":1,"message":"is missing, and the CLI would skip the agent; add e.g. `name: code-reviewer`"},{"field":"description","line":1,"message":"is missing, and the CLI would skip the agent; add e.g. `description: Reviews changes`"}],"type":"invalid_request_error"},"request_id":"req-1","type":"error"}"#);
-    insta::assert_snapshot!(send(server.sending(Method::PUT, "/v1/config/rules/a").header("if-match", "*").json(&json!({"content": "x"}))).await, @r#"412 {"error":{"hint":"there is none now","message":"the document was changed since it was read, or is there or not there against the request's condition","type":"conflict_error"},"request_id":"req-1","type":"error"}"#);
+    insta::assert_snapshot!(send(server.sending(Method::PUT, "/v1/config/rules/a").header("if-match", "*").json(&json!({"content": "x"}))).await, @r#"412 {"error":{"hint":"there is none now","message":"If-Match does not hold: it does not exist","param":"If-Match","type":"conflict_error"},"request_id":"req-1","type":"error"}"#);
     insta::assert_snapshot!(send(server.sending(Method::PUT, "/v1/config/settings").json(&json!({"content": {"apiKeyHelper": "x"}}))).await, @r#"403 {"error":{"hint":"no setting that names a program or redirects the model is set over HTTP; the operator writes it into the file","message":"line 2: `apiKeyHelper`: names a program that the CLI starts, which only the operator may do: set it in the file on the server","param":"content","problems":[{"field":"apiKeyHelper","line":2,"message":"names a program that the CLI starts, which only the operator may do: set it in the file on the server"}],"type":"permission_error"},"request_id":"req-1","type":"error"}"#);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_usual_mistakes_are_told_with_what_was_probably_meant() {
+    let server = TestServerBuilder::fake().start().await;
+    for (path, body, part) in [
+        ("settings", json!({"permissions": {}}), "put it into `content`"),
+        ("mcp-servers/x", json!({"command": "x"}), "put it into `content`"),
+        ("mcp-servers", json!({"content": {"x": {"command": "x"}}}), "`mcpServers`: is missing: servers stand in it"),
+        ("mcp-servers/x", json!({"content": {"comand": "x"}}), "did you mean `command`?"),
+        ("rules/my_rule", json!({"content": "x"}), "did you mean `my-rule`?"),
+        ("agents/reviewer.md", json!({"content": "x"}), "did you mean `reviewer`?"),
+    ] {
+        let refused = server.put(&format!("/v1/config/{path}"), &body).await;
+        let error = refused.body["error"].to_string();
+        assert!(refused.status == 400 && error.contains(part), "{path}: {refused:?}");
+        assert!(!error.contains("files"), "only skills have files: {error}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_a_skill_stays_executable_unless_the_request_says_otherwise() {
+    let server = TestServerBuilder::fake().start().await;
+    let files = json!([{"path": "run.sh", "content": "1", "executable": true}]);
+    let skill = json!({"content": "---\nname: s\ndescription: d\n---\nx", "files": files});
+    assert_eq!(server.put("/v1/config/skills/s", &skill).await.status, 201);
+    let path = "/v1/config/skills/s/files/run.sh";
+    let put = async |header: Option<&str>| {
+        let request = server.sending(Method::PUT, path).body("2");
+        let request = header.into_iter().fold(request, |request, value| request.header("x-askd-executable", value));
+        assert_eq!(request.send().await.unwrap().status(), 200);
+        let response = server.getting(path).send().await.unwrap();
+        response.headers()["x-askd-executable"].to_str().unwrap().to_owned()
+    };
+    assert_eq!(
+        (put(None).await, put(Some("false")).await, put(None).await),
+        ("true".into(), "false".into(), "false".into())
+    );
     server.stop().await;
 }

@@ -99,6 +99,9 @@ async fn what_does_not_exist_has_its_own_code() {
         assert_error(&server.ask(json!({"prompt": "x", "cwd": cwd})).await, 400, "INVALID_CWD", "cwd");
     }
     assert_error(&server.ask(json!({"prompt": "x", "agent": "nobody"})).await, 400, "AGENT_NOT_FOUND", "nobody");
+    server.folders.write("workspace/shop/.claude/agents/local.md", "---\nname: local\ndescription: d\n---\nx");
+    let local = server.ask(json!({"prompt": "x", "agent": "local", "cwd": "shop"})).await;
+    assert_error(&local, 400, "AGENT_NOT_FOUND", "the workspace has one, but only those of CONFIG_DIR can be named");
     let unknown = "00000000-0000-4000-8000-000000000000";
     assert_error(&server.ask(json!({"prompt": "x", "resume": unknown})).await, 404, "NOT_FOUND", unknown);
     server.stop().await;

@@ -99,6 +99,6 @@ async fn a_policy_on_disk_counts_from_the_next_run_on() {
     world.server.folders.write("config/askd-policy.json", "{\n\"version\": 3}");
     let answer = world.ask(json!({"prompt": "[[text:no]]"})).await;
     assert_eq!(answer.status, 500, "{answer:?}");
-    assert!(answer.message().contains("line 2: version"), "{answer:?}");
+    assert!(answer.message().contains("line 2: `version`"), "{answer:?}");
     world.stop().await;
 }

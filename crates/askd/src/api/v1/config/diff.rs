@@ -4,13 +4,14 @@ use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use serde_json::json;
 
-use super::super::super::editor::Editor;
-use super::super::super::error::ApiError;
-use super::super::super::error::code::ErrorCode;
-use super::super::super::path::PathOf;
-use super::super::super::query::Query;
-use super::super::json as answer;
+use super::export::{PACKING, unfinished};
 use super::history::find;
+use crate::api::editor::Editor;
+use crate::api::error::ApiError;
+use crate::api::error::code::ErrorCode;
+use crate::api::path::PathOf;
+use crate::api::query::Query;
+use crate::api::v1::json as answer;
 use crate::config::change::Change;
 use crate::config::diff as differences;
 use crate::config::document::Content;
@@ -25,14 +26,17 @@ pub(super) async fn diff(editor: Editor, PathOf(id): PathOf<String>, uri: Uri) -
     let (change, content) = find(&editor, &id).await?;
     let content = kept(&change, content)?;
     let id = change.id.to_string();
-    let (from, to, text) = match to.as_deref() {
+    let (from, to, (old, new)) = match to.as_deref() {
         None => {
             let (from, before) = before(&editor, &change).await?;
-            (from, Some(id), differences::diff(before.as_ref(), content.as_ref()))
+            (from, Some(id), (before, content))
         }
         Some(CURRENT) => {
             let current = editor.config().read(&change.scope, &change.document).await?.map(|found| found.content);
-            (Some(id), Some(CURRENT.to_owned()), differences::diff(content.as_ref(), current.as_ref()))
+            if let Some(current) = &current {
+                editor.must_see(change.document.kind(), current)?;
+            }
+            (Some(id), Some(CURRENT.to_owned()), (content, current))
         }
         Some(other) => {
             let (other, newer) = find(&editor, other).await?;
@@ -40,9 +44,11 @@ pub(super) async fn diff(editor: Editor, PathOf(id): PathOf<String>, uri: Uri) -
                 return Err(ApiError::param("to", "must be a change of the same document"));
             }
             let newer = kept(&other, newer)?;
-            (Some(id), Some(other.id.to_string()), differences::diff(content.as_ref(), newer.as_ref()))
+            (Some(id), Some(other.id.to_string()), (content, newer))
         }
     };
+    let compared = PACKING.run(move || differences::diff(old.as_ref(), new.as_ref())).await;
+    let text = compared.map_err(unfinished)?;
     let shown = json!({"type": "config_diff", "from": from, "to": to, "diff": text});
     Ok(answer(StatusCode::OK, shown.to_string()))
 }

@@ -4,22 +4,22 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 
-use super::super::super::body::config_object;
-use super::super::super::conditions;
-use super::super::super::config::answered;
-use super::super::super::dialect::DOCUMENT;
-use super::super::super::editor::Editor;
-use super::super::super::error::{ApiError, no_such_method};
-use super::super::super::fields::Fields;
-use super::super::super::path::PathOf;
-use super::super::super::query::Query;
-use super::super::json;
 use super::shown::{self, Files};
 use super::{check_scope, kind, list, scope, taken};
+use crate::api::body::config_object;
+use crate::api::conditions;
+use crate::api::config::answered;
+use crate::api::editor::Editor;
+use crate::api::error::{ApiError, no_such_method};
+use crate::api::path::PathOf;
+use crate::api::query::Query;
+use crate::api::v1::json;
 use crate::config::change::{Edit, Outcome};
+use crate::config::document::Etag;
 use crate::config::kind::Kind;
 use crate::config::name::{DocumentId, NameError};
 use crate::config::scope::Scope;
+use crate::guard::Policy;
 
 /// `GET /v1/config/{kind}`: the list, or the document of which there is only one.
 pub(super) async fn get_kind(
@@ -105,8 +105,15 @@ async fn read(
     // Only a skill has more than is shown anyway.
     let files = if query.flag("contents")? == Some(true) { Files::Contained } else { Files::Listed };
     query.finish(&["workspace", "contents"])?;
-    editor.must_see(kind)?;
-    let found = editor.config().read(&scope, &id).await?.ok_or_else(|| ApiError::no_document(&id))?;
+    editor.must_see_kind(kind)?;
+    let found = editor.config().read(&scope, &id).await?;
+    if found.is_none() && kind == Kind::Policy {
+        let text = Policy::default_text();
+        let answer = shown::default_policy(&id, text).to_string();
+        return conditions::tagged(headers, &Etag::of_bytes(text.as_bytes()), json(StatusCode::OK, answer));
+    }
+    let found = found.ok_or_else(|| ApiError::no_document(&id))?;
+    editor.must_see(kind, &found.content)?;
     let answer = shown::document(&scope, &found, files).to_string();
     conditions::tagged(headers, &found.etag, json(StatusCode::OK, answer))
 }
@@ -117,10 +124,9 @@ async fn write(editor: &Editor, kind: Kind, name: Option<&str>, request: Request
     query.finish(&["workspace"])?;
     editor.must_write()?;
     let condition = conditions::of_change(request.headers())?;
-    let taken = config_object(request, editor.server(), |object| {
-        taken::edit(kind, &mut Fields::new(object, &DOCUMENT, false)?)
-    });
-    let written = editor.config().edit(&scope, &id, taken.await?, &condition, &editor.author()).await?;
+    let taken = config_object(request, editor.server(), |object| taken::edit(kind, &mut taken::fields(kind, object)?));
+    let mut written = editor.config().edit(&scope, &id, taken.await?, &condition, &editor.author()).await?;
+    written.warnings.extend(editor.kept_out(&scope).await);
     let status = if matches!(written.outcome, Outcome::Created(_)) { StatusCode::CREATED } else { StatusCode::OK };
     Ok(answered(&written, json(status, shown::written(&scope, &id, &written).to_string())))
 }
@@ -144,7 +150,7 @@ async fn remove(
 fn target(query: &mut Query, kind: Kind, name: Option<&str>) -> Result<(Scope, DocumentId), ApiError> {
     let id = DocumentId::new(kind, name).map_err(|error| match error {
         NameError::Single => ApiError::request(format!("there is only one {}, and it has no name", kind.as_str())),
-        error => ApiError::param("name", error),
+        error => ApiError::of_name(kind, name.unwrap_or_default(), &error),
     })?;
     let scope = scope(query)?;
     check_scope(&scope, kind)?;
@@ -154,5 +160,9 @@ fn target(query: &mut Query, kind: Kind, name: Option<&str>) -> Result<(Scope, D
 /// A kind that needs no name. Others are changed one by one.
 async fn single(word: &str, method: &Method, uri: &Uri) -> Result<Kind, ApiError> {
     let kind = kind(word, method, uri).await?;
-    if kind.is_single() { Ok(kind) } else { Err(no_such_method(method.clone(), uri.clone()).await) }
+    if kind.is_single() {
+        Ok(kind)
+    } else {
+        Err(no_such_method(method.clone(), uri.clone()).await.with_allow("GET,HEAD"))
+    }
 }

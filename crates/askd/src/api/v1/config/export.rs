@@ -4,22 +4,29 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::Response;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
 
-use super::super::super::conditions;
-use super::super::super::editor::Editor;
-use super::super::super::error::ApiError;
-use super::super::super::query::Query;
-use super::super::json;
 use super::scope;
+use crate::api::conditions;
+use crate::api::editor::Editor;
+use crate::api::error::ApiError;
+use crate::api::headers::warn;
+use crate::api::query::Query;
+use crate::api::v1::json;
 use crate::aside::{Gate, Unfinished};
 use crate::config::archive::{Format, write};
+use crate::config::change::Export;
 use crate::config::error::ConfigError;
+use crate::encode::fold::MAX_WARNINGS;
 
 /// Archives that are in memory at the same time; each is as large as the whole configuration.
-pub(super) static ARCHIVES: Semaphore = Semaphore::const_new(2);
+static ARCHIVES: Semaphore = Semaphore::const_new(2);
 
-/// Packing and unpacking, which is work for a processor and not for the threads that serve.
+/// How long a request waits for the archives of others.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Packing, unpacking and comparing, which is work for a processor and not for the threads that serve.
 pub(super) static PACKING: Gate = Gate::new(2, Duration::from_secs(30), 2 << 20);
 
 pub(super) async fn export(editor: Editor, uri: Uri, headers: HeaderMap) -> Result<Response, ApiError> {
@@ -33,10 +40,8 @@ pub(super) async fn export(editor: Editor, uri: Uri, headers: HeaderMap) -> Resu
     query.finish(&["workspace", "format"])?;
     // Settings and MCP servers are part of it.
     editor.must_execute()?;
-    // It is never closed.
-    let _place = ARCHIVES.acquire().await;
-    let documents = editor.config().all(&scope).await?;
-    let etag = editor.config().overview(&scope).await?.etag;
+    let _place = place().await?;
+    let Export { documents, etag, warnings } = editor.config().export(&scope).await?;
     let packed = PACKING.run(move || write(format, &scope, &documents)).await.map_err(unfinished)??;
     let (media_type, disposition) = match format {
         Format::Tar => ("application/x-tar", "attachment; filename=\"askd-config.tar\""),
@@ -45,7 +50,22 @@ pub(super) async fn export(editor: Editor, uri: Uri, headers: HeaderMap) -> Resu
     let mut response = json(StatusCode::OK, packed);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
     response.headers_mut().insert(header::CONTENT_DISPOSITION, HeaderValue::from_static(disposition));
-    conditions::tagged(&headers, &etag, response)
+    let mut response = conditions::tagged(&headers, &etag, response)?;
+    let mut told: Vec<_> = warnings.iter().map(ToString::to_string).collect();
+    if told.len() > MAX_WARNINGS {
+        let more = told.len() - MAX_WARNINGS + 1;
+        told.truncate(MAX_WARNINGS - 1);
+        told.push(format!("and {more} more: POST /v1/config/validate with {{}} has all of them"));
+    }
+    warn(response.headers_mut(), told);
+    Ok(response)
+}
+
+/// A place for an archive.
+pub(super) async fn place() -> Result<SemaphorePermit<'static>, ApiError> {
+    let place = timeout(PATIENCE, ARCHIVES.acquire()).await;
+    // It is never closed.
+    place.ok().and_then(Result::ok).ok_or_else(|| ConfigError::Busy.into())
 }
 
 pub(super) fn unfinished(unfinished: Unfinished) -> ApiError {

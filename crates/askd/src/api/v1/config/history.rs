@@ -5,19 +5,20 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::super::super::conditions;
-use super::super::super::config::answered;
-use super::super::super::editor::Editor;
-use super::super::super::error::ApiError;
-use super::super::super::error::code::ErrorCode;
-use super::super::super::path::PathOf;
-use super::super::super::query::{self, Query};
-use super::super::json as answer;
 use super::list::{DEFAULT_LIMIT, MAX_LIMIT};
 use super::scope;
 use super::shown::{self, Files};
+use crate::api::conditions;
+use crate::api::config::answered;
+use crate::api::editor::Editor;
+use crate::api::error::ApiError;
+use crate::api::error::code::ErrorCode;
+use crate::api::path::PathOf;
+use crate::api::query::{self, Query};
+use crate::api::v1::json as answer;
 use crate::config::change::{Change, ChangeId};
 use crate::config::document::Content;
+use crate::config::error::ConfigError;
 use crate::config::kind::Kind;
 use crate::config::name::DocumentId;
 
@@ -57,7 +58,7 @@ fn document(kind: Option<&str>, name: Option<&str>) -> Result<Option<DocumentId>
         let all = Kind::ALL.map(Kind::as_str).join(", ");
         ApiError::param("kind", format_args!("must be one of {all}"))
     })?;
-    DocumentId::new(kind, name).map(Some).map_err(|error| ApiError::param("name", error))
+    DocumentId::new(kind, name).map(Some).map_err(|error| ApiError::of_name(kind, name.unwrap_or_default(), &error))
 }
 
 /// `GET /v1/config/history/{id}`: a change, and the content that it left.
@@ -86,18 +87,39 @@ pub(super) async fn restore(
     query::none(request.uri())?;
     editor.must_write()?;
     let condition = conditions::of_change(&headers)?;
-    let (change, _) = find(&editor, &id).await?;
-    let written = editor.config().restore(&change.id, &condition, &editor.author()).await?;
-    let shown = shown::written(&change.scope, &change.document, &written);
+    let found = find(&editor, &id).await?;
+    let change = found.0.clone();
+    let mut written = match editor.config().restore(found, &condition, &editor.author()).await {
+        Err(ConfigError::NotFound) if change.after.is_none() => return Err(was_removal(&editor, &change).await),
+        restored => restored?,
+    };
+    let Change { scope, document, .. } = change;
+    written.warnings.extend(editor.kept_out(&scope).await);
+    let shown = shown::written(&scope, &document, &written);
     Ok(answered(&written, answer(StatusCode::OK, shown.to_string())))
+}
+
+/// Nobody means that what is gone shall be gone once more.
+async fn was_removal(editor: &Editor, change: &Change) -> ApiError {
+    let (scope, document, id) = (&change.scope, &change.document, change.id);
+    let before = editor.config().history(Some(scope), Some(document), Some(id), 1).await.unwrap_or_default();
+    let missing = ApiError::new(ErrorCode::NotFound, "this change removed the document, and it is not there now");
+    match before.first().filter(|before| before.after.is_some()) {
+        Some(before) => missing.with_hint(format!("restore the change before it: {}", before.id)),
+        None => missing,
+    }
 }
 
 /// The change of a path, with the content that it left, if the caller may see it.
 pub(super) async fn find(editor: &Editor, id: &str) -> Result<(Change, Option<Content>), ApiError> {
     let short: String = id.chars().take(60).collect();
-    let unknown = || ApiError::new(ErrorCode::NotFound, format!("there is no change {short}"));
+    let unknown = || ApiError::new(ErrorCode::NotFound, format!("there is no change `{short}`"));
     let id = ChangeId::parse(id).ok_or_else(unknown)?;
     let found = editor.config().change(&id).await?.ok_or_else(unknown)?;
-    editor.must_see(found.0.document.kind())?;
+    let kind = found.0.document.kind();
+    editor.must_see_kind(kind)?;
+    if let Some(content) = &found.1 {
+        editor.must_see(kind, content)?;
+    }
     Ok(found)
 }

@@ -5,16 +5,17 @@ use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use serde_json::json;
 
-use super::super::super::body::{config_bytes, media_type};
-use super::super::super::conditions;
-use super::super::super::editor::Editor;
-use super::super::super::error::ApiError;
-use super::super::super::query::Query;
-use super::super::json as answer;
-use super::export::{ARCHIVES, PACKING, unfinished};
+use super::export::{PACKING, place, unfinished};
 use super::scope;
+use crate::api::body::{config_bytes, media_type};
+use crate::api::conditions;
+use crate::api::editor::Editor;
+use crate::api::error::ApiError;
+use crate::api::query::Query;
+use crate::api::v1::json as answer;
 use crate::config::archive::{Format, read};
 use crate::config::change::Import;
+use crate::config::error::ConfigError;
 use crate::config::name::DocumentId;
 use crate::config::scope::Scope;
 
@@ -48,16 +49,28 @@ pub(super) async fn import(editor: Editor, request: Request) -> Result<Response,
         "application/zip" => Format::Zip,
         _ => {
             let message = "the request must have the header content-type: application/x-tar or application/zip";
-            return Err(ApiError::request(message).with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
+            let hint = "curl -H 'content-type: application/x-tar' --data-binary @config.tar";
+            let error = ApiError::request(message).with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE);
+            return Err(error.with_hint(hint));
         }
     };
-    let (bytes, _large) = config_bytes(request, editor.server()).await?;
-    // It is never closed.
-    let _place = ARCHIVES.acquire().await;
+    let (bytes, large) = config_bytes(request, editor.server()).await?;
+    let _place = place().await?;
     let (limits, whose) = (*editor.config().limits(), scope.clone());
-    let unpacked = PACKING.run(move || read(format, &whose, &bytes, &limits)).await;
+    let unpacking = PACKING.run(move || {
+        // As long as the body: the client may leave meanwhile.
+        let _large = large;
+        read(format, &whose, &bytes, &limits)
+    });
+    let unpacked = unpacking.await;
     let documents = unpacked.map_err(unfinished)??;
-    let imported = editor.config().replace(&scope, documents, mode, dry_run, &condition, &editor.author()).await?;
+    if documents.is_empty() && mode == Import::Replace {
+        let message = "the archive holds no document, and mode=replace would remove the whole configuration";
+        return Err(ApiError::request(message).with_hint("remove documents one by one with DELETE"));
+    }
+    let replaced = editor.config().replace(&scope, documents, mode, dry_run, &condition, &editor.author()).await;
+    let mut imported = replaced.map_err(refused)?;
+    imported.warnings.extend(editor.kept_out(&scope).await);
     let names = |ids: &[DocumentId]| ids.iter().map(ToString::to_string).collect::<Vec<_>>();
     let shown = json!({
         "type": "config_import",
@@ -75,4 +88,19 @@ pub(super) async fn import(editor: Editor, request: Request) -> Result<Response,
         conditions::tag(&mut response, etag);
     }
     Ok(response)
+}
+
+/// Says which files of the archive are in the way: an export may hold what was broken on the disk before.
+fn refused(error: ConfigError) -> ApiError {
+    /// As many as one can act on at a time.
+    const SHOWN: usize = 5;
+    let ConfigError::Invalid(report) = &error else { return error.into() };
+    let mut files: Vec<_> = report.errors.iter().filter_map(|problem| problem.file.clone()).collect();
+    files.dedup();
+    let more = files.len().saturating_sub(SHOWN);
+    files.truncate(SHOWN);
+    let names = files.iter().map(|file| format!("`{file}`")).collect::<Vec<_>>().join(", ");
+    let rest = if more == 0 { String::new() } else { format!(" and {more} more") };
+    let hint = format!("in the archive, mend or leave out {names}{rest}");
+    ApiError::from(error).with_hint(hint)
 }

@@ -4,11 +4,12 @@ use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use serde_json::json;
 
-use super::super::super::editor::Editor;
-use super::super::super::error::ApiError;
-use super::super::super::query::Query;
-use super::super::json;
 use super::{check_scope, scope, shown};
+use crate::api::editor::Editor;
+use crate::api::error::ApiError;
+use crate::api::query::Query;
+use crate::api::v1::json;
+use crate::config::change::Page;
 use crate::config::kind::Kind;
 use crate::config::name::DocumentId;
 
@@ -26,14 +27,8 @@ pub(super) async fn list(editor: &Editor, kind: Kind, uri: &Uri) -> Result<Respo
     if page.as_ref().is_some_and(|name| DocumentId::new(kind, Some(name)).is_err()) {
         return Err(ApiError::param("page", "must be the next_page of an earlier answer"));
     }
-    let entries = editor.config().list(&scope, kind).await?;
-    let mut rest = entries.iter().filter(|entry| entry.id.name() > page.as_deref()).peekable();
-    let mut data = Vec::new();
-    let mut last = None;
-    while let Some(entry) = rest.next_if(|_| data.len() < limit) {
-        data.push(shown::entry(&scope, entry));
-        last = entry.id.name();
-    }
-    let next = last.filter(|_| rest.peek().is_some());
-    Ok(json(StatusCode::OK, json!({"data": data, "next_page": next}).to_string()))
+    let page = Page { after: page, offset: 0, limit, nested: true };
+    let listed = editor.config().list(&scope, kind, page).await?;
+    let data: Vec<_> = listed.entries.iter().map(|entry| shown::entry(&scope, entry)).collect();
+    Ok(json(StatusCode::OK, json!({"data": data, "next_page": listed.next}).to_string()))
 }

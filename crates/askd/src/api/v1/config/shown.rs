@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::config::change::{Change, Document, Entry, Outcome, Written};
 use crate::config::document::{Content, Skill, SkillFile};
+use crate::config::kind::Kind;
 use crate::config::name::DocumentId;
 use crate::config::scope::Scope;
 use crate::config::validate;
@@ -31,7 +32,28 @@ pub(super) fn document(scope: &Scope, document: &Document, files: Files) -> Valu
     shown.insert("executes".into(), json!(document.report.executes));
     shown.insert("errors".into(), json!(document.report.errors));
     shown.insert("warnings".into(), json!(document.report.warnings));
+    if document.id.kind() == Kind::Policy {
+        shown.insert("default".into(), json!(false));
+    }
     shown.extend(content(&document.content, files));
+    Value::Object(shown)
+}
+
+/// The policy that runs have where there is no file of one. It cannot be removed, and `PUT` replaces it as a whole.
+pub(super) fn default_policy(id: &DocumentId, text: &str) -> Value {
+    let content = Content::Text(text.to_owned());
+    let report = validate::check(id, &content);
+    let mut shown = named("config_document", &Scope::User, id);
+    shown.insert("default".into(), json!(true));
+    shown.insert("description".into(), Value::Null);
+    shown.insert("etag".into(), json!(content.etag().to_string()));
+    shown.insert("size".into(), json!(text.len()));
+    shown.insert("modified_at".into(), Value::Null);
+    shown.insert("valid".into(), json!(report.is_valid()));
+    shown.insert("executes".into(), json!(report.executes));
+    shown.insert("errors".into(), json!(report.errors));
+    shown.insert("warnings".into(), json!(report.warnings));
+    shown.extend(self::content(&content, Files::Listed));
     Value::Object(shown)
 }
 
@@ -69,7 +91,8 @@ pub(super) fn entry(scope: &Scope, entry: &Entry) -> Value {
     shown.insert("size".into(), json!(entry.size));
     shown.insert("modified_at".into(), json!(rfc3339(entry.modified.as_millisecond())));
     shown.insert("valid".into(), json!(entry.is_valid));
-    shown.insert("executes".into(), json!(entry.executes));
+    // Whether, and not why: a list is read at a glance.
+    shown.insert("executable".into(), json!(entry.executes));
     Value::Object(shown)
 }
 

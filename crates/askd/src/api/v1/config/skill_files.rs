@@ -4,18 +4,18 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 
-use super::super::super::body::config_bytes;
-use super::super::super::conditions;
-use super::super::super::editor::Editor;
-use super::super::super::error::ApiError;
-use super::super::super::error::code::ErrorCode;
-use super::super::super::path::PathOf;
-use super::super::super::query::Query;
-use super::super::json;
 use super::taken::check_path;
 use super::{scope, shown};
+use crate::api::body::config_bytes;
+use crate::api::conditions;
+use crate::api::editor::Editor;
+use crate::api::error::ApiError;
+use crate::api::error::code::ErrorCode;
+use crate::api::path::PathOf;
+use crate::api::query::Query;
+use crate::api::v1::json;
 use crate::config::change::{Condition, Edit, Outcome, Written};
-use crate::config::document::{Content, Etag, SkillFile};
+use crate::config::document::{Content, SkillFile};
 use crate::config::error::ConfigError;
 use crate::config::kind::Kind;
 use crate::config::name::DocumentId;
@@ -23,9 +23,6 @@ use crate::config::scope::Scope;
 
 /// Whether the file may be started as a program, in both directions.
 const EXECUTABLE_HEADER: HeaderName = HeaderName::from_static("x-askd-executable");
-
-/// How often a change is tried again when the skill is changed by somebody else meanwhile.
-const TRIES: usize = 20;
 
 /// Which file of which skill.
 struct Target {
@@ -39,47 +36,41 @@ impl Target {
         let mut query = Query::of(uri)?;
         let scope = scope(&mut query)?;
         query.finish(&["workspace"])?;
-        let id = DocumentId::new(Kind::Skill, Some(&name)).map_err(|error| ApiError::param("name", error))?;
-        check_path(&path)?;
+        let id =
+            DocumentId::new(Kind::Skill, Some(&name)).map_err(|error| ApiError::of_name(Kind::Skill, &name, &error))?;
         Ok(Self { scope, id, path })
     }
 
-    /// The file, and the tag of its whole skill, as they are now.
-    async fn read(&self, editor: &Editor) -> Result<(Option<SkillFile>, Etag), ApiError> {
+    /// The file, as it is now.
+    async fn read(&self, editor: &Editor) -> Result<SkillFile, ApiError> {
         let skill =
             editor.config().read(&self.scope, &self.id).await?.ok_or_else(|| ApiError::no_document(&self.id))?;
+        editor.must_see(Kind::Skill, &skill.content)?;
         let file = match skill.content {
             Content::Skill(mut skill) => skill.files.remove(&self.path),
             Content::Text(_) => None,
         };
-        Ok((file, skill.etag))
+        file.ok_or_else(|| self.missing())
+    }
+
+    /// Whether there is such a file that can be started. What else is wrong, the change itself says.
+    async fn is_executable_now(&self, editor: &Editor) -> bool {
+        let skill = editor.config().read(&self.scope, &self.id).await.ok().flatten();
+        match skill.map(|skill| skill.content) {
+            Some(Content::Skill(skill)) => skill.files.get(&self.path).is_some_and(|file| file.executable),
+            _ => false,
+        }
     }
 
     fn missing(&self) -> ApiError {
-        ApiError::new(ErrorCode::NotFound, format!("{} has no such file", self.id))
+        ApiError::new(
+            ErrorCode::NotFound,
+            format!("there is no file `{}` in the skill `{}`", self.path, self.id.name().unwrap_or_default()),
+        )
     }
 
-    /// Changes the file under a condition on the file itself. The configuration knows conditions on documents, so the
-    /// file is looked at, and the skill must still be the same when the change happens. The second value says whether
-    /// the file was there.
-    async fn change(&self, editor: &Editor, condition: &Condition, edit: Edit) -> Result<(Written, bool), ApiError> {
-        let author = editor.author();
-        for _ in 0..TRIES {
-            let (file, skill) = self.read(editor).await?;
-            let current = file.as_ref().map(SkillFile::etag);
-            if !condition.holds(current) {
-                return Err(ConfigError::Precondition { current }.into());
-            }
-            if file.is_none() && matches!(edit, Edit::RemoveSkillFile { .. }) {
-                return Err(self.missing());
-            }
-            let same = Condition::IfMatch(vec![skill]);
-            match editor.config().edit(&self.scope, &self.id, edit.clone(), &same, &author).await {
-                Err(ConfigError::Precondition { .. }) => {}
-                written => return Ok((written?, file.is_some())),
-            }
-        }
-        Err(ConfigError::Busy.into())
+    async fn change(&self, editor: &Editor, edit: Edit) -> Result<Written, ConfigError> {
+        editor.config().edit(&self.scope, &self.id, edit, &Condition::None, &editor.author()).await
     }
 }
 
@@ -90,7 +81,7 @@ pub(super) async fn get(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let target = Target::of(path, &uri)?;
-    let file = target.read(&editor).await?.0.ok_or_else(|| target.missing())?;
+    let file = target.read(&editor).await?;
     let (etag, executable) = (file.etag(), flag(file.executable));
     let mut response = file.bytes.into_response();
     // Whatever it is, a browser must not show it as a page of this server.
@@ -108,9 +99,13 @@ pub(super) async fn put(
     request: Request,
 ) -> Result<Response, ApiError> {
     let target = Target::of(path, request.uri())?;
+    check_path(&target.path)?;
     editor.must_write()?;
     let condition = conditions::of_change(request.headers())?;
-    let executable = is_executable(request.headers())?;
+    let executable = match is_executable(request.headers())? {
+        Some(executable) => executable,
+        None => target.is_executable_now(&editor).await,
+    };
     let (bytes, _place) = config_bytes(request, editor.server()).await?;
     let most = editor.config().limits().skill_file_bytes;
     if bytes.len() > most {
@@ -119,13 +114,20 @@ pub(super) async fn put(
     }
     let file = SkillFile { bytes: bytes.to_vec(), executable };
     let etag = file.etag();
-    let edit = Edit::PutSkillFile { path: target.path.clone(), file };
-    let (written, was_there) = target.change(&editor, &condition, edit).await?;
-    let status = if was_there { StatusCode::OK } else { StatusCode::CREATED };
+    let written = target.change(&editor, Edit::PutSkillFile { path: target.path.clone(), file, condition }).await;
+    let mut written = written.map_err(|error| match error {
+        ConfigError::NotFound => ApiError::no_document(&target.id),
+        error => error.into(),
+    })?;
+    written.warnings.extend(editor.kept_out(&target.scope).await);
+    let is_new = matches!(written.part, Some(Outcome::Created(_)));
+    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
     let mut answer = shown::written(&target.scope, &target.id, &written);
     answer["path"] = target.path.into();
-    answer["file_etag"] = etag.to_string().into();
-    if !was_there && !matches!(written.outcome, Outcome::Unchanged(_)) {
+    // As in the header: the tag of what was put.
+    answer["document_etag"] = answer["etag"].take();
+    answer["etag"] = etag.to_string().into();
+    if is_new {
         answer["outcome"] = "created".into();
     }
     let mut response = json(status, answer.to_string());
@@ -142,14 +144,20 @@ pub(super) async fn delete(
     let target = Target::of(path, &uri)?;
     editor.must_write()?;
     let condition = conditions::of_change(&headers)?;
-    target.change(&editor, &condition, Edit::RemoveSkillFile { path: target.path.clone() }).await?;
+    let removed = target.change(&editor, Edit::RemoveSkillFile { path: target.path.clone(), condition }).await;
+    removed.map_err(|error| match error {
+        ConfigError::NotFound => target.missing(),
+        error => error.into(),
+    })?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-fn is_executable(headers: &HeaderMap) -> Result<bool, ApiError> {
+/// `None`: as it is.
+fn is_executable(headers: &HeaderMap) -> Result<Option<bool>, ApiError> {
     match headers.get(EXECUTABLE_HEADER).map(HeaderValue::as_bytes) {
-        None | Some(b"false") => Ok(false),
-        Some(b"true") => Ok(true),
+        None => Ok(None),
+        Some(b"false") => Ok(Some(false)),
+        Some(b"true") => Ok(Some(true)),
         Some(_) => Err(ApiError::param(EXECUTABLE_HEADER.as_str(), "must be true or false")),
     }
 }

@@ -6,16 +6,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Map, Value};
 
-use super::super::super::config::check_length;
-use super::super::super::dialect::SKILL_FILE_FIELDS;
-use super::super::super::error::ApiError;
-use super::super::super::fields::Fields;
+use crate::api::config::check_length;
+use crate::api::dialect::{CONTENT, DOCUMENT, SKILL_FILE_FIELDS};
+use crate::api::error::ApiError;
+use crate::api::fields::Fields;
 use crate::config::change::Edit;
 use crate::config::document::{Content, SKILL_FILE, Skill, SkillFile};
 use crate::config::kind::Kind;
-
-/// The longest path of a skill's file, in bytes.
-const MAX_PATH: usize = 1024;
+use crate::config::validate::skill_path_flaw;
 
 /// What a body says is to be done with a document of this kind.
 pub(super) fn edit(kind: Kind, fields: &mut Fields) -> Result<Edit, ApiError> {
@@ -29,6 +27,16 @@ pub(super) fn edit(kind: Kind, fields: &mut Fields) -> Result<Edit, ApiError> {
         (_, None, None) => Err(fields.wrong("content", "is missing")),
     }
 }
+
+/// The fields of a body. Whoever puts the document itself is told of the envelope.
+pub(super) fn fields(kind: Kind, object: Map<String, Value>) -> Result<Fields, ApiError> {
+    let is_bare = !object.contains_key("content") && !object.contains_key("files");
+    let dialect = if kind == Kind::Skill || object.contains_key("files") { &DOCUMENT } else { &CONTENT };
+    Fields::new(object, dialect, false).map_err(|error| if is_bare { error.with_hint(ENVELOPE) } else { error })
+}
+
+/// What a document stands in.
+const ENVELOPE: &str = "put it into `content`: {\"content\": ...}";
 
 /// A text; where it is JSON, an object does as well.
 fn text(kind: Kind, fields: &mut Fields) -> Result<Option<String>, ApiError> {
@@ -88,32 +96,23 @@ fn file(object: Map<String, Value>) -> Result<(String, SkillFile), ApiError> {
     Ok((path, SkillFile { bytes, executable }))
 }
 
-/// Refuses a path that could mean another file, or one that is not the skill's. The files are opened in a way that
-/// refuses such paths as well; here they get a plain answer.
+/// Refuses a path that no file of a skill can be put under, before its bytes are read.
 pub(super) fn check_path(path: &str) -> Result<(), ApiError> {
-    let wrong = |what: &str| Err(ApiError::param("path", what));
-    if path.is_empty() || path.len() > MAX_PATH {
-        return wrong("must have 1 to 1024 bytes");
+    match skill_path_flaw(path) {
+        Some(flaw) => Err(ApiError::param("path", flaw)),
+        None => Ok(()),
     }
-    if path.contains('\\') || path.chars().any(char::is_control) {
-        return wrong("must not hold `\\` or control characters");
-    }
-    if path.split('/').any(|part| matches!(part, "" | "." | "..")) {
-        return wrong("must be relative, with no empty part, `.` or `..`");
-    }
-    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
-    use super::super::super::super::dialect::DOCUMENT;
     use super::*;
 
     fn taken(kind: Kind, body: Value) -> Result<Edit, ApiError> {
         let Value::Object(object) = body else { panic!("an object") };
-        edit(kind, &mut Fields::new(object, &DOCUMENT, false)?)
+        edit(kind, &mut fields(kind, object)?)
     }
 
     fn fault(kind: Kind, body: Value) -> String {
@@ -141,6 +140,13 @@ mod tests {
             let edit = taken(Kind::Settings, json!({"content": content})).unwrap();
             assert!(matches!(edit, Edit::Put(Content::Text(text)) if text == "{\n  \"a\": 1\n}\n"));
         }
+    }
+
+    #[test]
+    fn a_document_without_its_envelope_is_told_of_it() {
+        let Value::Object(object) = json!({"permissions": {}}) else { panic!("an object") };
+        let error = fields(Kind::Settings, object).unwrap_err();
+        assert_eq!(error.message(), "there is no field `permissions`; the fields are content");
     }
 
     #[test]

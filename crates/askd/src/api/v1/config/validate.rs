@@ -1,4 +1,4 @@
-//! `POST /v1/config/validate`: what the CLI would make of a document, without changing anything.
+//! `POST /v1/config/validate`: what the CLI would make of a document, and whether this caller could put it. Changes nothing.
 
 use std::time::Duration;
 
@@ -7,18 +7,19 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::json;
 
-use super::super::super::body::config_object;
-use super::super::super::dialect::VALIDATE;
-use super::super::super::editor::Editor;
-use super::super::super::error::ApiError;
-use super::super::super::fields::Fields;
-use super::super::super::query::Query;
-use super::super::json as answer;
 use super::export::unfinished;
-use super::{check_scope, scope, taken};
+use super::{check_scope, scope, taken, tell_loading};
+use crate::api::body::config_object;
+use crate::api::dialect::VALIDATE;
+use crate::api::editor::Editor;
+use crate::api::error::ApiError;
+use crate::api::fields::Fields;
+use crate::api::query::Query;
+use crate::api::v1::json as answer;
 use crate::aside::Gate;
 use crate::config::change::Edit;
 use crate::config::document::{Content, SKILL_FILE, Skill, SkillFile};
+use crate::config::error::ConfigError;
 use crate::config::kind::Kind;
 use crate::config::name::DocumentId;
 use crate::config::problem::Problem;
@@ -50,19 +51,42 @@ pub(super) async fn validate(editor: Editor, request: Request) -> Result<Respons
             fields.wrong("kind", format_args!("must be one of {all}"))
         })?;
         let name = fields.string("name")?;
+        // Without a name there is no place that it could be put to.
+        let has_place = name.is_some() || kind.is_single();
         let name = name.as_deref().or((!kind.is_single()).then_some(NO_NAME));
         let id = DocumentId::new(kind, name).map_err(|error| fields.wrong("name", error))?;
-        Ok(Some((id, content(taken::edit(kind, &mut fields)?))))
+        Ok(Some((id, taken::edit(kind, &mut fields)?, has_place)))
     });
     match asked.await? {
         None => everything(&editor, &scope).await,
-        Some((id, content)) => {
+        Some((id, edit, has_place)) => {
             check_scope(&scope, id.kind())?;
-            let report = CHECKING.run(move || checks::check(&id, &content)).await.map_err(unfinished)?;
+            let (checked, content) = (id.clone(), content(edit.clone()));
+            let mut report = CHECKING.run(move || checks::check(&checked, &content)).await.map_err(unfinished)?;
+            // Of what is there now. What a document would change about it, its `PUT` tells.
+            report.warnings.extend(editor.kept_out(&scope).await);
+            let refused =
+                if has_place && report.is_valid() { refusal(&editor, &scope, &id, edit).await? } else { None };
             let shown = json!({"type": "config_validation", "valid": report.is_valid(), "errors": report.errors,
-                "warnings": report.warnings, "executes": report.executes});
+                "warnings": report.warnings, "executes": report.executes, "refused": refused});
             Ok(answer(StatusCode::OK, shown.to_string()))
         }
+    }
+}
+
+/// Why a `PUT` of this caller would be refused now, though the CLI would take the document: permissions, secrets, keys that
+/// nobody sets over HTTP, another document with the same name, links, bounds.
+async fn refusal(editor: &Editor, scope: &Scope, id: &DocumentId, edit: Edit) -> Result<Option<String>, ApiError> {
+    if let Err(error) = editor.must_write() {
+        return Ok(Some(error.message().to_owned()));
+    }
+    match editor.config().try_edit(scope, id, edit, &editor.author()).await {
+        Ok(()) => Ok(None),
+        // That it cannot be told now is no answer.
+        Err(error @ (ConfigError::Busy | ConfigError::Store(_) | ConfigError::Io(_) | ConfigError::NoWorkspace(_))) => {
+            Err(error.into())
+        }
+        Err(error) => Ok(Some(error.to_string())),
     }
 }
 
@@ -74,13 +98,21 @@ fn content(edit: Edit) -> Content {
             Content::Skill(Skill { files: [(SKILL_FILE.to_owned(), file)].into() })
         }
         // A body says nothing else.
-        Edit::PutSkillFile { .. } | Edit::RemoveSkillFile { .. } | Edit::Remove => Content::Text(String::new()),
+        Edit::PutSkillFile { .. }
+        | Edit::RemoveSkillFile { .. }
+        | Edit::PutMcpServer { .. }
+        | Edit::RemoveMcpServer { .. }
+        | Edit::Remove => Content::Text(String::new()),
     }
 }
 
 /// What lies on the disk.
 async fn everything(editor: &Editor, scope: &Scope) -> Result<Response, ApiError> {
-    let problems = editor.config().problems(scope).await?;
+    let mut problems = editor.config().problems(scope).await?;
+    if editor.must_execute().is_err() {
+        // A problem may quote what only others may see.
+        problems.retain(|(id, _)| !id.as_ref().is_some_and(|id| checks::all_may_hold_secrets(id.kind())));
+    }
     let valid = problems.iter().all(|(_, report)| report.is_valid());
     let more = problems.len().saturating_sub(MAX_DOCUMENTS);
     let documents: Vec<_> = problems
@@ -88,11 +120,12 @@ async fn everything(editor: &Editor, scope: &Scope) -> Result<Response, ApiError
         .take(MAX_DOCUMENTS)
         .map(|(id, report)| {
             let (kind, name) = (id.as_ref().map(|id| id.kind().as_str()), id.as_ref().and_then(DocumentId::name));
-            json!({"kind": kind, "name": name, "valid": report.is_valid(), "errors": first(&report.errors),
+            json!({"type": "config_validation_entry", "kind": kind, "name": name, "valid": report.is_valid(), "errors": first(&report.errors),
                 "warnings": first(&report.warnings)})
         })
         .collect();
-    let shown = json!({"type": "config_validation", "valid": valid, "documents": documents, "more": more});
+    let mut shown = json!({"type": "config_validation", "valid": valid, "documents": documents, "more": more});
+    tell_loading(editor, scope, &mut shown).await;
     Ok(answer(StatusCode::OK, shown.to_string()))
 }
 

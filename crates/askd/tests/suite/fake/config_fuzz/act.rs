@@ -1,5 +1,7 @@
 //! Acts, and what becomes of the model by them.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use askd::config::archive::{self, ArchiveError, Format};
 use askd::config::change::Document;
 use askd::config::document::{Content, SKILL_FILE, Skill, SkillFile};
@@ -238,7 +240,8 @@ impl World {
         let scope = known.unwrap();
         let valid =
             |(id, content): &(DocumentId, Content)| is_text(id.kind()) && validate::check(id, content).is_valid();
-        if !self.model.has_traps && documents.iter().all(valid) {
+        let empties = replace && documents.is_empty();
+        if !self.model.has_traps && !empties && !self.has_twins(scope, &documents) && documents.iter().all(valid) {
             assert!(answer.is_good(), "refused: {:?} {act:#?}", String::from_utf8_lossy(&answer.bytes));
         }
         if !answer.is_good() || dry_run {
@@ -254,6 +257,17 @@ impl World {
                 self.model.set(&key, None);
             }
         }
+    }
+
+    /// Whether two agents would have one name for the CLI.
+    fn has_twins(&self, scope: &Scope, documents: &[(DocumentId, Content)]) -> bool {
+        let there =
+            self.model.documents.iter().filter(|(key, _)| key.0 == *scope).map(|(key, content)| (&key.1, content));
+        let brought = documents.iter().map(|(id, content)| (id, content));
+        // What is brought counts, under one path.
+        let agents: BTreeMap<_, _> = there.chain(brought).filter(|(id, _)| id.kind() == Kind::Agent).collect();
+        let names: Vec<_> = agents.values().filter_map(|content| validate::agent_name(content.text()?)).collect();
+        names.iter().collect::<BTreeSet<_>>().len() < names.len()
     }
 
     async fn restore(&mut self, act: &Act, back: u8, when: &When) {
