@@ -24,6 +24,10 @@ pub struct Invocation {
     pub model: Option<String>,
     /// The `name` in the agent's frontmatter.
     pub agent: Option<String>,
+    /// The names of the CLI's own tools that the run has; `None`: all. MCP tools are not among them.
+    pub tools: Option<Vec<String>>,
+    /// What this process may cost, in USD as a decimal number: looked at between the model's answers.
+    pub max_budget_usd: Option<String>,
     /// Turns after which the run ends as incomplete.
     pub max_turns: Option<u32>,
     /// Whether partial messages are sent.
@@ -32,6 +36,8 @@ pub struct Invocation {
     pub has_system_prompt: bool,
     /// Whether MCP servers are given over stdin.
     pub has_mcp_servers: bool,
+    /// Whether [`crate::managed::ManagedSettings`] are given over stdin.
+    pub has_managed_settings: bool,
     /// The file made from [`crate::run_settings::RunSettings`].
     pub settings_file: PathBuf,
 }
@@ -81,6 +87,13 @@ pub fn arguments(invocation: &Invocation) -> Vec<String> {
     if let Some(agent) = &invocation.agent {
         args.push(format!("--agent={agent}"));
     }
+    if let Some(tools) = &invocation.tools {
+        // Exact names; an empty list is none (checked).
+        args.push(format!("--tools={}", tools.join(",")));
+    }
+    if let Some(budget) = &invocation.max_budget_usd {
+        args.push(format!("--max-budget-usd={budget}"));
+    }
     if let Some(turns) = invocation.max_turns {
         args.push(format!("--max-turns={turns}"));
     }
@@ -91,9 +104,12 @@ pub fn arguments(invocation: &Invocation) -> Vec<String> {
         // With the default, `on`, a resumed session silently keeps the system prompt of its first run.
         args.push("--system-prompt-snapshot=off".into());
     }
-    if invocation.has_mcp_servers {
+    if invocation.has_mcp_servers || invocation.has_managed_settings {
         // Without it the servers of `initialize` are passed over.
         args.push("--await-initialize".into());
+    }
+    if invocation.has_managed_settings {
+        args.push("--managed-settings-in-initialize".into());
     }
     args
 }
@@ -120,10 +136,13 @@ mod tests {
             project_config: false,
             model: None,
             agent: None,
+            tools: None,
+            max_budget_usd: None,
             max_turns: None,
             deltas: false,
             has_system_prompt: false,
             has_mcp_servers: false,
+            has_managed_settings: false,
             settings_file: "/home/run/settings.json".into(),
         }
     }
@@ -155,6 +174,9 @@ mod tests {
             deltas: true,
             has_system_prompt: true,
             has_mcp_servers: true,
+            has_managed_settings: true,
+            tools: Some(vec!["Read".into(), "Agent".into()]),
+            max_budget_usd: Some("0.25".into()),
             ..invocation()
         };
         insta::assert_snapshot!(arguments(&full)[6..].join("\n"), @r"
@@ -164,10 +186,19 @@ mod tests {
         --settings=/home/run/settings.json
         --model=--dangerous
         --agent=reviewer
+        --tools=Read,Agent
+        --max-budget-usd=0.25
         --max-turns=3
         --include-partial-messages
         --system-prompt-snapshot=off
         --await-initialize
+        --managed-settings-in-initialize
         ");
+    }
+
+    #[test]
+    fn no_tools_are_an_empty_list_and_not_the_default() {
+        let none = Invocation { tools: Some(Vec::new()), ..invocation() };
+        assert!(arguments(&none).contains(&"--tools=".to_owned()));
     }
 }

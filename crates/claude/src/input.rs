@@ -4,6 +4,8 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use crate::managed::ManagedSettings;
+
 /// The request id of the `initialize` request; its reply carries it back.
 pub const INITIALIZE_ID: &str = "askd-initialize";
 
@@ -12,6 +14,12 @@ pub const INTERRUPT_ID: &str = "askd-interrupt";
 
 /// The name of the hook by which the CLI asks before it calls a tool.
 pub const GUARD_ID: &str = "askd-guard";
+
+/// For [`Initialize::guarded_tools`]: the CLI asks before every call, those of MCP servers included (checked).
+pub const EVERY_TOOL: &[&str] = &[""];
+
+/// The request id of [`held_question`]; its reply carries it back.
+pub const HELD_ID: &str = "askd-held";
 
 /// For how long the CLI waits for an answer of the guard, in seconds; then it does not call the tool (checked).
 const GUARD_TIMEOUT: u32 = 60;
@@ -28,6 +36,8 @@ pub struct Initialize<'a> {
     pub guarded_tools: &'a [&'a str],
     /// MCP servers by name, in the form of `.mcp.json`. The CLI reads them only with `--await-initialize` (checked).
     pub mcp_servers: Option<&'a Map<String, Value>>,
+    /// What the run is held to. The CLI reads it only with `--managed-settings-in-initialize`.
+    pub managed_settings: Option<&'a ManagedSettings>,
 }
 
 /// The first message to a new process.
@@ -44,6 +54,8 @@ pub fn initialize(options: Initialize<'_>) -> String {
         hooks: Option<Value>,
         #[serde(skip_serializing_if = "Option::is_none")]
         mcp_servers: Option<&'a Map<String, Value>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        managed_settings: Option<&'a ManagedSettings>,
     }
     // Without `onFailure` an answer that the CLI does not understand counts as a yes (checked).
     let hook = || {
@@ -58,8 +70,14 @@ pub fn initialize(options: Initialize<'_>) -> String {
             json_schema: options.json_schema,
             hooks: (!options.guarded_tools.is_empty()).then(|| json!({"PreToolUse": [hook()]})),
             mcp_servers: options.mcp_servers,
+            managed_settings: options.managed_settings,
         },
     )
+}
+
+/// Asks for the rules that are in force, and with them whether managed settings count: [`crate::reply::is_held`].
+pub fn held_question() -> String {
+    control_request(HELD_ID, &json!({"subtype": "list_permission_rules"}))
 }
 
 /// Ends the current turn; the CLI answers with a `result` whose `terminal_reason` is `aborted_…`. `number` makes its id
@@ -133,7 +151,7 @@ pub fn guard_answer(request_id: &str, refusal: Option<&str>) -> String {
     encode(&json!({"type": "control_response", "response": response}))
 }
 
-fn control_request(request_id: &str, request: &impl Serialize) -> String {
+pub(crate) fn control_request(request_id: &str, request: &impl Serialize) -> String {
     #[derive(Serialize)]
     struct Envelope<'a, T> {
         r#type: &'a str,

@@ -7,6 +7,7 @@
 use serde::Deserialize;
 
 use crate::frame::Frame;
+use crate::usage::model_costs;
 
 /// The fields of a `result` message that decide the outcome.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -28,6 +29,9 @@ pub struct ResultMessage {
     pub startup_failure_reason: Option<String>,
     /// What the session has cost so far by the CLI's estimate, in USD; in some versions only what this process has.
     pub total_cost_usd: Option<f64>,
+    /// What the process has cost since its last result, or since its start; the sum over all is its cost (checked).
+    #[serde(rename = "model_usage_since_last_result", deserialize_with = "model_costs")]
+    pub cost_since_last: Option<f64>,
     /// How many tool calls were denied.
     #[serde(rename = "permission_denials", deserialize_with = "count")]
     pub denials: usize,
@@ -56,6 +60,11 @@ impl ResultMessage {
         }
         message.raw = message.has_structured_output.then(|| frame.as_str().into());
         Some(message)
+    }
+
+    /// Whether it says that the process has cost as much as it may. Subagents may go on after it (checked).
+    pub fn is_out_of_budget(&self) -> bool {
+        self.subtype == "error_max_budget_usd" || self.terminal_reason.as_deref() == Some("budget_exhausted")
     }
 
     /// The CLI's own words for what went wrong.
@@ -138,6 +147,8 @@ pub enum Limit {
     OpenFiles,
     /// Disk.
     Disk,
+    /// What it may cost.
+    Budget,
 }
 
 /// What became of a run.
@@ -177,6 +188,8 @@ pub enum ProblemKind {
     Limit(Limit),
     /// `max_turns` was reached.
     TurnLimit,
+    /// It has cost as much as it may.
+    Budget,
     /// The answer does not fit the schema, or there is none.
     Schema,
     /// Ended on request.
@@ -194,6 +207,9 @@ pub fn judge(result: Option<&ResultMessage>, ending: &Ending, wants_schema: bool
         (Ending::Cancelled { by }, _) => Outcome::Cancelled(problem(ProblemKind::Cancelled, format!("ended by {by}"))),
         (Ending::TimedOut { deadline, what }, _) => {
             Outcome::Failed(problem(ProblemKind::Timeout(*deadline), what.clone()))
+        }
+        (Ending::LimitMet { limit: Limit::Budget, what }, _) => {
+            Outcome::Incomplete(problem(ProblemKind::Budget, what.clone()))
         }
         (Ending::LimitMet { limit, what }, _) => Outcome::Failed(problem(ProblemKind::Limit(*limit), what.clone())),
         (Ending::Broken { what }, _) => Outcome::Failed(problem(ProblemKind::Run, what.clone())),
@@ -228,7 +244,7 @@ fn of_result(result: &ResultMessage, wants_schema: bool) -> Outcome {
     match result.subtype.as_str() {
         "error_max_turns" => return limit(ProblemKind::TurnLimit),
         "error_max_structured_output_retries" => return limit(ProblemKind::Schema),
-        "error_max_budget_usd" => return limit(ProblemKind::Run),
+        "error_max_budget_usd" => return limit(ProblemKind::Budget),
         _ => {}
     }
     let upstream = result.api_error_status.is_some() || result.terminal_reason.as_deref() == Some("api_error");

@@ -20,9 +20,20 @@ pub struct Progress {
     has_input: bool,
     idle: bool,
     result: Option<ResultMessage>,
+    spent: Spent,
     /// Whether the CLI took, or will take, a further turn since the last result.
     further_turn: bool,
     background: Vec<BackgroundTask>,
+}
+
+/// What results have said of costs.
+#[derive(Debug, Default)]
+struct Spent {
+    sum: f64,
+    /// A result did not say it.
+    is_unknown: bool,
+    /// Somebody has worked since the last result.
+    is_growing: bool,
 }
 
 /// Work that goes on beside the conversation.
@@ -61,9 +72,12 @@ impl Progress {
 
     /// Takes the next message into account; `true` when the run has ended with it.
     pub fn observe(&mut self, frame: &Frame) -> bool {
+        self.spent.is_growing |= says_work(frame);
         match (frame.kind.as_str(), frame.subtype.as_deref()) {
             ("result", _) => {
                 self.result = ResultMessage::parse(frame);
+                self.note_spending();
+                self.spent.is_growing = false;
                 self.further_turn = false;
             }
             // The first message of every turn.
@@ -87,6 +101,18 @@ impl Progress {
         self.result.is_some() && !self.further_turn && self.further_inputs.is_empty() && self.background_is_done()
     }
 
+    /// What the process had cost at its last result, by the CLI's estimate, in US dollars; `None` if it has not said so of
+    /// each, or has given none.
+    pub fn spent(&self) -> Option<f64> {
+        (self.result.is_some() && !self.spent.is_unknown).then_some(self.spent.sum)
+    }
+
+    /// Whether the last result tells the cost of all work: subagents may have gone on after it, and been stopped by the CLI
+    /// when the budget was used up, without a further result (checked).
+    pub fn tells_all_spending(&self) -> bool {
+        self.spent().is_some() && !self.spent.is_growing
+    }
+
     /// The last result, if any came. When the process is gone, use [`Progress::answer`].
     pub fn result(&self) -> Option<&ResultMessage> {
         self.result.as_ref()
@@ -101,6 +127,13 @@ impl Progress {
     /// What runs in the background now.
     pub fn background(&self) -> &[BackgroundTask] {
         &self.background
+    }
+
+    fn note_spending(&mut self) {
+        match self.result.as_ref().and_then(|result| result.cost_since_last) {
+            Some(cost) => self.spent.sum += cost,
+            None => self.spent.is_unknown = true,
+        }
     }
 
     fn settle(&mut self, frame: &Frame) {
@@ -141,6 +174,15 @@ impl Progress {
 
     fn background_is_done(&self) -> bool {
         self.background.iter().all(BackgroundTask::outlives_the_answer)
+    }
+}
+
+/// Whether a message comes of work that may have called the model.
+fn says_work(frame: &Frame) -> bool {
+    match frame.kind.as_str() {
+        "assistant" | "user" => true,
+        "system" => frame.subtype.as_deref().is_some_and(|subtype| subtype.starts_with("task_")),
+        _ => false,
     }
 }
 
@@ -211,6 +253,26 @@ mod tests {
         assert!(run.answered());
         assert!(state(&mut run, "idle"));
         assert_eq!(run.result().unwrap().total_cost_usd, Some(2.0), "the last result counts");
+    }
+
+    #[test]
+    fn what_each_result_says_was_spent_is_summed_up_and_unknown_if_one_does_not() {
+        let mut run = started();
+        assert_eq!(run.spent(), None);
+        let said = |cost: &str| {
+            format!(
+                r#"{{"type":"result","subtype":"success","model_usage_since_last_result":{{"opus":{{"costUSD":{cost}}}}}}}"#
+            )
+        };
+        observe(&mut run, &said("0.25"));
+        observe(&mut run, &said("0.5"));
+        assert_eq!((run.spent(), run.tells_all_spending()), (Some(0.75), true));
+        observe(&mut run, r#"{"type":"system","subtype":"task_progress"}"#);
+        assert!(!run.tells_all_spending(), "a subagent works");
+        observe(&mut run, &said("0.25"));
+        assert_eq!((run.spent(), run.tells_all_spending()), (Some(1.0), true));
+        result(&mut run, "of a CLI that does not say it");
+        assert_eq!(run.spent(), None);
     }
 
     #[test]

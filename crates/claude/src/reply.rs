@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::frame::Frame;
-use crate::input::{GUARD_ID, INITIALIZE_ID};
+use crate::input::{GUARD_ID, HELD_ID, INITIALIZE_ID};
 
 /// What of the reply a server needs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct Initialized {
     pub hooks_applied: Option<bool>,
     /// Whether it took the MCP servers that it was given; `None` as above.
     pub mcp_servers_applied: Option<bool>,
+    /// Whether it took the settings that it was given to be held to; `None` as above.
+    pub managed_settings_applied: Option<bool>,
 }
 
 /// A call of a tool that waits for the guard's answer ([`crate::input::guard_answer`]).
@@ -30,6 +32,8 @@ pub struct GuardedCall {
     pub input: Value,
     /// The call's own id, which the model's message has.
     pub tool_use_id: Option<String>,
+    /// The permission mode of whoever calls: a subagent may have another one than the conversation (checked).
+    pub permission_mode: Option<String>,
 }
 
 /// An entry among the MCP servers that the CLI leaves out.
@@ -67,6 +71,8 @@ pub fn initialized(frame: &Frame) -> Option<Result<Initialized, String>> {
         hooks_applied: Option<bool>,
         #[serde(default)]
         mcp_servers_applied: Option<bool>,
+        #[serde(default)]
+        managed_settings_applied: Option<bool>,
     }
     #[derive(Deserialize)]
     struct Agent {
@@ -94,7 +100,38 @@ pub fn initialized(frame: &Frame) -> Option<Result<Initialized, String>> {
         api_key_source: body.account.api_key_source.filter(|source| source != "none"),
         hooks_applied: body.hooks_applied,
         mcp_servers_applied: body.mcp_servers_applied,
+        managed_settings_applied: body.managed_settings_applied,
     }))
+}
+
+/// The reply to [`crate::input::held_question`]: whether the managed settings that `initialize` carried are in force. A CLI that
+/// says nothing of that, or refuses, counts as one where they are not. `None` when the frame is something else.
+pub fn is_held(frame: &Frame) -> Option<bool> {
+    #[derive(Deserialize)]
+    struct Envelope {
+        response: Response,
+    }
+    #[derive(Deserialize)]
+    struct Response {
+        request_id: String,
+        #[serde(default, rename = "response")]
+        body: Body,
+    }
+    #[derive(Deserialize, Default)]
+    struct Body {
+        #[serde(default)]
+        state: State,
+    }
+    #[derive(Deserialize, Default)]
+    struct State {
+        #[serde(default, rename = "parentSettingsIncluded")]
+        counts: bool,
+    }
+    if frame.kind != "control_response" {
+        return None;
+    }
+    let Response { request_id, body } = frame.body::<Envelope>()?.response;
+    (request_id == HELD_ID).then_some(body.state.counts)
 }
 
 /// The id of a request that the CLI makes of us; `None` when the frame is something else.
@@ -117,23 +154,26 @@ pub fn guarded_call(frame: &Frame) -> Option<GuardedCall> {
     struct Request {
         subtype: String,
         callback_id: String,
-        input: Input,
+        input: Asked,
         #[serde(default)]
         tool_use_id: Option<String>,
     }
     #[derive(Deserialize)]
-    struct Input {
-        tool_name: String,
+    struct Asked {
+        #[serde(rename = "tool_name")]
+        tool: String,
+        #[serde(default, rename = "tool_input")]
+        input: Value,
         #[serde(default)]
-        tool_input: Value,
+        permission_mode: Option<String>,
     }
     if frame.kind != "control_request" {
         return None;
     }
     let Envelope { request_id, request } = frame.body()?;
     let is_ours = request.subtype == "hook_callback" && request.callback_id == GUARD_ID;
-    let Input { tool_name: tool, tool_input: input } = request.input;
-    is_ours.then_some(GuardedCall { request_id, tool, input, tool_use_id: request.tool_use_id })
+    let Asked { tool, input, permission_mode } = request.input;
+    is_ours.then_some(GuardedCall { request_id, tool, input, tool_use_id: request.tool_use_id, permission_mode })
 }
 
 /// The entries that `init` says it left out.
@@ -172,6 +212,25 @@ mod tests {
     }
 
     #[test]
+    fn settings_hold_only_if_the_cli_says_so() {
+        let held = |response: &str| {
+            let line = format!(r#"{{"type":"control_response","response":{{"subtype":"success",{response}}}}}"#);
+            is_held(&Frame::parse(line).unwrap())
+        };
+        assert_eq!(
+            held(r#""request_id":"askd-held","response":{"state":{"parentSettingsIncluded":true,"rules":[]}}"#),
+            Some(true)
+        );
+        assert_eq!(
+            held(r#""request_id":"askd-held","response":{"state":{"parentSettingsIncluded":false}}"#),
+            Some(false)
+        );
+        assert_eq!(held(r#""request_id":"askd-held","response":{"state":{}}"#), Some(false));
+        assert_eq!(held(r#""request_id":"askd-held","error":"unknown"}"#.trim_end_matches('}')), Some(false));
+        assert_eq!(held(r#""request_id":"askd-initialize","response":{}"#), None);
+    }
+
+    #[test]
     fn a_question_of_the_guard_is_told_from_other_requests() {
         let ours = r#"{"type":"control_request","request_id":"r1","request":{"subtype":"hook_callback","callback_id":"askd-guard",
             "input":{"hook_event_name":"PreToolUse","tool_name":"Bash","tool_input":{"command":"ls"}},"tool_use_id":"t1"}}"#;
@@ -181,6 +240,7 @@ mod tests {
             tool: "Bash".into(),
             input: serde_json::json!({"command": "ls"}),
             tool_use_id: Some("t1".into()),
+            permission_mode: None,
         };
         assert_eq!(call(ours), Some(expected));
         for other in ["hook_callback", "askd-guard", "control_request", "tool_name"] {

@@ -6,6 +6,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::environment::{CONFIG_FOLDER, PROJECT_DIR_NAME};
+use crate::managed::{Disable, Models};
 
 /// The content of the file that `--settings` names.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
@@ -17,6 +18,12 @@ pub struct RunSettings {
     /// (checked). It silences the operator's hooks too.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub disable_all_hooks: bool,
+    /// Which models it may use: see [`crate::managed`], which holds where this is widened.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub models: Option<Models>,
+    /// Commands in the texts of skills are not run.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub disable_skill_shell_execution: bool,
 }
 
 /// Rules in the CLI's own language, e.g. `Bash(git status:*)`. A deny beats an allow.
@@ -33,6 +40,9 @@ pub struct Permissions {
     /// Folders that count as the run's own, besides its working folder: in `acceptEdits` files in them may be changed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub additional_directories: Vec<PathBuf>,
+    /// `bypassPermissions` becomes `default`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disable_bypass_permissions_mode: Option<Disable>,
 }
 
 /// Characters that mean something in the CLI's path rules.

@@ -17,6 +17,7 @@ fn describe(outcome: &Outcome) -> &'static str {
         Outcome::Incomplete(problem) => match problem.kind {
             ProblemKind::TurnLimit => "incomplete: turns",
             ProblemKind::Schema => "incomplete: schema",
+            ProblemKind::Budget => "incomplete: budget",
             _ => "incomplete",
         },
         Outcome::Failed(problem) => match problem.kind {
@@ -44,7 +45,7 @@ fn only_a_success_without_error_is_a_success() {
 #[test]
 fn limits_are_incomplete() {
     assert_eq!(kind(r#"{"type":"result","subtype":"error_max_turns","is_error":true}"#), "incomplete: turns");
-    assert_eq!(kind(r#"{"type":"result","subtype":"error_max_budget_usd","is_error":true}"#), "incomplete");
+    assert_eq!(kind(r#"{"type":"result","subtype":"error_max_budget_usd","is_error":true}"#), "incomplete: budget");
     assert_eq!(
         kind(r#"{"type":"result","subtype":"error_max_structured_output_retries","is_error":true}"#),
         "incomplete: schema"

@@ -1,0 +1,128 @@
+//! What a process has cost so far, by the CLI's own estimate, in US dollars.
+//!
+//! Three places tell it. A `result` tells the cost since the one before, so that the sum over all results of a process is
+//! its cost, whether or not it continues a session (checked). [`get_usage`] can be asked at any time, also while a tool or a
+//! subagent works; it counts calls of the model that have ended, those of subagents included, and counts on from what the
+//! session had cost before. And a process that ends in order, also by a signal, leaves the same figure in the last line of
+//! its transcript ([`cost_state`]).
+
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use crate::frame::Frame;
+use crate::input::control_request;
+
+/// What the request id of a `get_usage` request begins with.
+pub const USAGE_ID: &str = "askd-usage";
+
+/// Asks what the session has cost. `number` makes its id one of its own.
+pub fn get_usage(number: u32) -> String {
+    #[derive(serde::Serialize)]
+    struct Body {
+        subtype: &'static str,
+        skip_behaviors: bool,
+    }
+    // With the behaviours it would read transcripts of a week (checked).
+    control_request(&format!("{USAGE_ID}-{number}"), &Body { subtype: "get_usage", skip_behaviors: true })
+}
+
+/// Whether a line may hold an answer to [`get_usage`]. Cheap.
+pub fn may_be_usage(line: &str) -> bool {
+    line.len() < MAX_REPLY && line.contains(USAGE_ID)
+}
+
+/// An answer is a few hundred bytes.
+const MAX_REPLY: usize = 64 << 10;
+
+/// What the session has cost; an error if the CLI does not tell, because it knows no such question; `None` when the frame
+/// is something else.
+pub fn usage(frame: &Frame) -> Option<Result<f64, String>> {
+    #[derive(Deserialize)]
+    struct Envelope {
+        response: Response,
+    }
+    #[derive(Deserialize)]
+    struct Response {
+        request_id: String,
+        #[serde(default)]
+        error: Option<String>,
+        #[serde(default, rename = "response")]
+        body: Value,
+    }
+    if frame.kind != "control_response" {
+        return None;
+    }
+    let response = frame.body::<Envelope>()?.response;
+    if !response.request_id.starts_with(USAGE_ID) {
+        return None;
+    }
+    let total = response.body.pointer("/session/total_cost_usd").and_then(Value::as_f64);
+    Some(total.ok_or_else(|| response.error.unwrap_or_else(|| "the answer has an unknown form".into())))
+}
+
+/// What the session has cost, if this is the line of a transcript that says so.
+pub fn cost_state(line: &str) -> Option<f64> {
+    #[derive(Deserialize)]
+    struct Line {
+        r#type: String,
+        #[serde(rename = "totalCostUSD")]
+        total: f64,
+    }
+    let line: Line = serde_json::from_str(line).ok()?;
+    (line.r#type == "cost-state").then_some(line.total)
+}
+
+/// For a field that has figures by model: the sum of their `costUSD`. A form that is not known counts as none.
+pub fn model_costs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    let Value::Object(models) = Value::deserialize(deserializer)? else { return Ok(None) };
+    Ok(models.values().map(|figures| figures.get("costUSD").and_then(Value::as_f64)).sum())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(line: &str) -> Option<Result<f64, String>> {
+        usage(&Frame::parse(line.into()).unwrap())
+    }
+
+    #[test]
+    fn the_question_is_one_line_with_an_id_of_its_own() {
+        insta::assert_snapshot!(get_usage(7), @r#"{"type":"control_request","request_id":"askd-usage-7","request":{"subtype":"get_usage","skip_behaviors":true}}"#);
+    }
+
+    #[test]
+    fn the_answer_is_told_from_others_and_from_a_refusal() {
+        let answer = r#"{"type":"control_response","response":{"subtype":"success","request_id":"askd-usage-7",
+            "response":{"session":{"total_cost_usd":0.25,"total_api_duration_ms":1}}}}"#;
+        assert!(may_be_usage(answer));
+        assert_eq!(of(answer), Some(Ok(0.25)));
+        assert_eq!(of(&answer.replace("askd-usage", "askd-interrupt")), None);
+        assert_eq!(of(&answer.replace("control_response", "result")), None);
+        let unknown = r#"{"type":"control_response","response":{"subtype":"error","request_id":"askd-usage-7","error":"unsupported"}}"#;
+        assert_eq!(of(unknown), Some(Err("unsupported".into())));
+        assert!(matches!(of(&answer.replace("session", "sitting")), Some(Err(_))));
+    }
+
+    #[test]
+    fn the_line_of_a_transcript_is_told_from_others() {
+        assert_eq!(cost_state(r#"{"type":"cost-state","totalCostUSD":1.5,"sessionId":"x"}"#), Some(1.5));
+        assert_eq!(cost_state(r#"{"type":"user","totalCostUSD":1.5}"#), None);
+        assert_eq!(cost_state("no json"), None);
+    }
+
+    #[test]
+    fn the_costs_of_all_models_are_summed_up_and_strange_forms_count_as_none() {
+        #[derive(Deserialize)]
+        struct Holder(#[serde(deserialize_with = "model_costs")] Option<f64>);
+        for (form, sum) in [
+            (r#"{"opus":{"costUSD":0.5},"haiku":{"costUSD":0.25,"inputTokens":3}}"#, Some(0.75)),
+            ("{}", Some(0.0)),
+            (r#"{"opus":{"cost":1}}"#, None),
+            ("null", None),
+            ("[1]", None),
+        ] {
+            assert_eq!(serde_json::from_str::<Holder>(form).unwrap().0, sum, "{form}");
+        }
+    }
+}
