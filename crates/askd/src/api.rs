@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 
 use crate::app::App;
 
+pub mod again;
 pub mod ask;
 pub mod auth;
 pub mod body;
@@ -26,10 +27,13 @@ pub mod options;
 pub mod path;
 pub mod query;
 pub mod request_id;
+pub mod scopes;
+pub mod standing;
 pub mod v1;
 
 /// All routes, with what every request passes through.
 pub fn router(app: Arc<App>) -> Router {
+    let front = Arc::new(front::Front::new(app.settings()));
     let open = Router::new()
         .route("/health", get(health::health))
         .route("/livez", get(health::live))
@@ -39,7 +43,10 @@ pub fn router(app: Arc<App>) -> Router {
     // The layer covers the fallback too: without a key nobody learns which routes there are.
     let keyed = keyed
         .method_not_allowed_fallback(error::no_such_method)
-        .layer(from_fn_with_state(Arc::clone(&app), auth::require_key));
+        .layer(from_fn(auth::require_scope))
+        .layer(from_fn_with_state(Arc::clone(&front), front::shares::limit))
+        .layer(from_fn_with_state((Arc::clone(&app), Arc::clone(&front)), front::rate::limit))
+        .layer(from_fn_with_state((Arc::clone(&app), Arc::clone(&front)), auth::require_key));
     let open = open.method_not_allowed_fallback(error::no_such_method);
-    front::wrap(open.merge(keyed).with_state(Arc::clone(&app)), app)
+    front::wrap(open.merge(keyed).with_state(Arc::clone(&app)), app, &front)
 }

@@ -6,22 +6,50 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::connection::Door;
+use self::exchange::Exchange;
+use self::places::{Place, Places};
+use self::tls::Certificates;
 use crate::settings::groups::Server;
 
+mod answer;
 mod connection;
+mod exchange;
+mod places;
+mod refusals;
 mod socket;
+pub mod tls;
+
+/// What a request carries as an extension if its connection is encrypted.
+#[derive(Debug, Clone, Copy)]
+pub struct Encrypted;
+
+/// What a request carries as an extension: it keeps something until the client has taken the whole answer, or has left.
+/// The answer's body goes before that, when it is in the socket's hands.
+#[derive(Debug, Clone)]
+pub struct Until(Arc<Exchange>);
+
+impl Until {
+    /// Keeps this, in place of what was kept for this request before.
+    pub fn answered(&self, held: impl Send + 'static) {
+        self.0.hold(Some(Box::new(held)));
+    }
+}
 
 /// After an accept failed for want of descriptors: trying again at once would only burn the processor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// How long connections may take to end after the server has closed them.
 const CLOSING_GRACE: Duration = Duration::from_secs(5);
+
+/// Connections that the kernel keeps for us. The more, the longer a flood lasts until it drops a client's first packet, which
+/// that client then repeats only after a second; `net.core.somaxconn` may allow fewer.
+const BACKLOG: u32 = 4096;
 
 /// How long and how large everything may be.
 #[derive(Debug, Clone)]
@@ -33,28 +61,34 @@ pub struct Bounds {
     pub longest_run: Duration,
 }
 
-/// Serves until `closing` is cancelled; then every connection ends after its current answer.
-pub async fn serve(listener: TcpListener, routes: Router, bounds: &Bounds, closing: &CancellationToken) {
+/// Takes the address. Who connects from now on waits for [`serve`].
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A server that is started anew need not wait for the last one's connections to be forgotten.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Serves until `closing` is cancelled; then every connection ends after its current answer. With `certificates` all
+/// connections are encrypted.
+pub async fn serve(
+    listener: TcpListener,
+    routes: Router,
+    bounds: &Bounds,
+    certificates: Option<Arc<Certificates>>,
+    closing: &CancellationToken,
+) {
     let connections = TaskTracker::new();
-    let places = Arc::new(Semaphore::new(bounds.server.max_connections));
+    let places = Places::new(bounds.server.max_connections);
+    let door = Arc::new(Door { routes, bounds: bounds.clone(), certificates, closing: closing.clone() });
     loop {
-        let accepted = tokio::select! {
+        let (socket, peer, place) = tokio::select! {
             () = closing.cancelled() => break,
             accepted = accept(&listener, &places) => accepted,
         };
-        match accepted {
-            Ok((socket, peer, place)) => {
-                let connection = connection::serve(socket, peer, routes.clone(), bounds.clone(), closing.clone());
-                connections.spawn(async move {
-                    connection.await;
-                    drop(place);
-                });
-            }
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
-                sleep(ACCEPT_PAUSE).await;
-            }
-        }
+        let door = Arc::clone(&door);
+        connections.spawn(async move { door.serve(socket, peer, place).await });
     }
     drop(listener);
     connections.close();
@@ -63,14 +97,18 @@ pub async fn serve(listener: TcpListener, routes: Router, bounds: &Bounds, closi
     }
 }
 
-/// A connection, who is at its other end, and its place.
-type Accepted = (TcpStream, SocketAddr, OwnedSemaphorePermit);
-
-/// The next connection, as soon as there is a place for it. Until then it waits in the kernel's backlog.
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> io::Result<Accepted> {
-    let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
-    let (socket, peer) = listener.accept().await?;
-    Ok((socket, peer, place))
+/// The next connection, as soon as there is a place for it. While all connections are at work it waits, and those behind it
+/// in the kernel's backlog.
+async fn accept(listener: &TcpListener, places: &Arc<Places>) -> (TcpStream, SocketAddr, Place) {
+    loop {
+        match listener.accept().await {
+            Ok((socket, peer)) => return (socket, peer, places.take().await),
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -7,11 +7,13 @@
 //! ```
 //!
 //! Modules stand in levels; a module uses only those below it (`tests/tidy.rs` holds them to it):
-//! the program (`serve`, `demo`, `doctor`), HTTP (`http_server`, `api`), `encode`, `app`, `runs`, and what runs need.
+//! the program (`serve`, `demo`, `doctor`, `keys_command`), HTTP (`http_server`, `api`), `encode`, `app`, `runs`, and what
+//! runs need.
 
 pub mod demo;
 pub mod docs;
 pub mod doctor;
+pub mod keys_command;
 pub mod serve;
 pub mod telemetry;
 
@@ -26,6 +28,7 @@ pub mod runs;
 
 pub mod ambient;
 pub mod aside;
+pub mod audit;
 pub mod cli;
 pub mod config;
 pub mod copy_tree;
@@ -33,8 +36,10 @@ pub mod credentials;
 pub mod disk;
 pub mod frontmatter;
 pub mod guard;
+pub mod hex;
 pub mod homes;
 pub mod isolation;
+pub mod keys;
 pub mod lifecycle;
 pub mod marker;
 pub mod privileges;
@@ -44,4 +49,5 @@ pub mod sessions;
 pub mod settings;
 pub mod small_file;
 pub mod store;
+pub mod usd;
 pub mod workspaces;

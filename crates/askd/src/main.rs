@@ -1,4 +1,4 @@
-//! The program: `serve`, `doctor`, `demo`, `settings`, and the hidden `__launch`, `__enter`, `__probe` and
+//! The program: `serve`, `keys`, `doctor`, `demo`, `settings`, and the hidden `__launch`, `__enter`, `__probe` and
 //! `__judge`.
 
 use std::ffi::OsString;
@@ -10,12 +10,13 @@ use askd::ambient::Ambient;
 use askd::demo::DemoError;
 use askd::doctor::{self, Diagnosis, Patient};
 use askd::isolation::attempts;
+use askd::keys_command::KeysError;
 use askd::privileges::{Settled, Standing};
 use askd::runs::judge;
 use askd::serve::signals::Signals;
 use askd::serve::{StartError, Stopped};
 use askd::settings::{Loaded, Settings, Sources, add_flags, render_json, render_text};
-use askd::{demo, privileges, serve, telemetry};
+use askd::{demo, keys_command, privileges, serve, telemetry};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 /// Exit code for a wrong command line or wrong settings.
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         Some(("serve", matches)) => load(matches).and_then(run_server),
         Some(("doctor", matches)) => run_doctor(matches),
         Some(("demo", matches)) => run_demo(matches),
+        Some(("keys", matches)) => run_keys(matches),
         Some(("settings", matches)) => load(matches).and_then(|loaded| print_settings(&loaded, matches)),
         _ => Err(Failure::usage("no such command; see askd --help".into())),
     };
@@ -79,6 +81,7 @@ fn command() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(add_flags(Command::new("serve").about("Starts the server")))
+        .subcommand(keys_command::command())
         .subcommand(
             add_flags(Command::new("doctor").about("Says what works here, what does not, and what to do"))
                 .arg(json.clone()),
@@ -121,10 +124,11 @@ fn run_server(loaded: Loaded) -> Result<ExitCode, Failure> {
             tracing::info!("ended by a signal before the start was complete");
             return Ok(ExitCode::SUCCESS);
         };
-        let address = server.address()?;
+        let (address, url) = (server.address()?, server.url()?);
         let version = server.app().runs().shared().cli.version;
-        tracing::info!(%address, cli = %version, "askd listens on http://{address}");
-        Ok(match server.run_with_signals(signals).await {
+        tracing::info!(%address, cli = %version, "askd listens on {url}");
+        // On the heap, for its size.
+        Ok(match Box::pin(server.run_with_signals(signals)).await {
             Stopped::Complete => ExitCode::SUCCESS,
             Stopped::Abandoned => ExitCode::FAILURE,
         })
@@ -169,6 +173,18 @@ fn run_demo(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         match Box::pin(demo::run(question, claude_bin, launcher(), &mut signals, &mut stdout())).await {
             Err(DemoError::Interrupted) => Ok(ExitCode::from(INTERRUPTED)),
             done => Ok(done.map(|()| ExitCode::SUCCESS)?),
+        }
+    })
+}
+
+fn run_keys(matches: &ArgMatches) -> Result<ExitCode, Failure> {
+    own_process()?;
+    block_on(async {
+        let done = keys_command::run(matches, &Ambient::system(), &mut stdout(), &mut stderr()).await;
+        match done {
+            Ok(()) => Ok(ExitCode::SUCCESS),
+            Err(error @ (KeysError::Usage(_) | KeysError::Settings(_))) => Err(Failure::usage(error.to_string())),
+            Err(error) => Err(error.into()),
         }
     })
 }

@@ -5,6 +5,7 @@
 
 pub mod alarm;
 pub mod begin;
+pub mod budget;
 pub mod chunk_cache;
 pub mod conversation;
 pub mod event;
@@ -14,7 +15,9 @@ pub mod judge;
 pub mod limits;
 pub mod live;
 pub mod log;
+pub mod of_key;
 pub mod own_config;
+pub mod policy;
 pub mod prepare;
 pub mod queue;
 pub mod recover;
@@ -24,12 +27,14 @@ pub mod resolve;
 pub mod schema;
 pub mod server_secrets;
 pub mod shared;
+pub mod spending;
 pub mod submit;
 pub mod watch;
 pub mod worker;
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use claude::command::Session;
@@ -39,8 +44,11 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use self::ground::Ground;
+use self::policy::Terms;
 use self::schema::AnswerSchema;
+use crate::keys::Key;
 use crate::store::chunk::EventRef;
+use crate::usd::Usd;
 
 /// The id of a run: `run_` and a UUID of version 7.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -67,6 +75,8 @@ impl RunId {
 /// What is asked of the CLI, resolved against this server.
 #[derive(Debug)]
 pub struct RunSpec {
+    /// Whose it is.
+    pub key: Arc<Key>,
     /// The user's message.
     pub prompt: String,
     /// Its working folder, and what it may see and change of the workspaces.
@@ -75,6 +85,8 @@ pub struct RunSpec {
     pub additional_directories: Vec<PathBuf>,
     /// A new session or one taken up again.
     pub session: Session,
+    /// What the policy of its key holds it to.
+    pub terms: Terms,
     /// What happens to tool calls that no rule covers.
     pub permission_mode: PermissionMode,
     /// Tool rules that need no approval.
@@ -95,6 +107,10 @@ pub struct RunSpec {
     pub deltas: bool,
     /// How long it may take.
     pub timeout: Duration,
+    /// What it may cost, by the CLI's estimate.
+    pub budget: Option<Usd>,
+    /// What is set aside for it of what its key may spend in a day.
+    pub reserved: Option<Usd>,
 }
 
 /// Where a run stands.
@@ -219,8 +235,12 @@ pub enum RunErrorKind {
     OpenFilesLimit,
     /// Its home and its temporary files took too much disk.
     DiskLimit,
+    /// It did what the policy of its key does not have.
+    Policy,
     /// The turn limit was reached.
     TurnLimit,
+    /// It has cost as much as it may.
+    Budget,
     /// The answer does not fit the schema.
     Schema,
     /// Somebody asked for the end.
@@ -251,7 +271,9 @@ impl RunErrorKind {
             Self::ProcessLimit => "process_limit",
             Self::OpenFilesLimit => "open_files_limit",
             Self::DiskLimit => "disk_limit",
+            Self::Policy => "policy",
             Self::TurnLimit => "turn_limit",
+            Self::Budget => "budget",
             Self::Schema => "schema",
             Self::Cancelled => "cancelled",
             Self::Lost => "lost",
@@ -342,6 +364,7 @@ impl From<Problem> for RunError {
             ProblemKind::Limit(Limit::OpenFiles) => RunErrorKind::OpenFilesLimit,
             ProblemKind::Limit(Limit::Disk) => RunErrorKind::DiskLimit,
             ProblemKind::TurnLimit => RunErrorKind::TurnLimit,
+            ProblemKind::Budget | ProblemKind::Limit(Limit::Budget) => RunErrorKind::Budget,
             ProblemKind::Schema => RunErrorKind::Schema,
             ProblemKind::Cancelled => RunErrorKind::Cancelled,
             ProblemKind::Run => RunErrorKind::Run,

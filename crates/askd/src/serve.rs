@@ -11,12 +11,14 @@ use std::time::Duration;
 use rustix::fs::Access;
 use supervisor::leftovers;
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::ambient::Ambient;
 use crate::app::App;
+use crate::audit::Audit;
 use crate::cli::{Cli, CliError};
 use crate::config::Config;
 use crate::config::dir::ConfigDir;
@@ -25,10 +27,12 @@ use crate::config::manager::Parts;
 use crate::credentials::CredentialSource;
 use crate::disk::free::FreeDisk;
 use crate::homes::Homes;
-use crate::http_server::Bounds;
+use crate::http_server::tls::Certificates;
+use crate::http_server::{self, Bounds};
 use crate::isolation::place::short_name;
 use crate::isolation::view::{HostView, ViewError};
 use crate::isolation::{Ground, Isolation, Unisolated};
+use crate::keys::Keys;
 use crate::lifecycle::Lifecycle;
 use crate::marker::{MARKER_VARIABLE, MarkerPrefix};
 use crate::privileges::{self, PrivilegesError, Standing};
@@ -46,6 +50,7 @@ use crate::store::{OpenError, Store, StoreError};
 use crate::workspaces::Workspaces;
 use signals::Signals;
 
+mod certificates;
 mod configuration;
 mod duties;
 pub mod janitor;
@@ -58,6 +63,10 @@ mod warnings;
 pub struct Server {
     app: Arc<App>,
     listener: TcpListener,
+    /// `None`: connections are not encrypted.
+    certificates: Option<Arc<Certificates>>,
+    /// Somebody wants the certificates to be looked at now.
+    hangup: Arc<Notify>,
     /// Held as long as the server lives; the lock goes with it.
     _lock: File,
 }
@@ -221,8 +230,7 @@ pub async fn prepare(mut settings: Settings, ambient: Ambient, launcher: PathBuf
     let credentials = CredentialSource::new(&settings, config.login());
     warnings::give(&settings, &credentials, &workspaces, &isolation);
 
-    let address = settings.server.listen;
-    let listener = TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })?;
+    let (listener, certificates) = listen(&settings)?;
     let project_policy = project_policy(&settings);
     let private_folders = places::private_folders(&settings);
     let private_files = places::private_files(&settings);
@@ -244,8 +252,13 @@ pub async fn prepare(mut settings: Settings, ambient: Ambient, launcher: PathBuf
     });
     let judges = Judges::new(Means::of_server(launcher.clone(), marker.clone(), data.clone()));
     let free_disk = FreeDisk::new(data.clone(), settings.run_limits.min_free_disk);
+    let audit = Audit::new(store.clone(), ambient.clone());
+    let margin = settings.limits.budget_margin;
+    let keys = Keys::new(store.clone(), ambient.clone(), audit.clone(), settings.models.clone(), margin);
     let app = App::new(Shared {
         store,
+        keys,
+        audit,
         owner,
         settings,
         ambient,
@@ -270,21 +283,23 @@ pub async fn prepare(mut settings: Settings, ambient: Ambient, launcher: PathBuf
         private_files,
     });
     settle_configuration(app.runs().shared()).await;
-    let recovered = app.runs().recover().await?;
-    if recovered != Recovered::default() {
-        let Recovered { lost, queued, ended } = recovered;
-        tracing::warn!(lost, queued, ended, "settled the runs of an earlier server");
-    }
+    recover(&app).await?;
     let shared = app.runs().shared();
     let (dir, limits) = (shared.config.dir().clone(), *shared.config.limits());
     app.lifecycle().spawn(configuration::warn(dir, limits));
-    Ok(Server { app: Arc::new(app), listener, _lock: lock })
+    Ok(Server { app: Arc::new(app), listener, certificates, hangup: Arc::default(), _lock: lock })
 }
 
 impl Server {
     /// The address, with the port that was chosen.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
+    }
+
+    /// The address as a client writes it.
+    pub fn url(&self) -> io::Result<String> {
+        let scheme = if self.certificates.is_some() { "https" } else { "http" };
+        Ok(format!("{scheme}://{}", self.address()?))
     }
 
     /// The application.
@@ -299,8 +314,8 @@ impl Server {
         let settings = self.app.settings();
         let longest_run = settings.limits.run_queue_timeout + settings.deadlines.max_run_time;
         let bounds = Bounds { server: settings.server.clone(), longest_run };
-        let serving =
-            crate::http_server::serve(self.listener, crate::api::router(Arc::clone(&self.app)), &bounds, &closing);
+        let routes = crate::api::router(Arc::clone(&self.app));
+        let serving = http_server::serve(self.listener, routes, &bounds, self.certificates.clone(), &closing);
         self.app.runs().open();
         let living = async {
             tokio::select! {
@@ -308,6 +323,7 @@ impl Server {
                 () = duties::prune(&self.app) => {}
                 () = duties::reap_orphans() => {}
                 () = duties::settle_strays(&self.app) => {}
+                () = duties::keep_uses(&self.app) => {}
             }
             duties::drain(&self.app).await;
         };
@@ -317,11 +333,13 @@ impl Server {
                 () = living => {}
                 () = duties::renew_leases(&self.app) => {}
                 () = duties::watch_runs(&self.app) => {}
+                () = certificates::keep(self.certificates.as_ref(), &self.hangup) => {}
             }
             lifecycle.stop();
             closing.cancel();
         };
         tokio::join!(serving, ending);
+        duties::keep_last_uses(&self.app).await;
         // A database that does not answer is not waited for: all that is wanted of it is stored, or was given up.
         if timeout(settings.store.timeout, self.app.runs().shared().store.close()).await.is_err() {
             tracing::warn!("the store does not answer; it is left as it is");
@@ -330,12 +348,28 @@ impl Server {
 
     /// [`Self::run`], with the process's signals.
     pub async fn run_with_signals(self, signals: Signals) -> Stopped {
-        let lifecycle = self.app.lifecycle().clone();
+        let (lifecycle, hangup) = (self.app.lifecycle().clone(), Arc::clone(&self.hangup));
         tokio::select! {
             () = self.run() => Stopped::Complete,
-            () = signals.handle(&lifecycle) => Stopped::Abandoned,
+            () = signals.handle(&lifecycle, &hangup) => Stopped::Abandoned,
         }
     }
+}
+
+/// The address, and the certificates for who connects there.
+fn listen(settings: &Settings) -> Result<(TcpListener, Option<Arc<Certificates>>), StartError> {
+    let address = settings.server.listen;
+    let listener = http_server::listen(address).map_err(|source| StartError::Listen { address, source })?;
+    Ok((listener, settings.server.tls.as_ref().map(|tls| Arc::new(Certificates::new(tls)))))
+}
+
+async fn recover(app: &App) -> Result<(), StartError> {
+    let recovered = app.runs().recover().await?;
+    if recovered != Recovered::default() {
+        let Recovered { lost, queued, ended } = recovered;
+        tracing::warn!(lost, queued, ended, "settled the runs of an earlier server");
+    }
+    Ok(())
 }
 
 fn project_policy(settings: &Settings) -> ProjectConfigPolicy {

@@ -4,13 +4,14 @@
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use claude::environment::{CONFIG_FOLDER, PROJECT_DIR_NAME};
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, ResolveFlags, Timespec, Timestamps, UTIME_NOW, open, openat2, renameat, statat,
-    utimensat,
+    AtFlags, FileType, Mode, OFlags, ResolveFlags, Timespec, Timestamps, UTIME_NOW, open, openat, openat2, renameat,
+    statat, utimensat,
 };
 use rustix::io::Errno;
 use uuid::Uuid;
@@ -30,6 +31,9 @@ pub struct Sessions {
 
 /// More files than a session can have; big tool results and one transcript a subagent.
 const MAX_ENTRIES: usize = 20_000;
+
+/// The longest last line of a transcript that is read, in bytes; the one that is looked for has a few hundred.
+const LAST_LINE: u64 = 64 << 10;
 
 /// What the name of a session that is being removed begins with.
 const ASIDE: &str = ".removing-";
@@ -73,6 +77,26 @@ impl Sessions {
             Some(source) => self.take(&source, session, &file_name(session)),
             None => Ok(()),
         }
+    }
+
+    /// The last line of the session's transcript in a run's home, if it is not longer than any that askd reads.
+    pub fn last_line(&self, session: Uuid, home: &Path) -> io::Result<Option<String>> {
+        let Some(folder) = open_project_folder(home)? else { return Ok(None) };
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = match openat(&folder, file_name(session), flags, Mode::empty()) {
+            Ok(file) => fs::File::from(file),
+            Err(Errno::NOENT | Errno::LOOP) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Ok(None);
+        }
+        let mut end = vec![0; usize::try_from(metadata.len().min(LAST_LINE)).unwrap_or_default()];
+        let from = metadata.len() - end.len() as u64;
+        file.read_exact_at(&mut end, from)?;
+        let end = String::from_utf8_lossy(&end);
+        Ok(end.trim_end().rsplit_once('\n').map(|(_, last)| last.to_owned()))
     }
 
     /// The same for a home that a dead server left. The session may have gone on elsewhere since: the newer transcript

@@ -20,8 +20,10 @@ pub mod child_env;
 pub mod choices;
 pub mod declaration;
 pub mod groups;
+pub mod network;
 pub mod suggest;
 pub mod table;
+pub mod tls;
 
 mod build;
 mod checks;
@@ -39,7 +41,7 @@ mod unknown;
 mod value;
 mod values;
 
-pub use choices::{ConfigChanges, IsolationPolicy, LogFormat, ProjectConfig, WriteRoot};
+pub use choices::{ConfigChanges, ForwardedHeader, IsolationPolicy, LogFormat, ProjectConfig, WriteRoot};
 pub use flags::add_flags;
 pub use problem::{Origin, Problem, SettingsErrors};
 pub use reference::reference_markdown;
@@ -48,8 +50,8 @@ pub use sources::Sources;
 pub use units::show_size;
 
 use groups::{
-    Auth, Child, Configuration, Credentials, Deadlines, Isolation, Limits, Logging, Models, Output, Paths, Permissions,
-    RunLimits, Server, Stopping, Store,
+    Auth, Child, Configuration, Credentials, Deadlines, Isolation, Limits, Logging, Models, Network, Output, Paths,
+    Permissions, RunLimits, Server, Stopping, Store,
 };
 
 /// The effective settings. `Debug` redacts secrets.
@@ -57,6 +59,8 @@ use groups::{
 pub struct Settings {
     /// The listener and its connections.
     pub server: Server,
+    /// Who may reach the server from where, and how often.
+    pub network: Network,
     /// Who may call.
     pub auth: Auth,
     /// What the CLI uses upstream.
@@ -141,6 +145,12 @@ impl Settings {
             // Scripted runs note process ids, which are others in a namespace; tests of isolation turn it on.
             ("ASKD_ISOLATION", "off".to_owned()),
             ("ASKD_CGROUP", "off".to_owned()),
+            // Tests ask as fast as they can; those of the limits turn them on.
+            ("ASKD_RATE_ASK", "0".to_owned()),
+            ("ASKD_RATE_CONFIG", "0".to_owned()),
+            ("ASKD_RATE_RUNS", "0".to_owned()),
+            ("ASKD_RATE_V1", "0".to_owned()),
+            ("ASKD_RATE_FAILURES", "0".to_owned()),
         ];
         let sources = Sources {
             env: env.map(|(name, value)| (name.to_owned(), value)).into(),

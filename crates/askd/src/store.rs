@@ -20,13 +20,17 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub mod acting;
 pub mod append;
+pub mod audit;
+pub mod budget;
 pub mod chunk;
 pub mod command;
 pub mod config;
 pub mod error;
 pub mod events;
 pub mod health;
+pub mod keys;
 pub mod lease;
 pub mod prune;
 pub mod recovery;

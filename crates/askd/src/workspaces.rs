@@ -69,13 +69,16 @@ impl FolderError {
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
+/// Links are followed.
+const FOLLOWED: ResolveFlags = ResolveFlags::empty();
+
 impl Workspaces {
     /// Opens the root; the error says what is missing.
     pub fn open(path: &Path) -> io::Result<Self> {
         let root = open(path, FOLDER, Mode::empty())?;
         let workspaces = Self { root, path: path.canonicalize()? };
         // Now rather than at every request.
-        match workspaces.resolve(Path::new(".")) {
+        match workspaces.resolve(Path::new("."), FOLLOWED) {
             Ok(_) => Ok(workspaces),
             Err(error) => Err(unresolvable(error)),
         }
@@ -99,19 +102,31 @@ impl Workspaces {
         if relative.starts_with('/') {
             return Err(FolderError::Absolute);
         }
-        self.enter(Path::new(if relative.is_empty() { "." } else { relative }))
+        self.enter(name(relative.as_ref()), FOLLOWED)
+    }
+
+    /// Why a folder cannot be entered by its own path; `None` if it can, or if a link is on the way: what is wrong where a
+    /// link leads to is then not told. For those who must not learn what there is elsewhere.
+    pub fn trouble_without_links(&self, relative: &str) -> Option<FolderError> {
+        let name = name(relative.as_ref());
+        match self.resolve(name, ResolveFlags::NO_SYMLINKS) {
+            Ok(_) | Err(Errno::LOOP) => None,
+            Err(errno) => Some(reason(name, errno)),
+        }
     }
 
     /// Opens a folder that was found before. Whatever is in its place now instead is refused.
     pub fn reopen(&self, place: &Place) -> Result<Folder, FolderError> {
-        let name = if place.relative.as_os_str().is_empty() { Path::new(".") } else { &place.relative };
-        let folder = self.enter(name)?;
-        // Through a link it would have another path.
+        // A link there is none of its own, and where it leads to is not looked at.
+        let folder = self.enter(name(&place.relative), ResolveFlags::NO_SYMLINKS).map_err(|error| match error {
+            FolderError::Outside => FolderError::Replaced,
+            error => error,
+        })?;
         if folder.place == *place { Ok(folder) } else { Err(FolderError::Replaced) }
     }
 
-    fn enter(&self, relative: &Path) -> Result<Folder, FolderError> {
-        let descriptor = self.resolve(relative).map_err(|errno| reason(relative, errno))?;
+    fn enter(&self, relative: &Path, links: ResolveFlags) -> Result<Folder, FolderError> {
+        let descriptor = self.resolve(relative, links).map_err(|errno| reason(relative, errno))?;
         let stat = fstat(&descriptor).map_err(|errno| reason(relative, errno))?;
         let relative = self.below_root(&descriptor)?;
         let place = Place { path: self.path.join(&relative), relative, identity: (stat.st_dev, stat.st_ino) };
@@ -121,7 +136,7 @@ impl Workspaces {
     /// The workspace that a folder lies in, opened; for the root itself the root.
     pub fn workspace_of(&self, folder: &Folder) -> Result<Folder, FolderError> {
         let name = folder.relative().components().next().map_or(".".as_ref(), |name| Path::new(name.as_os_str()));
-        let workspace = self.enter(name)?;
+        let workspace = self.enter(name, FOLLOWED)?;
         // Between the two looks the name may have become a link to another workspace.
         if folder.relative().starts_with(workspace.relative()) { Ok(workspace) } else { Err(FolderError::NotFound) }
     }
@@ -137,8 +152,8 @@ impl Workspaces {
         Ok(path.strip_prefix(path_of(&self.root)?).map_err(|_| FolderError::NotFound)?.to_owned())
     }
 
-    fn resolve(&self, relative: &Path) -> Result<OwnedFd, Errno> {
-        let flags = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    fn resolve(&self, relative: &Path, links: ResolveFlags) -> Result<OwnedFd, Errno> {
+        let flags = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | links;
         // With `..` in the path the kernel asks for another try when something was renamed meanwhile.
         for _ in 0..16 {
             match openat2(&self.root, relative, FOLDER, Mode::empty(), flags) {
@@ -148,6 +163,11 @@ impl Workspaces {
         }
         Err(Errno::AGAIN)
     }
+}
+
+/// How the root calls a folder below it.
+fn name(relative: &Path) -> &Path {
+    if relative.as_os_str().is_empty() { Path::new(".") } else { relative }
 }
 
 /// Why a folder was not opened.
@@ -320,6 +340,21 @@ mod tests {
     }
 
     #[test]
+    fn without_links_only_what_the_path_itself_meets_is_told() {
+        let (guard, workspaces) = root();
+        symlink("../outside/absent", guard.path().join("root/project/link")).unwrap();
+        for (path, trouble) in [
+            ("project", None),
+            ("project/link", None),
+            ("project/link/deeper", None),
+            ("project/absent", Some(FolderError::NotFound)),
+            ("file", Some(FolderError::NotAFolder)),
+        ] {
+            assert_eq!(workspaces.trouble_without_links(path), trouble, "{path}");
+        }
+    }
+
+    #[test]
     fn a_place_is_opened_again_unless_another_folder_or_a_link_is_there() {
         let (guard, workspaces) = root();
         let root = guard.path().join("root");
@@ -332,6 +367,9 @@ mod tests {
         assert_eq!(workspaces.reopen(&place).unwrap_err(), FolderError::NotFound);
         symlink("moved", root.join("project")).unwrap();
         assert_eq!(workspaces.reopen(&place).unwrap_err(), FolderError::Replaced);
+        fs::remove_file(root.join("project")).unwrap();
+        symlink("absent", root.join("project")).unwrap();
+        assert_eq!(workspaces.reopen(&place).unwrap_err(), FolderError::Replaced, "what is elsewhere is not told");
         fs::remove_file(root.join("project")).unwrap();
         fs::create_dir(root.join("project")).unwrap();
         assert_eq!(workspaces.reopen(&place).unwrap_err(), FolderError::Replaced);

@@ -11,17 +11,18 @@ use source::{File, read, repository, rust_sources};
 
 /// The modules of this crate, level by level, the highest first. A module uses only modules of lower levels.
 const LEVELS: &[&[&str]] = &[
-    &["demo", "doctor"],
+    &["demo", "doctor", "keys_command"],
     &["serve", "docs", "telemetry"],
-    &["api", "http_server"],
+    &["api"],
+    &["http_server"],
     &["encode"],
     &["app"],
     &["runs"],
-    &["cli", "isolation"],
-    &["programs", "config", "homes"],
+    &["cli", "isolation", "keys"],
+    &["audit", "programs", "config", "homes"],
     &["credentials", "privileges", "project_config", "sessions", "store"],
     &["ambient", "copy_tree", "frontmatter", "lifecycle", "marker", "settings", "workspaces"],
-    &["aside", "disk", "guard", "small_file"],
+    &["aside", "disk", "guard", "hex", "small_file", "usd"],
 ];
 
 /// Lines of a source file without its tests.

@@ -19,10 +19,12 @@ pub(crate) fn assistant(session: &str, text: &str) -> Value {
     })
 }
 
-pub(crate) fn init(session: &str, cwd: &str) -> Value {
+/// As the command line says.
+pub(crate) fn init(session: &str, cwd: &str, model: Option<&str>, mode: Option<&str>) -> Value {
+    let model = model.map_or_else(|| "fake".to_owned(), |model| format!("claude-{model}-0"));
     json!({
         "type": "system", "subtype": "init", "session_id": session, "cwd": cwd, "tools": [], "mcp_servers": [],
-        "model": "fake", "permissionMode": "acceptEdits", "claude_code_version": "2.1.330",
+        "model": model, "permissionMode": mode.unwrap_or("acceptEdits"), "claude_code_version": "2.1.330",
     })
 }
 

@@ -46,7 +46,8 @@
 //! # What comes before a prompt
 //!
 //! `FAKE_CLAUDE` holds options, separated by `;`: `version TEXT`, `no-descriptor` (takes no key through a pipe),
-//! `no-reply` (to `initialize`, nor to anything after it), `refuse TEXT`, `no-agents`, `junk` (first), `slow MS`, `stderr BYTES`, `die CODE`,
+//! `no-reply` (to `initialize`, nor to anything after it), `refuse TEXT`, `no-agents`, `no-managed` (does not say that it took managed settings), `not-held` (says
+//! that they do not count), `junk` (first), `slow MS`, `stderr BYTES`, `die CODE`,
 //! `startup-failure REASON`. The server's probe of the key descriptor meets only the first two.
 
 mod frames;

@@ -89,6 +89,12 @@ impl<'a> Player<'a> {
                         return ExitCode::from(code);
                     }
                 }
+                Input::Message(message) if message["request"]["subtype"] == "list_permission_rules" => {
+                    let options = self.started.variable("FAKE_CLAUDE").unwrap_or_default();
+                    let state = json!({"rules": [], "parentSettingsIncluded": !options.contains("not-held")});
+                    let id = message["request_id"].as_str().unwrap_or_default();
+                    self.out.frame(&frames::reply(id, &json!({"state": state})));
+                }
                 Input::Message(message) => drop(self.is_interrupt(&message)),
                 Input::End if self.stubborn.is_some() => std::thread::sleep(Duration::MAX),
                 Input::End => return ExitCode::SUCCESS,
@@ -110,7 +116,8 @@ impl<'a> Player<'a> {
             self.lifecycle("started");
             self.out.frame(&frames::state(&session, "running"));
             let cwd = std::env::current_dir().unwrap_or_default();
-            self.out.frame(&frames::init(&session, &cwd.to_string_lossy()));
+            let (model, mode) = (self.started.flag("model"), self.started.flag("permission-mode"));
+            self.out.frame(&frames::init(&session, &cwd.to_string_lossy(), model, mode));
         }
         for directive in &script {
             match self.play(directive) {

@@ -72,10 +72,11 @@ pub(crate) fn run(started: &Started) -> ExitCode {
     } else {
         let agents = if option("no-agents").is_some() { Vec::new() } else { agents(started) };
         let key = key(started, options.get("no-descriptor").is_none());
-        out.frame(&frames::reply(
-            id,
-            &json!({"agents": agents, "account": {"apiKeySource": key.map(|(from, _)| from)}}),
-        ));
+        let mut reply = json!({"agents": agents, "account": {"apiKeySource": key.map(|(from, _)| from)}});
+        if !request["request"]["managedSettings"].is_null() && option("no-managed").is_none() {
+            reply["managed_settings_applied"] = true.into();
+        }
+        out.frame(&frames::reply(id, &reply));
     }
     let key = key(started, options.get("no-descriptor").is_none());
     Player::new(started, out, inbox, request, key).work()

@@ -8,13 +8,15 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 
 use super::body::json_object;
-use super::caller::KEY_ID;
+use super::caller::Caller;
 use super::dialect::ASK;
 use super::error::ApiError;
 use super::headers::name_run;
 use super::idempotency::Key;
 use super::request_id::RequestId;
+use super::standing::Standing;
 use crate::app::App;
+use crate::keys::Scope;
 use crate::runs::follow::FollowError;
 use crate::runs::request::OnDisconnect;
 use crate::runs::submit::Submission;
@@ -34,6 +36,7 @@ const ON_DISCONNECT_HEADER: &str = "x-askd-on-disconnect";
 pub(super) async fn ask(
     State(app): State<Arc<App>>,
     Extension(request_id): Extension<RequestId>,
+    caller: Caller,
     request: Request,
 ) -> Result<Response, ApiError> {
     let on_disconnect = on_disconnect(request.headers())?;
@@ -46,18 +49,19 @@ pub(super) async fn ask(
     .await?;
     let AskRequest { request, stream: streams } = asked;
     let submission =
-        Submission { request, on_disconnect, metadata: Vec::new(), key_id: KEY_ID.to_owned(), idempotency };
+        Submission { request, on_disconnect, metadata: Vec::new(), key: Arc::clone(caller.key()), idempotency };
     let submitted = app.runs().submit(submission).await.map_err(|error| ApiError::of_submit(error, &ASK))?;
     let (id, session, replayed) = (submitted.id, submitted.session, submitted.replayed);
     tracing::info!(run = %id, request_id = request_id.0, streams, replayed, "run submitted");
     // From here on there is a run, so an error names it as well.
     let unread = |error: FollowError| ApiError::from(error).after_submit(id);
+    let standing = Standing::of(&app, caller.key(), Scope::Ask, caller.key_id());
     let mut response = match app.runs().follow_submitted(&submitted, 0).await {
         Ok(events) if streams => {
-            let responded = stream::respond(events, submitted.holder, server.heartbeat, unread).await;
+            let responded = stream::respond(events, submitted.holder, standing, server.heartbeat, unread).await;
             responded.unwrap_or_else(ApiError::into_response)
         }
-        Ok(events) => answer::respond(events, submitted.holder, unread).await,
+        Ok(events) => answer::respond(events, submitted.holder, standing, unread).await,
         Err(error) => unread(error).into_response(),
     };
     name_run(response.headers_mut(), id, session, replayed);

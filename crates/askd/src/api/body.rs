@@ -1,42 +1,43 @@
 //! Request bodies: JSON or bytes, bounded in size and in time.
 
-use std::error::Error;
-
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, Bytes};
 use axum::extract::Request;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
-use http_body_util::LengthLimitError;
+use bytes::BytesMut;
+use http_body_util::BodyExt as _;
 use serde_json::{Map, Value};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use self::large::Large;
+use super::again::{self, Seen};
 use super::error::ApiError;
 use crate::settings::groups::Server;
+
+mod large;
 
 /// How many bodies may be JSON values at the same time: as values they take up to some thirty times their size.
 const PARSED_AT_ONCE: usize = 8;
 
 static PARSING: Semaphore = Semaphore::const_new(PARSED_AT_ONCE);
 
-/// How many bodies beyond `ASKD_MAX_BODY` may be in memory at the same time, or such as do not say how large they are.
-const LARGE_AT_ONCE: usize = 4;
-
-static LARGE: Semaphore = Semaphore::const_new(LARGE_AT_ONCE);
-
 /// How large a body may be.
 #[derive(Debug, Clone, Copy)]
 struct Limit {
     bytes: usize,
     setting: &'static str,
+    /// Of a change of the configuration.
+    is_of_config: bool,
 }
 
 impl Limit {
     fn usual(bounds: &Server) -> Self {
-        Self { bytes: bounds.max_body, setting: "ASKD_MAX_BODY" }
+        Self { bytes: bounds.max_body, setting: "ASKD_MAX_BODY", is_of_config: false }
     }
 
     fn of_config(bounds: &Server) -> Self {
-        Self { bytes: bounds.max_config_body, setting: "ASKD_MAX_CONFIG_BODY" }
+        Self { bytes: bounds.max_config_body, setting: "ASKD_MAX_CONFIG_BODY", is_of_config: true }
     }
 
     fn exceeded(self) -> ApiError {
@@ -54,6 +55,22 @@ pub(super) async fn json_object<T>(
     object(request, bounds, Limit::usual(bounds), make).await
 }
 
+/// The same for a request that need not say anything: without a body it is an empty object.
+pub(super) async fn optional_object<T>(
+    request: Request,
+    bounds: &Server,
+    make: impl FnOnce(Map<String, Value>) -> Result<T, ApiError>,
+) -> Result<T, ApiError> {
+    // Many clients send the header content-type with every POST, also without a body.
+    let headers = request.headers();
+    let has_length = headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
+    if has_length || headers.contains_key(header::TRANSFER_ENCODING) {
+        json_object(request, bounds, make).await
+    } else {
+        make(Map::new())
+    }
+}
+
 /// The same for configuration, which may be larger.
 pub(super) async fn config_object<T>(
     request: Request,
@@ -64,14 +81,12 @@ pub(super) async fn config_object<T>(
 }
 
 /// A body of configuration as it is, of whatever type. It counts as large until it is dropped.
-pub(super) async fn config_bytes(
-    request: Request,
-    bounds: &Server,
-) -> Result<(Bytes, Option<SemaphorePermit<'static>>), ApiError> {
+pub(super) async fn config_bytes(request: Request, bounds: &Server) -> Result<(Bytes, Option<Large>), ApiError> {
     let (head, body) = request.into_parts();
     let limit = Limit::of_config(bounds);
-    let place = in_time(bounds, place(&head.headers, bounds, limit)).await?;
-    Ok((in_time(bounds, read(body, limit)).await?, place))
+    let read = in_time(bounds, read(&head, body, bounds, limit)).await?;
+    look_again(&head, limit).await?;
+    Ok(read)
 }
 
 /// What is before the parameters of the type that a body is said to have; empty if it has none.
@@ -91,11 +106,9 @@ async fn object<T>(
         let message = "the request must have the header content-type: application/json";
         return Err(ApiError::request(message).with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
     }
-    let arrived = async {
-        let large = place(&head.headers, bounds, limit).await?;
-        Ok((read(body, limit).await?, large, PARSING.acquire().await))
-    };
-    let (bytes, _large, _place) = in_time(bounds, arrived).await?;
+    let arrived = async { Ok((read(&head, body, bounds, limit).await?, PARSING.acquire().await)) };
+    let ((bytes, _large), _place) = in_time(bounds, arrived).await?;
+    look_again(&head, limit).await?;
     match serde_json::from_slice(&bytes) {
         Ok(Value::Object(object)) => make(object),
         Ok(_) => Err(ApiError::request("the request's body must be a JSON object")),
@@ -110,26 +123,36 @@ async fn in_time<T>(bounds: &Server, work: impl Future<Output = Result<T, ApiErr
     })
 }
 
-/// A place for a large body, if this may be one; refuses what says that it is too large.
-async fn place(
-    headers: &HeaderMap,
-    bounds: &Server,
-    limit: Limit,
-) -> Result<Option<SemaphorePermit<'static>>, ApiError> {
-    let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+/// The key may have been revoked or changed while the body came in. For a change of the configuration that it is let in again
+/// is not enough: what it may reach was looked at before.
+async fn look_again(head: &Parts, limit: Limit) -> Result<(), ApiError> {
+    match again::look(head).await? {
+        Seen::Changed if limit.is_of_config => Err(ApiError::conflict(
+            "the scopes or the policy of the key were changed while the request's body came in; send the request again",
+        )),
+        Seen::Changed | Seen::Same => Ok(()),
+    }
+}
+
+/// Reads a body, and takes a place for large ones when it turns out to be one.
+async fn read(head: &Parts, body: Body, bounds: &Server, limit: Limit) -> Result<(Bytes, Option<Large>), ApiError> {
+    let announced = head.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > limit.bytes as u64) {
         return Err(limit.exceeded());
     }
-    let usual = limit.bytes <= bounds.max_body || announced.is_some_and(|length| length <= bounds.max_body as u64);
-    // It is never closed.
-    Ok(if usual { None } else { LARGE.acquire().await.ok() })
-}
-
-async fn read(body: Body, limit: Limit) -> Result<Bytes, ApiError> {
-    to_bytes(body, limit.bytes).await.map_err(|error| {
-        let over = error.source().is_some_and(<dyn Error>::is::<LengthLimitError>);
-        if over { limit.exceeded() } else { ApiError::request("the request's body could not be read") }
-    })
+    let (mut body, mut bytes, mut large) = (body, BytesMut::new(), None);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| ApiError::request("the request's body could not be read"))?;
+        let Ok(piece) = frame.into_data() else { continue };
+        if piece.len() > limit.bytes.saturating_sub(bytes.len()) {
+            return Err(limit.exceeded());
+        }
+        if large.is_none() && bytes.len() + piece.len() > bounds.max_body {
+            large = Some(Large::of(head).await);
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    Ok((bytes.freeze(), large))
 }
 
 #[cfg(test)]

@@ -1,84 +1,114 @@
 //! Who calls, and what its key may do.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
 
-use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
 use super::error::ApiError;
 use super::error::code::ErrorCode;
+use crate::audit::Actor;
+use crate::keys::{Key, Scope};
 use crate::settings::ConfigChanges;
-
-/// The id of the one key that there is.
-pub(super) const KEY_ID: &str = "admin";
-
-/// What a key may do, as far as not every key may.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Permission {
-    /// Read the configuration: names, texts and history, but not what may hold secrets.
-    ConfigRead,
-    /// Change texts that cannot run anything.
-    ConfigWrite,
-    /// Change what can run programs or widen what runs may do, and read what may hold secrets.
-    ConfigExec,
-}
-
-impl Permission {
-    /// As it is called in texts.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::ConfigRead => "config:read",
-            Self::ConfigWrite => "config:write",
-            Self::ConfigExec => "config:exec",
-        }
-    }
-}
 
 /// Whoever has shown a key. Only [`super::auth`] makes one, from the key; a handler that takes it is closed to all who
 /// have none, such as the holder of a stream's token.
 #[derive(Debug, Clone)]
 pub(super) struct Caller {
-    key_id: &'static str,
+    key: Arc<Key>,
+    /// The key as it was when the request's body was there; all copies share it.
+    now: Arc<OnceLock<Arc<Key>>>,
     address: Option<IpAddr>,
     changes: ConfigChanges,
+    request_id: String,
 }
 
 impl Caller {
-    /// The holder of the one key, which may do all that the operator leaves to keys.
-    pub(super) fn admin(peer: Option<&ConnectInfo<SocketAddr>>, changes: ConfigChanges) -> Self {
-        // On a socket for both, an IPv4 address comes dressed as an IPv6 one.
-        let address = peer.map(|ConnectInfo(peer)| peer.ip().to_canonical());
-        Self { key_id: KEY_ID, address, changes }
+    /// The holder of a key. `address` is where the request came from, as far as proxies are trusted; `changes` is what the
+    /// operator leaves to keys.
+    pub(super) fn new(key: Arc<Key>, address: Option<IpAddr>, changes: ConfigChanges, request_id: String) -> Self {
+        Self { key, now: Arc::default(), address, changes, request_id }
+    }
+
+    /// The key, as it was when it was last looked at.
+    pub(super) fn key(&self) -> &Arc<Key> {
+        self.now.get().unwrap_or(&self.key)
+    }
+
+    /// It was looked at again. Once: a request has one body.
+    pub(super) fn is_now(&self, key: Arc<Key>) {
+        drop(self.now.set(key));
     }
 
     /// The id of the key.
     pub(super) fn key_id(&self) -> &str {
-        self.key_id
+        self.key().id.as_str()
     }
 
-    /// Where the request came from: the other end of its connection, which may be a proxy.
+    /// Where the request came from.
     pub(super) fn address(&self) -> Option<IpAddr> {
         self.address
     }
 
-    /// Whether the key has a permission.
-    pub(super) fn may(&self, permission: Permission) -> bool {
-        match permission {
-            Permission::ConfigRead => true,
-            Permission::ConfigWrite => self.changes != ConfigChanges::None,
-            Permission::ConfigExec => self.changes == ConfigChanges::All,
-        }
+    /// For the audit.
+    pub(super) fn actor(&self) -> Actor {
+        let key_id = Some(self.key().id.to_string());
+        Actor { key_id, address: self.address, request_id: self.request_id.clone() }
     }
 
-    /// Refuses a key without the permission.
-    pub(super) fn require(&self, permission: Permission) -> Result<(), ApiError> {
-        if self.may(permission) {
+    /// Whether it may do this.
+    pub(super) fn may(&self, scope: Scope) -> bool {
+        let left = match scope {
+            Scope::ConfigWrite => self.changes != ConfigChanges::None,
+            Scope::ConfigExec => self.changes == ConfigChanges::All,
+            _ => true,
+        };
+        left && self.key().scopes.has(scope)
+    }
+
+    /// Refuses what it may not do, for whichever reason.
+    pub(super) fn require(&self, scope: Scope) -> Result<(), ApiError> {
+        self.require_scope(scope)?;
+        if self.may(scope) {
             return Ok(());
         }
-        let name = permission.as_str();
-        let error =
-            ApiError::new(ErrorCode::Forbidden, format!("this needs the permission {name}, which the key has not"));
-        Err(error.with_hint(format!("the operator has set ASKD_CONFIG_CHANGES to {}", self.changes)))
+        Err(lacks(scope).with_hint(format!("the operator has set ASKD_CONFIG_CHANGES to {}", self.changes)))
+    }
+
+    /// Refuses a key without the scope, whatever the operator leaves to keys that have it.
+    pub(super) fn require_scope(&self, scope: Scope) -> Result<(), ApiError> {
+        if self.key().scopes.has(scope) {
+            return Ok(());
+        }
+        Err(lacks(scope).with_hint(match scope {
+            Scope::Admin => "this is for whoever administers the server",
+            _ => "whoever has a key with the scope admin can give it to this one: PATCH /v1/keys/{id}",
+        }))
+    }
+}
+
+fn lacks(scope: Scope) -> ApiError {
+    let name = scope.as_str();
+    ApiError::new(ErrorCode::Forbidden, format!("this needs the scope {name}, which this key does not have"))
+}
+
+/// Whoever may read the events of a run: a [`Caller`], or the holder of a stream's token, who sees what the token's maker
+/// sees.
+#[derive(Debug, Clone)]
+pub(super) struct Reader {
+    key: Arc<Key>,
+}
+
+impl Reader {
+    /// Of a key, whether it was shown itself or has made the token.
+    pub(super) fn new(key: Arc<Key>) -> Self {
+        Self { key }
+    }
+
+    /// The key.
+    pub(super) fn key(&self) -> &Arc<Key> {
+        &self.key
     }
 }
 
@@ -91,29 +121,44 @@ impl<S: Sync> FromRequestParts<S> for Caller {
     }
 }
 
+impl<S: Sync> FromRequestParts<S> for Reader {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let reader = parts.extensions.get::<Self>().cloned();
+        reader.ok_or_else(|| ApiError::new(ErrorCode::Unauthorized, "this needs a key"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keys::Scopes;
 
     #[test]
     fn the_operator_takes_permissions_away_from_every_key() {
-        use Permission::{ConfigExec, ConfigRead, ConfigWrite};
+        use Scope::{ConfigExec, ConfigRead, ConfigWrite};
         for (changes, has) in [
             (ConfigChanges::All, &[ConfigRead, ConfigWrite, ConfigExec][..]),
             (ConfigChanges::Texts, &[ConfigRead, ConfigWrite]),
             (ConfigChanges::None, &[ConfigRead]),
         ] {
-            let caller = Caller::admin(None, changes);
-            for permission in [ConfigRead, ConfigWrite, ConfigExec] {
-                assert_eq!(caller.require(permission).is_ok(), has.contains(&permission), "{changes} {permission:?}");
+            let caller = Caller::new(Arc::new(Key::admin()), None, changes, String::new());
+            for scope in [ConfigRead, ConfigWrite, ConfigExec] {
+                assert_eq!(caller.require(scope).is_ok(), has.contains(&scope), "{changes} {scope:?}");
             }
         }
     }
 
     #[test]
-    fn an_address_is_written_as_what_it_is() {
-        let peer = ConnectInfo("[::ffff:192.0.2.7]:4711".parse().unwrap());
-        let caller = Caller::admin(Some(&peer), ConfigChanges::All);
-        assert_eq!(caller.address().unwrap().to_string(), "192.0.2.7");
+    fn a_key_may_do_what_its_scopes_say_and_no_more() {
+        let key = Key { scopes: Scopes::from_iter([Scope::Ask]), ..Key::admin() };
+        let caller = Caller::new(Arc::new(key), None, ConfigChanges::All, String::new());
+        assert!(caller.require(Scope::Ask).is_ok());
+        let refused = caller.require(Scope::RunsRead).unwrap_err();
+        assert_eq!(refused.message(), "this needs the scope runs:read, which this key does not have");
+        let hint = |scope| format!("{:?}", caller.require(scope).unwrap_err());
+        assert!(hint(Scope::RunsRead).contains("PATCH /v1/keys/{id}"));
+        assert!(!hint(Scope::Admin).contains("PATCH"), "nobody shall hand out `admin` for a refusal");
     }
 }

@@ -71,7 +71,7 @@ async fn one(
     let id = document(&path, &method, &uri).await?;
     let read = editor.config().read(&Scope::User, &id).await?;
     let found = read.ok_or_else(|| ApiError::no_document(&id))?;
-    editor.must_see(id.kind(), &found.content)?;
+    editor.must_see(&Scope::User, id.kind(), &found.content)?;
     // A folder without `SKILL.md` is no skill here, though its other files are shown below `/v1`.
     let text = found.content.text().ok_or_else(|| ApiError::no_document(&id))?;
     let answer = json!({"name": path.1, "content": text});
@@ -93,7 +93,7 @@ async fn delete(
     headers: HeaderMap,
 ) -> Result<StatusCode, ApiError> {
     let id = document(&path, &method, &uri).await?;
-    editor.must_write()?;
+    editor.must_write(&Scope::User)?;
     let condition = conditions::of_change(&headers)?;
     editor.config().edit(&Scope::User, &id, Edit::Remove, &condition, &editor.author()).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -101,7 +101,7 @@ async fn delete(
 
 /// Puts the text of a body `{"content"}`.
 async fn write(editor: &Editor, id: &DocumentId, request: Request) -> Result<Written, ApiError> {
-    editor.must_write()?;
+    editor.must_write(&Scope::User)?;
     let condition = conditions::of_change(request.headers())?;
     let lenient = editor.server().legacy_lenient;
     let text = config_object(request, editor.server(), |object| content(object, lenient)).await?;

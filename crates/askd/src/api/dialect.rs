@@ -39,10 +39,22 @@ pub(super) static RUNS: Dialect = Dialect(&[
     ("metadata", &["metadata"]),
     ("write_root", &["write_root"]),
     ("additional_folders", &["additional_folders"]),
+    ("max_budget_usd", &["max_budget_usd"]),
+    ("priority", &["priority"]),
 ]);
 
 /// `POST /v1/runs/{id}/input`.
 pub(super) static INPUT: Dialect = Dialect(&[("message", &["message"]), ("priority", &["priority"])]);
+
+/// `POST /v1/keys` and `PATCH /v1/keys/{id}`.
+pub(super) static KEY: Dialect =
+    Dialect(&[("name", &["name"]), ("scopes", &["scopes"]), ("policy", &["policy"]), ("expires_at", &["expires_at"])]);
+
+/// `POST /v1/keys/{id}/rotate`.
+pub(super) static ROTATE: Dialect = Dialect(&[("overlap_seconds", &["overlap_seconds"])]);
+
+/// `POST /v1/keys/{id}/revoke`.
+pub(super) static REVOKE: Dialect = Dialect(&[("runs", &["runs"])]);
 
 /// `PUT /config/{kind}/{name}`.
 pub(super) static LEGACY_CONFIG: Dialect = Dialect(&[("content", &["content"])]);

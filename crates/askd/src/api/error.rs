@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
@@ -26,6 +27,9 @@ use self::code::ErrorCode;
 /// What names a place in the events of a run.
 const AFTER: &str = "after";
 
+/// After how many seconds to try again what will pass, nobody knows when.
+const USUAL_WAIT: u64 = 5;
+
 /// An error on its way to a client.
 #[derive(Debug)]
 pub struct ApiError {
@@ -48,6 +52,10 @@ struct Advice {
     problems: Vec<Problem>,
     /// The methods that the path takes, of a 405.
     allow: Option<&'static str>,
+    /// When to try again, in seconds from now.
+    retry_after: Option<u64>,
+    /// What it is about is there, and belongs to another key: `run` or `session`, and its id. It is in no answer.
+    of_others: Option<(&'static str, String)>,
 }
 
 /// What the error of a run carries besides.
@@ -93,6 +101,7 @@ impl ApiError {
                 (ErrorCode::Timeout, true)
             }
             RunErrorKind::TurnLimit => (ErrorCode::TurnLimit, true),
+            RunErrorKind::Budget => (ErrorCode::BudgetExceeded, true),
             RunErrorKind::Schema => (ErrorCode::SchemaFailed, true),
             RunErrorKind::OutputLimit
             | RunErrorKind::LineLimit
@@ -100,6 +109,7 @@ impl ApiError {
             | RunErrorKind::ProcessLimit
             | RunErrorKind::OpenFilesLimit
             | RunErrorKind::DiskLimit
+            | RunErrorKind::Policy
             | RunErrorKind::Cancelled
             | RunErrorKind::Lost
             | RunErrorKind::Run => (ErrorCode::RunFailed, true),
@@ -152,6 +162,26 @@ impl ApiError {
         self
     }
 
+    /// With the time after which it may be tried again.
+    #[must_use]
+    pub fn with_retry_after(mut self, wait: Duration) -> Self {
+        self.advice.get_or_insert_default().retry_after = Some(whole_seconds(wait));
+        self
+    }
+
+    /// With what is not there for this key alone. The answer does not say so; the audit does.
+    #[must_use]
+    pub(super) fn with_of_others(mut self, kind: &'static str, id: String) -> Self {
+        self.advice.get_or_insert_default().of_others = Some((kind, id));
+        self
+    }
+
+    /// What belongs to another key, if that is why it is not there: `run` or `session`, and its id.
+    pub(super) fn of_others(&self) -> Option<(&'static str, &str)> {
+        let (kind, id) = self.advice.as_ref()?.of_others.as_ref()?;
+        Some((kind, id))
+    }
+
     /// The same for a place that was named by another parameter or header than `after`.
     #[must_use]
     pub(super) fn with_place(self, name: &str) -> Self {
@@ -174,11 +204,22 @@ impl ApiError {
     }
 }
 
+/// A wait as `Retry-After` says it. A client that comes a moment too early is refused again, so it is told a moment too
+/// much.
+pub(super) fn whole_seconds(wait: Duration) -> u64 {
+    (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = (self.status, [(header::CONTENT_TYPE, "application/json")]).into_response();
-        if matches!(self.code, ErrorCode::ServerBusy | ErrorCode::ShuttingDown | ErrorCode::StoreUnavailable) {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        let usual = || {
+            let passes =
+                matches!(self.code, ErrorCode::ServerBusy | ErrorCode::ShuttingDown | ErrorCode::StoreUnavailable);
+            passes.then_some(USUAL_WAIT)
+        };
+        if let Some(seconds) = self.advice.as_ref().and_then(|advice| advice.retry_after).or_else(usual) {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if let Some(methods) = self.advice.as_ref().and_then(|advice| advice.allow) {
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(methods));

@@ -58,6 +58,14 @@ impl Fields {
         })
     }
 
+    pub(super) fn number(&mut self, field: &'static str) -> Taken<f64> {
+        self.take(field, "a number", |value, lenient| match value {
+            Value::Number(number) => number.as_f64(),
+            Value::String(text) if lenient => text.trim().parse().ok(),
+            _ => None,
+        })
+    }
+
     pub(super) fn object(&mut self, field: &'static str) -> Taken<Map<String, Value>> {
         self.take(field, "an object", |value, lenient| match value {
             Value::Object(object) => Some(object),

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::error::ApiError;
+use crate::hex::hex;
 use crate::runs::submit::Idempotency;
 
 const HEADER: &str = "idempotency-key";
@@ -33,6 +34,17 @@ impl Key {
     }
 }
 
+/// Refuses a key where a secret is made. Silence would be taken for a promise, and it could be kept only by keeping the
+/// secret.
+pub(super) fn none_for_secrets(headers: &HeaderMap) -> Result<(), ApiError> {
+    if headers.contains_key(HEADER) {
+        let what = "is not taken here: the answer holds a secret, which is not kept to be told again";
+        let hint = "if an answer was lost, look for the key in GET /v1/keys and rotate it";
+        return Err(ApiError::param("Idempotency-Key", what).with_hint(hint));
+    }
+    Ok(())
+}
+
 fn key(value: &HeaderValue) -> Option<String> {
     let text = value.to_str().ok()?;
     let fits = (1..=MAX_LENGTH).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
@@ -47,13 +59,6 @@ fn hash(subject: &str, body: &Map<String, Value>) -> String {
     // A value always serialises.
     hash.update(serde_json::to_vec(body).unwrap_or_default());
     hex(&hash.finalize())
-}
-
-/// In lower case.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
 }
 
 #[cfg(test)]

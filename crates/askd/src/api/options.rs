@@ -6,7 +6,9 @@ use uuid::Uuid;
 
 use super::error::ApiError;
 use super::fields::{Fields, Strings};
+use crate::keys::priority::Priority;
 use crate::runs::request::RunRequest;
+use crate::usd::Usd;
 
 mod folders;
 
@@ -34,6 +36,8 @@ pub(super) fn run_request(fields: &mut Fields, expand: bool) -> Result<RunReques
         timeout_seconds: timeout_seconds(fields)?,
         write_root: folders::write_root(fields)?,
         additional_folders: folders::additional(fields)?,
+        max_budget_usd: max_budget(fields)?,
+        priority: priority(fields)?,
     })
 }
 
@@ -66,6 +70,19 @@ fn timeout_seconds(fields: &mut Fields) -> Result<Option<u64>, ApiError> {
     let Some(number) = fields.integer("timeout_seconds")? else { return Ok(None) };
     let seconds = u64::try_from(number).ok().filter(|seconds| *seconds >= 1);
     seconds.map(Some).ok_or_else(|| fields.wrong("timeout_seconds", "must be at least 1"))
+}
+
+fn max_budget(fields: &mut Fields) -> Result<Option<Usd>, ApiError> {
+    const FIELD: &str = "max_budget_usd";
+    let Some(dollars) = fields.number(FIELD)? else { return Ok(None) };
+    let amount = Usd::from_dollars(dollars).filter(|amount| *amount > Usd::ZERO);
+    amount.map(Some).ok_or_else(|| fields.wrong(FIELD, "must be more than 0 and at most 1000000000, in US dollars"))
+}
+
+fn priority(fields: &mut Fields) -> Result<Option<Priority>, ApiError> {
+    let Some(word) = fields.string("priority")? else { return Ok(None) };
+    let words = Priority::WORDS.join(", ");
+    Priority::from_word(&word).map(Some).ok_or_else(|| fields.wrong("priority", format_args!("must be one of {words}")))
 }
 
 fn permission_mode(fields: &mut Fields) -> Result<Option<PermissionMode>, ApiError> {

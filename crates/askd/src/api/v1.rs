@@ -1,4 +1,4 @@
-//! `/v1`: runs and their events, what confines them, and the configuration.
+//! `/v1`: runs and their events, what confines them, the configuration, and keys and what was done with them.
 
 use std::sync::Arc;
 
@@ -12,11 +12,13 @@ use super::error::ApiError;
 use super::error::code::ErrorCode;
 use crate::app::App;
 use crate::encode::run::{Detail, encode};
+use crate::keys::Key;
 use crate::runs::RunId;
 use crate::runs::follow::KeptEvent;
 use crate::store::runs::RunRow;
 
 mod accept;
+pub mod audit;
 pub mod cancel;
 mod command;
 pub mod config;
@@ -25,10 +27,13 @@ mod event_stream;
 pub mod events;
 pub mod input;
 pub mod isolation;
+pub mod keys;
 pub mod list;
 pub mod one;
 mod page;
+mod place;
 pub mod stream_token;
+pub mod usage;
 mod wait;
 
 /// The routes, without what stands before them.
@@ -43,15 +48,21 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/v1/runs/{id}/input", post(input::input))
         .route("/v1/isolation", get(isolation::isolation))
         .merge(config::routes())
+        .merge(keys::routes())
+        .route("/v1/usage", get(usage::usage))
+        .route("/v1/audit", get(audit::audit))
 }
 
-/// The run of a path.
-async fn find(app: &App, id: &str) -> Result<(RunId, RunRow), ApiError> {
+/// The run of a path. One that the key may not see is one that there is not.
+async fn find(app: &App, key: &Key, id: &str) -> Result<(RunId, RunRow), ApiError> {
     let short: String = id.chars().take(60).collect();
     let unknown = || ApiError::new(ErrorCode::NotFound, format!("there is no run {short}"));
     let id = RunId::parse(id).ok_or_else(unknown)?;
-    let row = app.runs().shared().store.run(&id.to_string()).await?;
-    Ok((id, row.ok_or_else(unknown)?))
+    match app.runs().shared().store.run(&id.to_string()).await? {
+        Some(row) if key.sees(&row.key_id) => Ok((id, row)),
+        Some(_) => Err(unknown().with_of_others("run", id.to_string())),
+        None => Err(unknown()),
+    }
 }
 
 /// A run in an answer, with all that is known of it.

@@ -59,9 +59,12 @@ async fn start(program: &Path, programs: &Programs, home: &Home) -> Option<Child
         project_config: false,
         model: None,
         agent: None,
+        tools: None,
+        max_budget_usd: None,
         max_turns: None,
         deltas: false,
         has_mcp_servers: false,
+        has_managed_settings: false,
         has_system_prompt: false,
         settings_file,
     };

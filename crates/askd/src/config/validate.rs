@@ -40,6 +40,7 @@ mod skill_files;
 mod tests;
 
 pub use agent::{agent_name, usable_agent};
+pub use permission_rule::{dead_allow_rule, doubtful_deny_rule};
 pub use secrets::{all_may_hold_secrets, may_hold_secrets};
 pub use skill_files::flaw as skill_path_flaw;
 

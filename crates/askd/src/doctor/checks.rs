@@ -197,9 +197,27 @@ fn credential(settings: &Settings) -> Check {
 
 fn listen(settings: &Settings) -> Check {
     let address = settings.server.listen;
+    if let Some(tls) = &settings.server.tls {
+        let unreadable = |(_, path): &(_, &Path)| access(path, Access::READ_OK).is_err();
+        let Some((name, path)) = tls.files.named().find(unreadable) else {
+            return Check::ok("listen", format!("{address} takes encrypted connections only"));
+        };
+        let message = format!(
+            "the user cannot read `{}` ({name}): it is read at the start, and a new certificate counts only after a restart",
+            path.display()
+        );
+        return Check::warn("listen", message, "let the user read the file");
+    }
     if address.ip().is_loopback() {
         return Check::ok("listen", format!("{address} is for this machine alone"));
     }
-    let message = format!("{address} is reached from other machines, and without TLS");
-    Check::warn("listen", message, "put a proxy with TLS in front, or listen on 127.0.0.1")
+    let message = format!(
+        "{address} is reached from other machines without TLS: keys, prompts and answers travel in the clear, unless a proxy in \
+         front encrypts them"
+    );
+    Check::warn(
+        "listen",
+        message,
+        "set ASKD_TLS_CERT and ASKD_TLS_KEY, put a proxy with TLS in front, or listen on 127.0.0.1",
+    )
 }

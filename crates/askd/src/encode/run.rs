@@ -10,6 +10,7 @@ use super::time::rfc3339;
 use crate::runs::RunError;
 use crate::runs::request::RunRequest;
 use crate::store::runs::RunRow;
+use crate::usd::Usd;
 
 /// A larger text or value of a result is left out; `result_seq` says where it is.
 const MAX_RESULT_PART: usize = 1 << 20;
@@ -31,6 +32,7 @@ pub enum Detail<'a> {
 struct Run<'a> {
     r#type: &'a str,
     id: &'a str,
+    key: &'a str,
     state: &'a str,
     session_id: &'a str,
     workspace: Option<&'a str>,
@@ -49,6 +51,7 @@ struct Run<'a> {
     last_seq: u64,
     result_seq: Option<u64>,
     permission_denials: Denials<'a>,
+    cost_usd: Option<Usd>,
     #[serde(flatten)]
     result: Option<Answer<'a>>,
     error: Option<RunError>,
@@ -93,6 +96,7 @@ pub fn encode(row: &RunRow, metadata: &[(String, String)], detail: Detail<'_>) -
     let run = Run {
         r#type: "run",
         id: &row.id,
+        key: &row.key_id,
         state: &row.state,
         session_id: &row.session_id,
         workspace: row.workspace.as_deref(),
@@ -111,6 +115,7 @@ pub fn encode(row: &RunRow, metadata: &[(String, String)], detail: Detail<'_>) -
         last_seq: row.last_seq,
         result_seq: row.result_seq,
         permission_denials: Denials { count: row.denials, calls: small(message.permission_denials) },
+        cost_usd: row.cost_micros.map(Usd::from_micros),
         result: matches!(detail, Detail::Single { .. }).then(|| Answer {
             result: small(message.result),
             structured_output: small(message.structured_output),
@@ -170,6 +175,8 @@ mod tests {
             denials: 1,
             isolation: Some(r#"{"layer":"none","in_force":["limits"],"reason":"ASKD_ISOLATION is off"}"#.into()),
             error: Some(r#"{"type":"turn_limit","message":"Reached maximum number of turns (3)"}"#.into()),
+            cost_micros: Some(250_000),
+            reserved_micros: None,
             events_expired: false,
         }
     }
@@ -187,6 +194,7 @@ mod tests {
         insta::assert_snapshot!(pretty(Detail::Single { result: Some(result) }), @r#"
         {"type":"run",
         "id":"run_00000000-0000-0000-0000-000000000007",
+        "key":"admin",
         "state":"incomplete",
         "session_id":"00000000-0000-0000-0000-000000000008",
         "workspace":"shop",
@@ -197,10 +205,12 @@ mod tests {
         "allowed_tools":[],
         "deltas":false,
         "expand":false,
+        "max_budget_usd":null,
         "max_turns":3,
         "model":null,
         "output_schema":null,
         "permission_mode":null,
+        "priority":null,
         "prompt":"hi",
         "session_id":"00000000-0000-0000-0000-000000000008",
         "system_prompt":null,
@@ -221,6 +231,7 @@ mod tests {
         "result_seq":8,
         "permission_denials":{"count":1,
         "calls":[{"tool_name":"Bash"}]},
+        "cost_usd":0.25,
         "result":"half",
         "structured_output":null,
         "usage":{"input_tokens":1e0},
@@ -237,6 +248,7 @@ mod tests {
         insta::assert_snapshot!(pretty(Detail::Listed), @r#"
         {"type":"run",
         "id":"run_00000000-0000-0000-0000-000000000007",
+        "key":"admin",
         "state":"incomplete",
         "session_id":"00000000-0000-0000-0000-000000000008",
         "workspace":"shop",
@@ -247,9 +259,11 @@ mod tests {
         "allowed_tools":[],
         "deltas":false,
         "expand":false,
+        "max_budget_usd":null,
         "max_turns":3,
         "model":null,
         "permission_mode":null,
+        "priority":null,
         "session_id":"00000000-0000-0000-0000-000000000008",
         "timeout_seconds":null,
         "write_root":null},
@@ -267,6 +281,7 @@ mod tests {
         "last_seq":9,
         "result_seq":8,
         "permission_denials":{"count":1},
+        "cost_usd":0.25,
         "error":{"type":"turn_limit",
         "message":"Reached maximum number of turns (3)",
         "upstream_status":null,

@@ -1,83 +1,151 @@
 //! One connection, from its first byte to its last.
 
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
 use axum::extract::ConnectInfo;
-use hyper::body::{Frame, Incoming, SizeHint};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use super::Bounds;
-use super::socket::{Pace, Socket, closed};
+use super::answer::Answer;
+use super::exchange::Exchange;
+use super::places::Place;
+use super::socket::{Socket, closed};
+use super::tls::Certificates;
+use super::{Bounds, Encrypted, Until};
 
 /// How long a client may go on sending to a connection that was answered and ended.
 const LINGER: Duration = Duration::from_secs(5);
 
-/// Serves it, until the client leaves or `closing` is cancelled. Each request gets `peer` along, as [`ConnectInfo`].
-pub(super) async fn serve(
-    stream: TcpStream,
-    peer: SocketAddr,
-    routes: Router,
-    bounds: Bounds,
-    closing: CancellationToken,
-) {
-    // Streams send small pieces, and Nagle's algorithm would hold each back for the acknowledgement of the last.
-    drop(stream.set_nodelay(true));
-    let (stream, pace) = (Arc::new(stream), Arc::new(Pace::default()));
-    let io = TokioIo::new(Socket::new(Arc::clone(&stream), Arc::clone(&pace), bounds.server.write_timeout));
-    let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new());
-    builder.header_read_timeout(bounds.server.header_timeout).max_buf_size(bounds.server.max_headers);
-    // Boxed: only a connection that can be moved gives its socket back.
-    let service = service_fn(|mut request: hyper::Request<Incoming>| {
-        request.extensions_mut().insert(ConnectInfo(peer));
-        let (routes, pace, last_byte) = (routes.clone(), Arc::clone(&pace), bounds.server.last_byte_timeout);
-        pace.allow(bounds.longest_run + last_byte);
-        Box::pin(async move {
-            let answered = routes.oneshot(request).await;
-            answered.map(|response| response.map(|body| Answer { body, pace, last_byte }))
-        })
-    });
-    let mut served = builder.serve_connection(io, service);
-    let mut left = pin!(closed(&stream));
-    let mut last_answer = false;
-    loop {
+/// As many headers hyper keeps on its stack; only another number costs memory of its own.
+const USUAL_HEADER_COUNT: usize = 100;
+
+/// What all connections share.
+pub(super) struct Door {
+    pub(super) routes: Router,
+    pub(super) bounds: Bounds,
+    /// `None`: connections are not encrypted.
+    pub(super) certificates: Option<Arc<Certificates>>,
+    /// Cancelled when every connection is to end after its current answer.
+    pub(super) closing: CancellationToken,
+}
+
+impl Door {
+    /// Serves a connection until its client leaves, the door closes, or a new connection needs the place. Each request gets
+    /// `peer` along, as [`ConnectInfo`], and [`Encrypted`] if it came so.
+    pub(super) async fn serve(&self, stream: TcpStream, peer: SocketAddr, place: Place) {
+        // Streams send small pieces, and Nagle's algorithm would hold each back for the acknowledgement of the last.
+        drop(stream.set_nodelay(true));
+        let exchange = Arc::new(Exchange::new(place));
         tokio::select! {
-            ended = poll_fn(|context| served.poll_without_shutdown(context)) => {
-                if let Err(error) = ended {
-                    tracing::debug!(%error, "a connection ended early");
-                }
-                break;
-            }
-            () = &mut left => {
-                // Also one that has only said that it sends no more: hyper does not answer such clients either.
-                tracing::debug!("a client has left");
-                break;
-            }
-            () = closing.cancelled(), if !last_answer => {
-                last_answer = true;
-                Pin::new(&mut served).graceful_shutdown();
-            }
+            biased;
+            () = exchange.lost() => tracing::debug!("a connection that asked nothing made place for a new one"),
+            () = self.greet(stream, peer, &exchange) => {}
         }
     }
-    // Whatever of a run was left goes here, before the socket is waited for.
-    let socket = served.into_parts().io.into_inner();
-    tokio::select! {
-        _ = timeout(LINGER, see_off(socket)) => {}
-        () = closing.cancelled() => {}
+
+    async fn greet(&self, stream: TcpStream, peer: SocketAddr, exchange: &Arc<Exchange>) {
+        let stream = Arc::new(stream);
+        let socket = Socket::new(Arc::clone(&stream), Arc::clone(exchange), self.bounds.server.write_timeout);
+        let Some(certificates) = &self.certificates else {
+            return self.attend(socket, &stream, peer, exchange, None).await;
+        };
+        let until = Instant::now() + self.bounds.server.header_timeout;
+        let greeted = tokio::select! {
+            greeted = timeout_at(until, certificates.greet(&stream, socket, peer)) => greeted,
+            () = self.closing.cancelled() => return,
+        };
+        match greeted {
+            Ok(Ok(socket)) => Box::pin(self.attend(socket, &stream, peer, exchange, Some(until))).await,
+            Ok(Err(error)) => tracing::debug!(%error, "a connection could not be encrypted"),
+            Err(_) => tracing::debug!("a client took too long to agree on encryption"),
+        }
+    }
+
+    /// Serves what comes over `socket`, which reads and writes `stream`. `first_head`: until when the first head must be
+    /// complete, where the socket is encrypted; a plain one has hyper's own time.
+    async fn attend(
+        &self,
+        socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        stream: &TcpStream,
+        peer: SocketAddr,
+        exchange: &Arc<Exchange>,
+        first_head: Option<Instant>,
+    ) {
+        let (bounds, encrypted) = (&self.bounds.server, first_head.is_some());
+        let mut builder = http1::Builder::new();
+        builder.timer(TokioTimer::new());
+        builder.header_read_timeout(bounds.header_timeout).max_buf_size(bounds.max_headers);
+        if bounds.max_header_count != USUAL_HEADER_COUNT {
+            builder.max_headers(bounds.max_header_count);
+        }
+        let longest = self.bounds.longest_run + bounds.last_byte_timeout;
+        // Boxed: only a connection that can be moved gives its socket back.
+        let service = service_fn(|mut request: hyper::Request<Incoming>| {
+            request.extensions_mut().insert(ConnectInfo(peer));
+            request.extensions_mut().insert(Until(Arc::clone(exchange)));
+            if encrypted {
+                request.extensions_mut().insert(Encrypted);
+            }
+            let (routes, exchange, last_byte) = (self.routes.clone(), Arc::clone(exchange), bounds.last_byte_timeout);
+            let is_begun = exchange.begin(longest);
+            Box::pin(async move {
+                if !is_begun {
+                    // The connection is dropped in a moment.
+                    pending::<()>().await;
+                }
+                let answered = routes.oneshot(request).await;
+                answered.map(|response| response.map(|body| Answer { body, exchange, last_byte }))
+            })
+        });
+        let mut served = builder.serve_connection(TokioIo::new(socket), service);
+        let mut left = pin!(closed(stream));
+        let mut too_late = pin!(sleep_until(first_head.unwrap_or_else(Instant::now)));
+        let (mut last_answer, mut first_is_due) = (false, encrypted);
+        loop {
+            tokio::select! {
+                ended = poll_fn(|context| served.poll_without_shutdown(context)) => {
+                    if let Err(error) = ended {
+                        tracing::debug!(%error, "a connection ended early");
+                    }
+                    break;
+                }
+                () = &mut left => {
+                    // Also one that has only said that it sends no more: hyper does not answer such clients either.
+                    tracing::debug!("a client has left");
+                    break;
+                }
+                () = &mut too_late, if first_is_due => {
+                    first_is_due = false;
+                    if !exchange.was_asked() {
+                        tracing::debug!("a client took too long for its first request");
+                        break;
+                    }
+                }
+                () = self.closing.cancelled(), if !last_answer => {
+                    last_answer = true;
+                    std::pin::Pin::new(&mut served).graceful_shutdown();
+                }
+            }
+        }
+        // Whatever of a run was left goes here, before the socket is waited for.
+        let socket = served.into_parts().io.into_inner();
+        exchange.over();
+        tokio::select! {
+            _ = timeout(LINGER, see_off(socket)) => {}
+            () = self.closing.cancelled() => {}
+        }
     }
 }
 
@@ -87,38 +155,5 @@ async fn see_off(mut socket: impl AsyncRead + AsyncWrite + Unpin) {
     let mut rest = vec![0; 16 * 1024];
     if socket.shutdown().await.is_ok() {
         while let Ok(1..) = socket.read(&mut rest).await {}
-    }
-}
-
-/// An answer's body. hyper drops it when it has all of it; from then on the client has so long to take the rest.
-struct Answer {
-    body: Body,
-    pace: Arc<Pace>,
-    last_byte: Duration,
-}
-
-impl Drop for Answer {
-    fn drop(&mut self) {
-        self.pace.allow(self.last_byte);
-    }
-}
-
-impl hyper::body::Body for Answer {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -11,10 +11,12 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// What hyper reads and writes. Its errors drop the answer, and with it the client's run.
+use super::exchange::Exchange;
+
+/// What hyper reads and writes, or the encryption between. Its errors drop the answer, and with it the client's run.
 pub(super) struct Socket {
     stream: Arc<TcpStream>,
-    pace: Arc<Pace>,
+    exchange: Arc<Exchange>,
     /// How long bytes may wait without any being taken.
     write_timeout: Duration,
     /// Since when none was taken; nothing while none waits.
@@ -24,25 +26,10 @@ pub(super) struct Socket {
     given_up: bool,
 }
 
-/// Until when the answer under way must have been taken.
-#[derive(Debug, Default)]
-pub(super) struct Pace(Mutex<Option<Instant>>);
-
-impl Pace {
-    /// From now on, so long.
-    pub(super) fn allow(&self, time: Duration) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + time);
-    }
-
-    fn until(&self) -> Option<Instant> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl Socket {
-    pub(super) fn new(stream: Arc<TcpStream>, pace: Arc<Pace>, write_timeout: Duration) -> Self {
+    pub(super) fn new(stream: Arc<TcpStream>, exchange: Arc<Exchange>, write_timeout: Duration) -> Self {
         let alarm = Box::pin(sleep_until(Instant::now()));
-        Self { stream, pace, write_timeout, waiting_since: None, alarm, given_up: false }
+        Self { stream, exchange, write_timeout, waiting_since: None, alarm, given_up: false }
     }
 
     fn poll_send(
@@ -66,7 +53,7 @@ impl Socket {
     /// Ready when the client has had its time. Counts only while bytes wait to be taken: a silent run is no slow reader.
     fn poll_patience(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
         let stalled = *self.waiting_since.get_or_insert_with(Instant::now) + self.write_timeout;
-        let until = self.pace.until().map_or(stalled, |until| until.min(stalled));
+        let until = self.exchange.until().map_or(stalled, |until| until.min(stalled));
         if self.alarm.deadline() != until {
             self.alarm.as_mut().reset(until);
         }
@@ -119,7 +106,9 @@ impl AsyncWrite for Socket {
         true
     }
 
+    /// Called when whoever writes here has nothing left to write, hyper or the encryption between.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.exchange.flushed();
         Poll::Ready(Ok(()))
     }
 

@@ -3,10 +3,12 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 
+use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::routing::get;
 use futures_util::stream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::oneshot::error::TryRecvError;
 use tokio::task::JoinHandle;
 
 use super::socket::closed;
@@ -26,7 +28,7 @@ async fn start(longest_run: Duration, last_byte_timeout: Duration) -> (SocketAdd
     let routes = Router::new().route("/endless", get(endless)).route("/whole", get(whole)).route("/", get("hello"));
     let (listener, closing) = (TcpListener::bind("127.0.0.1:0").await.unwrap(), CancellationToken::new());
     let (address, bounds, token) = (listener.local_addr().unwrap(), Bounds { server, longest_run }, closing.clone());
-    let serving = TaskTracker::new().spawn(async move { serve(listener, routes, &bounds, &token).await });
+    let serving = TaskTracker::new().spawn(async move { serve(listener, routes, &bounds, None, &token).await });
     (address, closing, serving)
 }
 
@@ -78,6 +80,40 @@ async fn a_large_answer_that_is_taken_in_time_is_complete() {
         all += timeout(LONG, client.read(&mut bytes)).await.unwrap().unwrap();
     }
     drop(client);
+    closing.cancel();
+    serving.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_goes_with_a_request_lasts_until_its_answer_is_taken_or_its_client_leaves() {
+    let server = Settings::for_testing(std::path::Path::new("/nonexistent")).server;
+    let (sender, mut requests) = tokio::sync::mpsc::unbounded_channel();
+    let whole = async move |Extension(until): Extension<Until>| {
+        let (held, dropped) = tokio::sync::oneshot::channel::<()>();
+        until.answered(held);
+        sender.send(dropped).unwrap();
+        // All of it is there at once, so that only the socket is waited for.
+        Body::from(vec![b'x'; 64 << 20])
+    };
+    let routes = Router::new().route("/", get(whole));
+    let (listener, closing) = (TcpListener::bind("127.0.0.1:0").await.unwrap(), CancellationToken::new());
+    let (address, bounds, token) =
+        (listener.local_addr().unwrap(), Bounds { server, longest_run: LONG }, closing.clone());
+    let serving = TaskTracker::new().spawn(async move { serve(listener, routes, &bounds, None, &token).await });
+    let mut bytes = vec![0; 1 << 20];
+    for takes_all in [true, false] {
+        let mut client = asked(address, "/").await;
+        let mut received = client.read(&mut bytes).await.unwrap();
+        let mut dropped = requests.recv().await.unwrap();
+        assert!(dropped.try_recv().is_err_and(|error| error == TryRecvError::Empty));
+        while takes_all && received < 64 << 20 {
+            received += client.read(&mut bytes).await.unwrap();
+        }
+        // Who has received all of it may stay.
+        let kept = takes_all.then_some(client);
+        assert!(timeout(LONG, dropped).await.unwrap().is_err(), "received: {takes_all}");
+        drop(kept);
+    }
     closing.cancel();
     serving.await.unwrap();
 }

@@ -156,8 +156,8 @@ fn of_reach(situation: &Situation<'_>) -> Vec<Line> {
         ),
         (
             situation.layer != Layer::None,
-            "A request may name folders of any workspace, to be read or written (additional_folders): whoever has the key is \
-             trusted with all workspaces, and ASKD_WRITE_ROOT is no bound for requests.",
+            "A request may name folders of any workspace, to be read or written (additional_folders): whoever has a key whose \
+             policy names no workspaces is trusted with all of them, and ASKD_WRITE_ROOT is no bound for requests.",
         ),
         (
             situation.layer != Layer::None && situation.is(Weakness::RootIsWritable),

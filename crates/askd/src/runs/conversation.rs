@@ -5,14 +5,14 @@ use std::pin::pin;
 use std::time::Duration;
 
 use claude::frame::Frame;
-use claude::input::{Initialize, guard_answer, initialize, interrupt, refuse, user_message};
-use claude::outcome::{Deadline, Ending, Limit};
+use claude::input::{Initialize, guard_answer, initialize, refuse, user_message};
+use claude::outcome::{Ending, Limit};
 use claude::progress::Progress;
-use claude::reply::{GuardedCall, guarded_call, initialized, request_id, skipped_servers};
+use claude::reply::{guarded_call, initialized, is_held, request_id, skipped_servers};
 use claude::version::Version;
 use futures_util::FutureExt;
 use serde_json::{Map, Value};
-use supervisor::deadlines::{DeadlineLimits, Deadlines, Expired};
+use supervisor::deadlines::{DeadlineLimits, Deadlines};
 use supervisor::input::{Stdin, StdinError};
 use supervisor::lines::{Line, LineError};
 use supervisor::output::Lines;
@@ -25,12 +25,19 @@ use tokio_util::sync::CancellationToken;
 use super::alarm::Alarm;
 use super::event::EventBody;
 use super::judge::{Call, Judges, Judging};
-use super::live::{Command, CommandError, Input};
+use super::live::Command;
 use super::log::RunLog;
 use super::redact::Redactor;
+use super::spending::{Heard, Spending};
 use super::{Finished, RunErrorKind, RunSpec};
 use crate::ambient::Ambient;
 use crate::guard::{self, Policy, Verdict};
+use pipes::{exited, next_line, write_lines};
+
+mod commands;
+mod pipes;
+mod terms;
+mod time;
 
 /// How a conversation is bounded.
 #[derive(Debug, Clone, Copy)]
@@ -47,12 +54,6 @@ pub struct Bounds {
     pub max_output: u64,
 }
 
-/// After the process has ended, what its pipe still holds comes at once; longer, and somebody else holds the pipe.
-const DRAIN_GRACE: Duration = Duration::from_secs(1);
-
-/// The same for its error output, which is only worth a log line.
-const STDERR_GRACE: Duration = Duration::from_millis(200);
-
 /// Lines that are no messages are told to the reader, but not without end.
 const MAX_LINE_WARNINGS: u32 = 20;
 
@@ -62,14 +63,11 @@ const MAX_NOTICES: usize = 50;
 /// What is kept of a call's id, in characters: enough to tell calls apart.
 const MAX_ID: usize = 100;
 
-/// Further messages and interrupts of one run; a client that needs more takes up the session in a new run.
-const MAX_COMMANDS: u32 = 1_000;
-
-/// Messages that the CLI has not worked on yet.
-const MAX_OPEN_INPUTS: usize = 32;
-
 /// How much of such a line is told, in characters.
 const MAX_LINE_WARNING: usize = 500;
+
+/// The message that the CLI has begun a new conversation, e.g. at `/clear` (checked).
+const CONVERSATION_RESET: &str = "conversation_reset";
 
 /// What the conversation works with.
 pub struct Conversation<'a> {
@@ -111,6 +109,8 @@ pub struct Ended {
     pub stdin: Option<Stdin>,
     /// What the guard may still be looking at.
     pub judging: Judging,
+    /// What it had cost, as far as the CLI was asked.
+    pub spending: Spending,
 }
 
 /// What the loop keeps.
@@ -118,6 +118,8 @@ struct Talk<'a> {
     conversation: &'a Conversation<'a>,
     progress: Progress,
     initialized: bool,
+    /// For the word that the policy of its key counts; until then it has no prompt.
+    waits_to_be_held: bool,
     deadlines: Deadlines,
     last_moment: Instant,
     answered_at: Option<Instant>,
@@ -129,6 +131,7 @@ struct Talk<'a> {
     /// Calls of tools that wait for the guard.
     judging: Judging,
     to_child: mpsc::UnboundedSender<String>,
+    spending: Spending,
     refused: Option<Finished>,
 }
 
@@ -144,7 +147,7 @@ impl Conversation<'_> {
         mut commands: mpsc::Receiver<Command>,
     ) -> Ended {
         // Unbounded in form only: a few lines of ours, one for each request of the CLI, whose output is bounded, and one
-        // for each command, of which no more than `MAX_COMMANDS` are taken.
+        // for each command, whose number is bounded (`commands`).
         let (to_child, inbox) = mpsc::unbounded_channel();
         let mut writer = pin!(write_lines(stdin, inbox).fuse());
         let start = Instant::now();
@@ -157,6 +160,7 @@ impl Conversation<'_> {
             conversation: self,
             progress: Progress::default(),
             initialized: false,
+            waits_to_be_held: false,
             deadlines: Deadlines::new(start.into_std(), limits),
             last_moment: start + self.bounds.total,
             answered_at: None,
@@ -166,15 +170,18 @@ impl Conversation<'_> {
             commands: 0,
             judging: Judging::new(self.judges.clone(), self.policy.clone()),
             to_child,
+            spending: Spending::new(self.spec.budget),
             refused: None,
         };
+        let managed = self.spec.terms.managed();
         talk.say(initialize(Initialize {
             system_prompt: self.spec.system_prompt.as_deref(),
             json_schema: self.spec.schema.as_ref().map(|schema| &schema.schema),
-            guarded_tools: if self.policy.has_guard() { &guard::TOOLS } else { &[] },
+            guarded_tools: self.guarded_tools(),
             mcp_servers: (!self.mcp_servers.is_empty()).then_some(self.mcp_servers),
+            managed_settings: managed.as_ref(),
         }));
-        if self.spec.agent.is_none() {
+        if self.spec.agent.is_none() && managed.is_none() {
             // Together, so that the CLI finds it when it is ready. Only an agent has to be looked for first.
             talk.give_prompt();
         }
@@ -192,7 +199,8 @@ impl Conversation<'_> {
                     Err(StdinError::Closed) => None,
                     Err(error) => Some(Ending::Broken { what: error.to_string() }),
                 },
-                Some(command) = commands.recv(), if talk.initialized => { talk.obey(command); None }
+                Some(command) = commands.recv(), if talk.is_ready() => { talk.obey(command); None }
+                () = talk.spending.due() => { let question = talk.spending.question(); talk.say(question); None }
                 (call, verdict) = talk.judging.next() => { talk.answer(call, verdict); None }
                 line = next_line(lines, process) => match line {
                     Some(line) => talk.hear_all(line, lines).await,
@@ -203,13 +211,14 @@ impl Conversation<'_> {
                 break ending;
             }
         };
-        let Talk { progress, initialized: ready, judging, to_child, refused, .. } = talk;
+        let ready = talk.is_ready();
+        let Talk { progress, judging, to_child, refused, spending, .. } = talk;
         drop(to_child);
         // All lines are written by now, unless the child does not read.
         if stdin.is_none() {
             stdin = writer.now_or_never().and_then(Result::ok);
         }
-        Ended { ending, refused, ready, progress, stdin, judging }
+        Ended { ending, refused, ready, progress, stdin, judging, spending }
     }
 
     /// Whether somebody wants the end, so that no further line is looked at.
@@ -218,40 +227,12 @@ impl Conversation<'_> {
     }
 }
 
-async fn write_lines(mut stdin: Stdin, mut inbox: mpsc::UnboundedReceiver<String>) -> Result<Stdin, StdinError> {
-    while let Some(line) = inbox.recv().await {
-        stdin.write_line(line.as_bytes()).await?;
-    }
-    Ok(stdin)
-}
-
-/// The next line; `None` at the end of the output, or when the process has ended and its pipe, which something else
-/// still holds, has nothing more to say.
-async fn next_line(lines: &mut Lines, process: &Process) -> Option<Result<Line, LineError>> {
-    tokio::select! {
-        biased;
-        line = lines.next() => return line,
-        _ = process.wait_exit() => {}
-    }
-    tokio::time::timeout(DRAIN_GRACE, lines.next()).await.ok().flatten()
-}
-
-/// The output has ended: the exit follows, or the process has closed its output and lives on.
-async fn exited(process: &Process, stderr: &StderrTail, redactor: &Redactor) -> Ending {
-    let how = match tokio::time::timeout(DRAIN_GRACE, process.wait_exit()).await {
-        Ok(exit) => crate::programs::describe(exit),
-        Err(_) => "it closed its output and went on running".into(),
-    };
-    // What it wrote last is read by another task, a moment later. Processes that it has left behind may hold the pipe.
-    drop(tokio::time::timeout(STDERR_GRACE, stderr.ended()).await);
-    let stderr = redactor.redact(stderr.text());
-    if !stderr.trim().is_empty() {
-        tracing::warn!(how, stderr = stderr.trim(), "the CLI ended early");
-    }
-    Ending::Exited { how, stderr }
-}
-
 impl Talk<'_> {
+    /// Whether it has its prompt.
+    fn is_ready(&self) -> bool {
+        self.initialized && !self.waits_to_be_held
+    }
+
     fn say(&self, line: String) {
         // The receiver is gone only if writing failed, which ends the conversation by itself.
         drop(self.to_child.send(line));
@@ -279,6 +260,12 @@ impl Talk<'_> {
             }
             Err(error) => return Some(Ending::Broken { what: error.to_string() }),
         };
+        if let Line::Text(text) = &line
+            && self.spending.hear(text) == Heard::Answer
+        {
+            // A run whose answer is there has come to its own end.
+            return self.over_budget();
+        }
         self.deadlines.on_output(std::time::Instant::now());
         self.output += line.as_str().len() as u64;
         if self.output > self.conversation.bounds.max_output {
@@ -305,9 +292,11 @@ impl Talk<'_> {
             self.initialized = true;
             return self.start(reply);
         }
-        if let Some(call) = guarded_call(&frame).filter(|_| self.conversation.policy.has_guard()) {
-            let GuardedCall { request_id, tool, input, tool_use_id } = call;
-            if let Some((call, verdict)) = self.judging.take(Call { request_id, tool_use_id, tool, input }) {
+        if let Some(is_held) = is_held(&frame) {
+            return self.heed_whether_held(is_held);
+        }
+        if let Some(call) = guarded_call(&frame).filter(|_| !self.conversation.guarded_tools().is_empty()) {
+            if let Some((call, verdict)) = self.judge(call) {
                 self.answer(call, verdict);
             }
             return None;
@@ -330,7 +319,9 @@ impl Talk<'_> {
             let message = format!("the MCP server `{}` was left out: {}", server.name, server.message);
             self.notice(&format!("server {}", server.name), message);
         }
+        let breach = self.breach(&frame);
         let ended = self.progress.observe(&frame);
+        let over_budget = self.look_at_budget(&frame);
         if self.answered_at.is_none() && self.progress.answered() {
             self.answered_at = Some(Instant::now());
         } else if !self.progress.answered() {
@@ -343,7 +334,7 @@ impl Talk<'_> {
             // A deadline, a cancel or an alarm came while the log waited for the store; the loop's next look says which.
             return None;
         }
-        ended.then_some(Ending::Done)
+        breach.or_else(|| ended.then_some(Ending::Done)).or(over_budget)
     }
 
     /// The CLI is ready. An agent that it does not know never gets the prompt.
@@ -355,7 +346,7 @@ impl Talk<'_> {
                 return Some(Ending::Broken { what: format!("the CLI refused to start the run: {reason}") });
             }
         };
-        if self.conversation.policy.has_guard() && reply.hooks_applied == Some(false) {
+        if !self.conversation.guarded_tools().is_empty() && reply.hooks_applied == Some(false) {
             return Some(Ending::Broken { what: "the CLI does not ask the guard before it calls tools".into() });
         }
         if !self.conversation.mcp_servers.is_empty() && reply.mcp_servers_applied == Some(false) {
@@ -367,11 +358,14 @@ impl Talk<'_> {
             self.refused = Some(Finished::failed(RunErrorKind::AgentNotFound, message.clone()));
             return Some(Ending::Broken { what: message });
         }
+        let started = EventBody::Started { cli_version: self.conversation.cli_version.to_string() };
+        self.conversation.log.append_now(self.conversation.ambient.now(), &started);
+        if self.conversation.must_be_held() {
+            return self.ask_whether_held(&reply);
+        }
         if spec.agent.is_some() {
             self.give_prompt();
         }
-        let started = EventBody::Started { cli_version: self.conversation.cli_version.to_string() };
-        self.conversation.log.append_now(self.conversation.ambient.now(), &started);
         None
     }
 
@@ -403,34 +397,26 @@ impl Talk<'_> {
 
     fn give_prompt(&mut self) {
         let (spec, uuid) = (self.conversation.spec, self.conversation.ambient.uuid());
+        if let Some(question) = self.spending.begin() {
+            self.say(question);
+        }
         self.progress.accept_input(uuid);
         self.say(user_message(&spec.prompt, uuid, spec.expand, None));
     }
 
-    /// Does what somebody asks for. Accepting a message and deciding the end happen in this one task, so a message that
-    /// was accepted will be worked on.
-    fn obey(&mut self, command: Command) {
-        let full = self.commands >= MAX_COMMANDS;
-        let (taken, answer) = match command {
-            Command::Interrupt(taken) | Command::Input(_, taken) if full => (taken, Err(CommandError::TooMany)),
-            Command::Interrupt(taken) => {
-                self.commands += 1;
-                self.say(interrupt(self.commands));
-                (taken, Ok(()))
-            }
-            Command::Input(_, taken) if self.progress.open_inputs() >= MAX_OPEN_INPUTS => {
-                (taken, Err(CommandError::Busy))
-            }
-            Command::Input(Input { uuid, message, priority }, taken) => {
-                self.commands += 1;
-                self.progress.accept_input(uuid);
-                self.answered_at = None;
-                self.say(user_message(&message, uuid, self.conversation.spec.expand, Some(priority.as_str())));
-                (taken, Ok(()))
-            }
-        };
-        // Whoever asked may have left meanwhile.
-        let _ = taken.send(answer);
+    /// Looks at the budget when a result has said what was spent: the CLI's own look begins anew with its conversation.
+    fn look_at_budget(&mut self, frame: &Frame) -> Option<Ending> {
+        match frame.kind.as_str() {
+            CONVERSATION_RESET => self.spending.begin_anew(),
+            "result" => return self.over_budget(),
+            _ => {}
+        }
+        None
+    }
+
+    /// The end of a run that has cost as much as it may. One whose answer is there has come to its own end.
+    fn over_budget(&self) -> Option<Ending> {
+        self.spending.met(self.progress.spent()).filter(|_| !self.progress.answered())
     }
 
     /// Appends an event, waiting for the store as long as the run may last; `false` when it was given up.
@@ -459,40 +445,5 @@ impl Talk<'_> {
             self.conversation.log.append_now(self.conversation.ambient.now(), &body);
         }
         None
-    }
-
-    fn deadline(&self) -> Instant {
-        let next = self.deadlines.next().map_or(self.last_moment, Instant::from_std);
-        match self.answered_at {
-            Some(at) => next.min(at + self.conversation.bounds.result_grace),
-            None => next,
-        }
-    }
-
-    /// What the passing of [`Self::deadline`] means.
-    fn expired(&self) -> Ending {
-        let bounds = &self.conversation.bounds;
-        if self.answered_at.is_some() {
-            // The answer is there, only the word that nothing follows is missing.
-            return Ending::Done;
-        }
-        let (deadline, what) = match self.deadlines.expired(std::time::Instant::now()) {
-            // Timers are never early; should one be, the run is over a moment too soon and not never.
-            None => (Deadline::Total, "the run took too long".to_owned()),
-            Some(Expired::FirstOutput) => {
-                let after = bounds.first_output;
-                let what = format!("the CLI wrote nothing for {after:?} after its start (ASKD_FIRST_OUTPUT_TIMEOUT)");
-                (Deadline::FirstOutput, what)
-            }
-            Some(Expired::Idle) => {
-                (Deadline::Idle, format!("the CLI wrote nothing for {:?} (ASKD_IDLE_TIMEOUT)", bounds.idle))
-            }
-            Some(Expired::Total) => {
-                let after = bounds.total;
-                let what = format!("the run took longer than {after:?} (timeout_seconds, or else PROCESS_TIMEOUT)");
-                (Deadline::Total, what)
-            }
-        };
-        Ending::TimedOut { deadline, what }
     }
 }

@@ -31,6 +31,8 @@ pub struct Cancel {
     at_once: CancellationToken,
     /// Set when the reason is that a client left.
     left: CancellationToken,
+    /// Why, if there is more to say than that somebody asked for it.
+    reason: Arc<OnceLock<String>>,
 }
 
 /// Whether a command was taken.
@@ -107,12 +109,26 @@ pub enum CommandError {
 impl Cancel {
     /// Cancelled with `asked`; killed by [`Self::kill`] only.
     pub(super) fn new(asked: CancellationToken) -> Self {
-        Self { asked, at_once: CancellationToken::new(), left: CancellationToken::new() }
+        Self { asked, at_once: CancellationToken::new(), left: CancellationToken::new(), reason: Arc::default() }
     }
 
     /// Asks for the end of the run.
     pub fn cancel(&self) {
         self.asked.cancel();
+    }
+
+    /// Asks for the end of the run, and says why.
+    fn cancel_because(&self, why: &str) {
+        if !self.asked.is_cancelled() {
+            // Of two reasons the first counts.
+            drop(self.reason.set(why.to_owned()));
+        }
+        self.asked.cancel();
+    }
+
+    /// Why it was ended, if somebody has said so.
+    pub(super) fn reason(&self) -> Option<&str> {
+        self.reason.get().map(String::as_str)
     }
 
     /// Ends it because its client has left.
@@ -160,6 +176,11 @@ impl Live {
     /// Ends it.
     pub fn cancel(&self) {
         self.cancel.cancel();
+    }
+
+    /// Ends it, and says why in its last event.
+    pub fn cancel_because(&self, why: &str) {
+        self.cancel.cancel_because(why);
     }
 
     /// Hands a command to the run's task, and waits until it is taken.

@@ -14,6 +14,7 @@ use tokio::sync::{Notify, broadcast, watch};
 use super::RunId;
 use super::event::EventBody;
 use crate::store::append::RunPatch;
+use crate::store::budget::Charge;
 use crate::store::chunk::{Chunk, ChunkBuilder};
 
 mod patch;
@@ -80,6 +81,8 @@ struct State {
     pending: usize,
     /// What the next commit says of the run.
     patch: RunPatch,
+    /// What the run is charged, for the commit that ends it.
+    charge: Charge,
     /// The CLI has said something.
     spoken: bool,
     /// The last event was appended.
@@ -112,6 +115,7 @@ impl RunLog {
             full: VecDeque::new(),
             pending: 0,
             patch: RunPatch::default(),
+            charge: Charge::default(),
             spoken: false,
             ended: false,
             ring: VecDeque::new(),
@@ -176,12 +180,20 @@ impl RunLog {
         if matches!(body, EventBody::Agent(_)) && !std::mem::replace(&mut state.spoken, true) {
             state.patch.first_event_at = Some(time.as_millisecond());
         }
+        if state.ended {
+            state.patch.charge = state.charge;
+        }
         patch::note(&mut state.patch, seq, time.as_millisecond(), body);
         drop(state);
         self.appended.notify_one();
         if filled {
             self.filled.notify_one();
         }
+    }
+
+    /// Notes what the run is charged. Its end tells.
+    pub fn note_charge(&self, charge: Charge) {
+        self.lock().charge = charge;
     }
 
     /// Passes a partial message to those who follow live.

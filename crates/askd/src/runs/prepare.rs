@@ -94,14 +94,16 @@ pub fn prepare(
         symlink(login, home.path().join(CONFIG_FOLDER).join(LOGIN_FILE)).map_err(PrepareError::Home)?;
     }
     let mut warnings = Vec::new();
-    let project_config = project_config(shared, &folder, granted.login.is_some(), &mut warnings);
+    let project_config = project_config(shared, spec, &folder, granted.login.is_some(), &mut warnings);
     if project_config && matches!(shared.project_policy, ProjectConfigPolicy::Trusted(_)) {
         // The operator's own win over the repository's.
         let own = std::mem::replace(&mut servers, project_servers(&folder, &mut warnings));
         servers.extend(own);
     }
+    servers.retain(|name, _| spec.terms.has_server(name));
     let mut settings = tool_rules(shared, spec, home);
     settings.permissions.deny.extend(policy.deny_rules().iter().cloned());
+    spec.terms.write_into(&mut settings);
     if !project_config {
         own_config::bind(&shared.project_policy, &folder, &mut settings, &mut warnings);
     }
@@ -120,10 +122,13 @@ pub fn prepare(
         project_config,
         model: spec.model.clone(),
         agent: spec.agent.clone(),
+        tools: spec.terms.own_tools(),
+        max_budget_usd: spec.budget.map(|budget| budget.to_string()),
         max_turns: spec.max_turns,
         deltas: spec.deltas,
         has_system_prompt: spec.system_prompt.is_some(),
         has_mcp_servers: !servers.is_empty(),
+        has_managed_settings: spec.terms.managed().is_some(),
         settings_file,
     };
     let view = RunView {
@@ -186,8 +191,13 @@ fn has_writable_part(reach: &Ground, folder: &Path) -> bool {
 }
 
 /// Whether the folder's own configuration is loaded; a warning says what kept it out.
-fn project_config(shared: &Shared, folder: &Folder, login: bool, warnings: &mut Vec<String>) -> bool {
+fn project_config(shared: &Shared, spec: &RunSpec, folder: &Folder, login: bool, warnings: &mut Vec<String>) -> bool {
     match own_config::loading(&shared.workspaces, &shared.project_policy, login, folder) {
+        Loading::Loaded if !spec.terms.may_load_project_config() => {
+            let message = "the folder's own configuration for the CLI was left out: the policy of the key says so";
+            warnings.push(message.into());
+            false
+        }
         Loading::Loaded => true,
         Loading::Nothing | Loading::Never(_) => false,
         Loading::LeftOut(findings) => {

@@ -1,10 +1,21 @@
-//! Who runs next: first come, first served, with at most so many running, so many waiting, and one per session.
+//! Who runs next: fair between keys, with at most so many running, so many waiting, and one per session.
+//!
+//! Each key has a line of its own, in which the priority counts and then the arrival. Between the lines the turns are shared
+//! by weight (`queue::line`): a key that submits a thousand runs waits behind itself.
 
-use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use uuid::Uuid;
+
+use self::line::{Line, Waiter};
+use crate::keys::policy::USUAL_WEIGHT;
+use crate::keys::priority::Priority;
+use crate::keys::{Key, KeyId};
+
+mod line;
 
 /// Admission and order of runs.
 #[derive(Debug, Clone)]
@@ -17,30 +28,69 @@ struct Shared {
     max_running: usize,
     max_waiting: usize,
     // A std mutex: it is held for a few instructions and never across an await.
-    line: Mutex<Line>,
+    line: Mutex<Line<oneshot::Sender<Slot>>>,
 }
 
-#[derive(Debug, Default)]
-struct Line {
-    held_back: bool,
-    running: usize,
-    busy_sessions: HashSet<Uuid>,
-    waiting: VecDeque<Waiter>,
-    next_ticket: u64,
+/// Whose run it is, and what its key is given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Share {
+    /// The key.
+    pub key: KeyId,
+    /// Its part of the turns while others wait, from 1.
+    pub weight: u32,
+    /// The run's place among those of its key.
+    pub priority: Priority,
+    /// The runs that the key may have at work.
+    pub max_concurrent: Option<usize>,
+    /// The runs that it may have waiting.
+    pub max_waiting: Option<usize>,
 }
 
-#[derive(Debug)]
-struct Waiter {
-    ticket: u64,
-    session: Uuid,
-    grant: oneshot::Sender<Slot>,
+impl Share {
+    /// As the key's policy has it, for a run that asks for this priority, which the policy allows; `None`: for none.
+    pub fn of(key: &Key, priority: Option<Priority>) -> Self {
+        let policy = &key.policy;
+        let number = |bound: Option<u32>| bound.map(|bound| usize::try_from(bound).unwrap_or(usize::MAX));
+        Self {
+            key: key.id.clone(),
+            weight: policy.weight.unwrap_or(USUAL_WEIGHT).max(1),
+            priority: policy.max_priority.into_iter().fold(priority.unwrap_or_default(), Priority::min),
+            max_concurrent: number(policy.max_concurrent),
+            max_waiting: number(policy.max_waiting),
+        }
+    }
 }
 
 /// As many runs wait as are allowed to.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no more than {waiting} may wait for a turn, and as many do")]
-pub struct QueueFull {
-    waiting: usize,
+pub enum QueueFull {
+    /// Of all keys together.
+    #[error("the server is busy: no more than {waiting} may wait for a turn, and as many do (ASKD_QUEUE_LENGTH)")]
+    Server {
+        /// Runs that wait.
+        waiting: usize,
+        /// How long a run that entered now would wait, by what turns have taken of late.
+        wait: Duration,
+    },
+    /// Of the run's key.
+    #[error(
+        "as many runs of this key wait for a turn as its policy lets wait (max_waiting: {waiting}), however busy the server is"
+    )]
+    Key {
+        /// Runs of the key that wait.
+        waiting: usize,
+        /// As above.
+        wait: Duration,
+    },
+}
+
+impl QueueFull {
+    /// How long a run that entered now would wait; an estimate, from a second to an hour.
+    pub fn wait(&self) -> Duration {
+        match self {
+            Self::Server { wait, .. } | Self::Key { wait, .. } => *wait,
+        }
+    }
 }
 
 /// Numbers for `/health`.
@@ -57,32 +107,38 @@ pub struct Occupancy {
 impl Queue {
     /// A queue for `max_running` runs at once and `max_waiting` behind them.
     pub fn new(max_running: usize, max_waiting: usize) -> Self {
-        Self { shared: Arc::new(Shared { max_running, max_waiting, line: Mutex::default() }) }
+        Self { shared: Arc::new(Shared { max_running, max_waiting, line: Mutex::new(Line::new()) }) }
     }
 
-    /// Takes a place in the line. A run that can start at once is never refused.
-    pub fn enter(&self, session: Uuid) -> Result<Ticket, QueueFull> {
+    /// Takes a place in the line of its key. A run that can start at once is never refused for want of places, and a key of
+    /// which nothing waits may always add one, so that nobody's flood keeps it out; unless none may wait at all.
+    pub fn enter(&self, session: Uuid, share: Share) -> Result<Ticket, QueueFull> {
         let line = self.shared.lock();
-        let at_once = line.running < self.shared.max_running && !line.busy_sessions.contains(&session);
-        if !at_once && line.waiting.len() >= self.shared.max_waiting {
-            return Err(QueueFull { waiting: line.waiting.len() });
+        let (all, own) = (line.waiting(), line.waiting_of(&share.key));
+        let is_free = line.running() < self.shared.max_running && !line.is_busy(session);
+        if !(is_free && line.has_room(&share)) {
+            let wait = || line.wait_of(&share, self.shared.max_running);
+            if share.max_waiting.is_some_and(|most| own >= most) {
+                return Err(QueueFull::Key { waiting: own, wait: wait() });
+            }
+            if all >= self.shared.max_waiting && (own > 0 || self.shared.max_waiting == 0) {
+                return Err(QueueFull::Server { waiting: all, wait: wait() });
+            }
         }
-        Ok(self.join(line, session))
+        Ok(self.join(line, session, share))
     }
 
     /// Takes a place at the end of the line for a run that had one before a restart: it is never refused.
-    pub fn enter_again(&self, session: Uuid) -> Ticket {
-        self.join(self.shared.lock(), session)
+    pub fn enter_again(&self, session: Uuid, share: Share) -> Ticket {
+        self.join(self.shared.lock(), session, share)
     }
 
-    fn join(&self, mut line: MutexGuard<'_, Line>, session: Uuid) -> Ticket {
+    fn join(&self, mut line: MutexGuard<'_, Line<oneshot::Sender<Slot>>>, session: Uuid, share: Share) -> Ticket {
         let (grant, granted) = oneshot::channel();
-        let number = line.next_ticket;
-        line.next_ticket += 1;
-        line.waiting.push_back(Waiter { ticket: number, session, grant });
+        let number = line.join(session, &share, grant);
         drop(line);
         self.shared.dispatch();
-        Ticket { shared: Arc::clone(&self.shared), number, granted }
+        Ticket { shared: Arc::clone(&self.shared), share, number, granted }
     }
 
     /// Gives no slots until [`Self::open`]: who enters meanwhile waits.
@@ -99,13 +155,13 @@ impl Queue {
     /// Whether a run of this session holds a slot or waits for one.
     pub fn knows(&self, session: Uuid) -> bool {
         let line = self.shared.lock();
-        line.busy_sessions.contains(&session) || line.waiting.iter().any(|waiter| waiter.session == session)
+        line.is_busy(session) || line.waits(session)
     }
 
     /// Holds a session for something else than a run, so that runs of it wait; `None` if a run works with it or waits for it.
     pub fn hold(&self, session: Uuid) -> Option<SessionHold> {
         let mut line = self.shared.lock();
-        if line.waiting.iter().any(|waiter| waiter.session == session) || !line.busy_sessions.insert(session) {
+        if line.waits(session) || !line.make_busy(session) {
             return None;
         }
         drop(line);
@@ -115,30 +171,26 @@ impl Queue {
     /// How full it is.
     pub fn occupancy(&self) -> Occupancy {
         let line = self.shared.lock();
-        Occupancy { active: line.running, max: self.shared.max_running, queued: line.waiting.len() }
+        Occupancy { active: line.running(), max: self.shared.max_running, queued: line.waiting() }
     }
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Line> {
+    fn lock(&self) -> MutexGuard<'_, Line<oneshot::Sender<Slot>>> {
         // No code that can panic runs under the lock.
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives free slots to those who have waited longest. Who waits for a busy session is passed over, and keeps its
-    /// place.
+    /// Gives free slots to those whose turn it is.
     fn dispatch(self: &Arc<Self>) {
         let mut undelivered = Vec::new();
         let mut line = self.lock();
-        while !line.held_back && line.running < self.max_running {
-            let next = line.waiting.iter().position(|waiter| !line.busy_sessions.contains(&waiter.session));
-            let Some(waiter) = next.and_then(|index| line.waiting.remove(index)) else { break };
-            line.running += 1;
-            line.busy_sessions.insert(waiter.session);
-            let slot = Slot { shared: Arc::clone(self), session: waiter.session };
+        while !line.held_back && line.running() < self.max_running {
+            let Some((key, Waiter { session, grant })) = line.next() else { break };
+            let slot = Slot { shared: Arc::clone(self), key, session, since: Instant::now(), has_begun: false };
             // The receiver is gone only if the ticket was dropped a moment ago. Its slot comes back, but must not be
             // dropped here: that would lock again.
-            undelivered.extend(waiter.grant.send(slot).err());
+            undelivered.extend(grant.send(slot).err());
         }
         drop(line);
         drop(undelivered);
@@ -149,6 +201,7 @@ impl Shared {
 #[derive(Debug)]
 pub struct Ticket {
     shared: Arc<Shared>,
+    share: Share,
     number: u64,
     granted: oneshot::Receiver<Slot>,
 }
@@ -162,11 +215,16 @@ impl Ticket {
             Err(_) => std::future::pending().await,
         }
     }
+
+    /// How long another run of the same key would wait that entered now; as [`QueueFull::wait`].
+    pub fn expected_wait(&self) -> Duration {
+        self.shared.lock().wait_of(&self.share, self.shared.max_running)
+    }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.shared.lock().waiting.retain(|waiter| waiter.ticket != self.number);
+        self.shared.lock().leave(&self.share.key, self.number);
         // A slot that was granted but not taken drops with the channel and goes to the next one.
     }
 }
@@ -175,16 +233,24 @@ impl Drop for Ticket {
 #[derive(Debug)]
 pub struct Slot {
     shared: Arc<Shared>,
+    key: KeyId,
     session: Uuid,
+    since: Instant,
+    has_begun: bool,
+}
+
+impl Slot {
+    /// Says that the run works from now on. Without that word its turn costs its key nothing, and says nothing of how long
+    /// turns take: the run was refused, or has ended in the line.
+    pub fn begin(&mut self) {
+        self.has_begun = true;
+    }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        {
-            let mut line = self.shared.lock();
-            line.running -= 1;
-            line.busy_sessions.remove(&self.session);
-        }
+        let took = self.has_begun.then(|| self.since.elapsed());
+        self.shared.lock().free(&self.key, self.session, took);
         self.shared.dispatch();
     }
 }
@@ -198,132 +264,10 @@ pub struct SessionHold {
 
 impl Drop for SessionHold {
     fn drop(&mut self) {
-        self.shared.lock().busy_sessions.remove(&self.session);
+        self.shared.lock().make_free(self.session);
         self.shared.dispatch();
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use futures_util::FutureExt;
-
-    use super::*;
-
-    fn session(number: u128) -> Uuid {
-        Uuid::from_u128(number)
-    }
-
-    fn granted(ticket: &mut Ticket) -> Option<Slot> {
-        ticket.granted().now_or_never()
-    }
-
-    #[test]
-    fn slots_go_to_those_who_waited_longest() {
-        let queue = Queue::new(1, 10);
-        let mut tickets: Vec<_> = (0..3).map(|n| queue.enter(session(n)).unwrap()).collect();
-        let first = granted(&mut tickets[0]).expect("a free slot is given at once");
-        assert!(granted(&mut tickets[1]).is_none());
-        drop(first);
-        let second = granted(&mut tickets[1]).expect("the second is next");
-        assert!(granted(&mut tickets[2]).is_none());
-        drop(second);
-        assert!(granted(&mut tickets[2]).is_some());
-    }
-
-    #[test]
-    fn the_line_is_bounded_but_a_free_slot_is_never_refused() {
-        let queue = Queue::new(1, 0);
-        let mut running = queue.enter(session(0)).unwrap();
-        let slot = granted(&mut running).unwrap();
-        assert_eq!(queue.enter(session(1)).unwrap_err(), QueueFull { waiting: 0 });
-        drop(slot);
-        assert!(queue.enter(session(1)).is_ok());
-    }
-
-    #[test]
-    fn a_queue_that_is_held_back_gives_its_slots_later_and_in_order() {
-        let queue = Queue::new(1, 10);
-        queue.hold_back();
-        let mut first = queue.enter_again(session(0));
-        let mut second = queue.enter_again(session(1));
-        assert!(granted(&mut first).is_none());
-        queue.open();
-        assert!(granted(&mut second).is_none());
-        assert!(granted(&mut first).is_some());
-    }
-
-    #[test]
-    fn one_session_runs_once_at_a_time_and_does_not_hold_up_others() {
-        let queue = Queue::new(2, 10);
-        let mut first = queue.enter(session(7)).unwrap();
-        let mut again = queue.enter(session(7)).unwrap();
-        let mut other = queue.enter(session(8)).unwrap();
-        let slot = granted(&mut first).unwrap();
-        assert!(granted(&mut again).is_none(), "the session is busy");
-        assert!(granted(&mut other).is_some(), "another session passes it");
-        drop(slot);
-        assert!(granted(&mut again).is_some());
-    }
-
-    #[test]
-    fn a_session_that_is_held_keeps_its_runs_waiting_and_no_others() {
-        let queue = Queue::new(2, 10);
-        let hold = queue.hold(session(7)).unwrap();
-        assert!(queue.hold(session(7)).is_none(), "one at a time");
-        let (mut waits, mut other) = (queue.enter(session(7)).unwrap(), queue.enter(session(8)).unwrap());
-        assert!(granted(&mut waits).is_none() && queue.knows(session(7)));
-        let working = granted(&mut other).unwrap();
-        drop(hold);
-        assert!(granted(&mut waits).is_some());
-        drop(working);
-        let waiting = [queue.enter(session(9)).unwrap(), queue.enter(session(9)).unwrap()];
-        assert!(queue.hold(session(9)).is_none(), "a run works with it or waits for it");
-        drop(waiting);
-        assert!(queue.hold(session(9)).is_some());
-    }
-
-    #[test]
-    fn whoever_leaves_the_line_leaves_no_trace() {
-        let queue = Queue::new(1, 10);
-        let mut running = queue.enter(session(0)).unwrap();
-        let slot = granted(&mut running).unwrap();
-        drop(queue.enter(session(1)).unwrap());
-        let granted_but_not_taken = queue.enter(session(2)).unwrap();
-        drop(slot);
-        drop(granted_but_not_taken);
-        drop(running);
-        assert_eq!(queue.occupancy(), Occupancy { active: 0, max: 1, queued: 0 });
-        assert!(!queue.knows(session(2)));
-    }
-
-    #[test]
-    fn never_more_than_allowed_run_whatever_the_order_of_events() {
-        proptest::proptest!(|(steps: Vec<(u8, u8)>)| {
-            let queue = Queue::new(3, 1000);
-            let (mut tickets, mut slots) = (Vec::new(), Vec::new());
-            for (kind, number) in steps {
-                match kind % 3 {
-                    0 => tickets.push(queue.enter(session(u128::from(number % 5))).unwrap()),
-                    1 if !tickets.is_empty() => drop(tickets.remove(usize::from(number) % tickets.len())),
-                    2 if !slots.is_empty() => drop(slots.remove(usize::from(number) % slots.len())),
-                    _ => {}
-                }
-                tickets.retain_mut(|ticket| match granted(ticket) {
-                    Some(slot) => {
-                        slots.push(slot);
-                        false
-                    }
-                    None => true,
-                });
-                let mut sessions: Vec<_> = slots.iter().map(|slot: &Slot| slot.session).collect();
-                let running = sessions.len();
-                sessions.sort_unstable();
-                sessions.dedup();
-                assert!(running <= 3 && sessions.len() == running);
-                assert_eq!(queue.occupancy().active, running);
-            }
-            drop((tickets, slots));
-            assert_eq!(queue.occupancy(), Occupancy { active: 0, max: 3, queued: 0 });
-        });
-    }
-}
+mod tests;

@@ -5,8 +5,11 @@
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 
+use super::budget::set_aside;
 use super::event::EventBody;
 use super::log::{Capacity, RunLog, pump};
+use super::of_key::Standing;
+use super::queue::Share;
 use super::request::{OnDisconnect, RunRequest, Unreadable};
 use super::resolve::Why;
 use super::submit::Runs;
@@ -139,7 +142,16 @@ impl Runs {
             let message = "the run was queued by another version of the server, whose notes this one cannot read";
             return self.end(row, Finished::failed(RunErrorKind::Invalid, message)).await;
         };
-        let spec = match self.resolve(&request, session).await {
+        let key = match self.standing(&row.key_id).await? {
+            Standing::Counts(key) => key,
+            Standing::Unreadable(_) if !self.has_waited_too_long(&row) => {
+                let key = row.key_id;
+                tracing::warn!(run = %id, key, "a run of a key that this server cannot read is left to other servers");
+                return Ok(Taken::NotNow);
+            }
+            Standing::Over(end) | Standing::Unreadable(end) => return self.end(row, end).await,
+        };
+        let mut spec = match self.resolve(&key, &request, session).await {
             Ok(spec) => spec,
             Err(refusal) if may_pass(refusal.why, cause) && !self.has_waited_too_long(&row) => {
                 tracing::warn!(run = %id, %refusal, "a waiting run cannot be taken up now");
@@ -158,7 +170,9 @@ impl Runs {
             return adopted.map(|_| Taken::NotNow);
         };
         let since = Timestamp::from_millisecond(row.created_at).unwrap_or_else(|_| self.shared().ambient.now());
-        let ticket = self.queue().enter_again(spec.session.id());
+        set_aside(&mut spec, row.reserved_micros, self.shared().settings.limits.budget_margin);
+        let share = Share::of(&spec.key, request.priority);
+        let ticket = self.queue().enter_again(spec.session.id(), share);
         self.begin(id, row.last_seq, epoch, spec, OnDisconnect::Continue, since, ticket);
         Ok(Taken::Queued)
     }
@@ -200,7 +214,7 @@ impl Runs {
 
 /// Whether it may go better later, or on the server that the run came from.
 fn may_pass(why: Why, cause: Cause) -> bool {
-    matches!(why, Why::Busy | Why::Server) || cause == Cause::OtherServer
+    matches!(why, Why::Busy | Why::Store | Why::Server) || cause == Cause::OtherServer
 }
 
 /// What became of a run that waited.

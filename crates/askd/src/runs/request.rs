@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::keys::priority::Priority;
+use crate::usd::Usd;
+
 /// The options of a run. Their form is checked (lengths, ranges); whether they fit this server is seen by
 /// [`super::resolve`].
 ///
@@ -57,11 +60,17 @@ pub struct RunRequest {
     /// Folders that it has besides its workspace.
     #[serde(default)]
     pub additional_folders: Vec<AdditionalFolder>,
+    /// The most that it may cost, by the CLI's estimate; `None`: as the key's policy says.
+    #[serde(default)]
+    pub max_budget_usd: Option<Usd>,
+    /// Its place among the waiting runs of its key; `None`: the usual one, or the highest that the key's policy allows.
+    #[serde(default)]
+    pub priority: Option<Priority>,
 }
 
 /// What the form of stored requests is numbered with. To be raised with every field that a server must not overlook: 2 has
-/// `write_root` and `additional_folders`.
-const VERSION: u32 = 2;
+/// `write_root` and `additional_folders`, 3 has `max_budget_usd`.
+const VERSION: u32 = 3;
 
 /// A request as it is stored. A server of before versions does not look at this one.
 #[derive(Serialize, Deserialize)]

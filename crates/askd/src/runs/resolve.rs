@@ -5,17 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use claude::command::Session;
-use claude::permission_mode::PermissionMode;
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use uuid::Uuid;
 
 use super::RunSpec;
+use super::policy::{Agreed, agree};
 use super::request::RunRequest;
 use super::schema::{AnswerSchema, SchemaError};
 use super::shared::Shared;
 use super::submit::Runs;
 use crate::aside::{Gate, Unfinished};
 use crate::config::dir::AgentError;
+use crate::keys::Key;
+use crate::workspaces::Place;
 
 mod reach;
 
@@ -40,14 +42,20 @@ pub struct Refusal {
 pub enum Why {
     /// The value is not allowed.
     Value,
+    /// The policy of the key does not allow it.
+    Policy,
     /// The folder cannot be used.
     Folder,
     /// There is no such agent.
     NoAgent,
     /// There is no such session.
     NoSession,
+    /// There is, and it belongs to another key; told as if there were none.
+    OthersSession(Uuid),
     /// It cannot be found out now.
     Busy,
+    /// The store does not say now.
+    Store,
     /// It cannot be found out.
     Server,
 }
@@ -58,54 +66,72 @@ impl fmt::Display for Refusal {
     }
 }
 
-fn refuse(field: &'static str, why: Why, message: impl Into<String>) -> Refusal {
+pub(super) fn refuse(field: &'static str, why: Why, message: impl Into<String>) -> Refusal {
     Refusal { field, why, message: message.into() }
 }
 
 impl Runs {
-    /// Checks the request against what this server has and allows. `session` is the id of a session that it starts.
-    pub(super) async fn resolve(&self, request: &RunRequest, session: Uuid) -> Result<RunSpec, Refusal> {
+    /// Checks the request against what this server has and allows to its key. `session` is the id of a session that it
+    /// starts.
+    pub(super) async fn resolve(
+        &self,
+        key: &Arc<Key>,
+        request: &RunRequest,
+        session: Uuid,
+    ) -> Result<RunSpec, Refusal> {
         let shared = self.shared();
         let settings = &shared.settings;
-        let permission_mode = request.permission_mode.unwrap_or(settings.permissions.default_mode);
-        if permission_mode == PermissionMode::BypassPermissions && !settings.permissions.allow_bypass {
-            let message = "bypassPermissions is not allowed on this server (ASKD_ALLOW_BYPASS)";
-            return Err(refuse("permission_mode", Why::Value, message));
-        }
-        if let Some(model) = request.model.as_deref().filter(|model| !settings.models.allows(model)) {
-            let model: String = model.chars().take(100).collect();
-            let message = format!("`{model}` is not allowed; use sonnet, opus, haiku or an id of ASKD_MODELS");
-            return Err(refuse("model", Why::Value, message));
-        }
-        let agent = match request.agent.clone() {
-            Some(name) => Some(agent(name, request.cwd.clone(), shared).await?),
-            None => None,
-        };
-        let session = match request.resume {
-            Some(id) => Session::Resume(self.known_session(id).await?),
-            None => Session::New(session),
-        };
-        let wanted = Wanted::of(request);
+        let Agreed { terms, permission_mode, model } = agree(&key.policy, request, settings)?;
+        let wanted = Wanted::of(request, &key.policy);
         let found = look("cwd", "WORKSPACE_DIR", shared, move |shared| {
             wanted.find(&shared.workspaces, shared.settings.isolation.write_root, shared.isolation.layer())
         });
         let Found { ground, named } = found.await??;
+        let agent = match request.agent.clone() {
+            Some(name) => Some(agent(name, ground.folder.clone(), shared).await?),
+            None => None,
+        };
+        let session = match request.resume {
+            Some(id) => Session::Resume(self.own_session(key, id).await?),
+            None => Session::New(session),
+        };
         Ok(RunSpec {
+            key: Arc::clone(key),
             prompt: request.prompt.clone(),
             ground,
             additional_directories: named,
             session,
+            terms,
             permission_mode,
             allowed_tools: request.allowed_tools.clone(),
             agent,
-            model: request.model.clone().or_else(|| settings.models.default.clone()),
+            model,
             max_turns: request.max_turns,
             system_prompt: request.system_prompt.clone(),
             schema: schema(request).await?,
             expand: request.expand,
             deltas: request.deltas,
             timeout: timeout(request, shared)?,
+            budget: request.max_budget_usd.or(key.policy.max_usd_per_run),
+            reserved: None,
         })
+    }
+
+    /// A session that the key may continue. One of another key is one that there is not; one that no run of askd has begun
+    /// (those of `CONFIG_DIR/projects`) is nobody's, and for those who may see everything.
+    async fn own_session(&self, key: &Key, session: Uuid) -> Result<Uuid, Refusal> {
+        if !key.sees_all() {
+            let row = self.shared().store.session(&session.to_string()).await.map_err(|error| {
+                tracing::warn!(%session, %error, "cannot look whose session it is");
+                refuse("resume", Why::Store, "the store does not say now whose session it is; try again later")
+            })?;
+            match row {
+                Some(row) if key.sees(&row.key_id) => {}
+                Some(_) => return Err(Refusal { why: Why::OthersSession(session), ..no_session(session) }),
+                None => return Err(no_session(session)),
+            }
+        }
+        self.known_session(session).await
     }
 
     pub(super) async fn known_session(&self, session: Uuid) -> Result<Uuid, Refusal> {
@@ -114,12 +140,12 @@ impl Runs {
                 shared.sessions.exists(session)
             })
             .await?;
-        if known {
-            Ok(session)
-        } else {
-            Err(refuse("resume", Why::NoSession, format!("there is no session {session}")))
-        }
+        if known { Ok(session) } else { Err(no_session(session)) }
     }
+}
+
+fn no_session(session: Uuid) -> Refusal {
+    refuse("resume", Why::NoSession, format!("there is no session {session}"))
 }
 
 fn timeout(request: &RunRequest, shared: &Shared) -> Result<Duration, Refusal> {
@@ -144,7 +170,7 @@ async fn schema(request: &RunRequest) -> Result<Option<AnswerSchema>, Refusal> {
     Ok(Some(schema))
 }
 
-async fn agent(name: String, cwd: String, shared: &Arc<Shared>) -> Result<String, Refusal> {
+async fn agent(name: String, cwd: Place, shared: &Arc<Shared>) -> Result<String, Refusal> {
     let looked = look("agent", "CONFIG_DIR", shared, move |shared| {
         shared.config.dir().agent(&name).map_err(|error| {
             let is_elsewhere = matches!(error, AgentError::NotFound(_)) && has_agent(shared, &cwd, &name);
@@ -159,8 +185,8 @@ async fn agent(name: String, cwd: String, shared: &Arc<Shared>) -> Result<String
 }
 
 /// Whether the run's folder has an agent of this name, which the CLI would list only to the model. `name` is a file's.
-fn has_agent(shared: &Shared, cwd: &str, name: &str) -> bool {
-    let Ok(folder) = shared.workspaces.folder(cwd) else { return false };
+fn has_agent(shared: &Shared, cwd: &Place, name: &str) -> bool {
+    let Ok(folder) = shared.workspaces.reopen(cwd) else { return false };
     let path = format!(".claude/agents/{name}.md");
     // An agent may have made links there; what they lead to is nothing that a caller may ask for.
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;

@@ -8,12 +8,14 @@ use secrecy::SecretString;
 use super::judge::Judges;
 use super::watch::Watch;
 use crate::ambient::Ambient;
+use crate::audit::Audit;
 use crate::cli::Cli;
 use crate::config::Config;
 use crate::credentials::CredentialSource;
 use crate::disk::free::FreeDisk;
 use crate::homes::Homes;
 use crate::isolation::Isolation;
+use crate::keys::Keys;
 use crate::lifecycle::Lifecycle;
 use crate::marker::MarkerPrefix;
 use crate::programs::Programs;
@@ -48,6 +50,10 @@ pub struct Shared {
     pub judges: Judges,
     /// The operator's configuration of the CLI.
     pub config: Config,
+    /// Who may call, and what for.
+    pub keys: Keys,
+    /// Who did what.
+    pub audit: Audit,
     /// Runs, events, sessions.
     pub store: Store,
     /// The name under which this server holds runs in the store.

@@ -8,21 +8,25 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
+use super::budget::{Exhausted, set_aside, wish};
 use super::chunk_cache::ChunkCache;
-use super::event::QUEUED;
+use super::event::{EventBody, QUEUED};
 use super::follow::{FollowError, Follower};
 use super::limits::too_little_disk;
 use super::live::{Holder, Live, LiveRuns};
-use super::queue::{Occupancy, Queue, QueueFull, SessionHold, Ticket};
+use super::queue::{Occupancy, Queue, QueueFull, SessionHold, Share, Ticket};
 use super::request::{OnDisconnect, RunRequest};
 use super::resolve::Refusal;
 use super::shared::Shared;
 use super::{RunId, RunSpec, RunState};
 use crate::disk::free::Low;
+use crate::keys::Key;
 use crate::store::StoreError;
+use crate::store::budget::Reserve;
 use crate::store::chunk::ChunkBuilder;
 use crate::store::runs::RunRow;
 use crate::store::submit as stored;
+use crate::usd::Usd;
 
 /// Takes runs in, and finds those that are here. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -58,8 +62,8 @@ pub struct Submission {
     pub on_disconnect: OnDisconnect,
     /// The client's own notes, for filters.
     pub metadata: Vec<(String, String)>,
-    /// The key that asks. Everything that the run makes belongs to it.
-    pub key_id: String,
+    /// The key that asks. Everything that the run makes belongs to it, and its policy holds the run.
+    pub key: Arc<Key>,
     /// So that a request that is sent twice makes one run.
     pub idempotency: Option<Idempotency>,
 }
@@ -100,8 +104,11 @@ pub enum SubmitError {
     #[error("{0}")]
     Refused(Refusal),
     /// No room to wait.
-    #[error("the server is busy: {0} (ASKD_QUEUE_LENGTH); try again later")]
+    #[error("{0}; a turn is to be expected in about {wait}", wait = seconds(.0.wait()))]
     QueueFull(#[from] QueueFull),
+    /// Its key has spent what it may spend in a day.
+    #[error("the run was not taken in: {0}")]
+    Budget(Exhausted),
     /// The server takes no new work.
     #[error("the server is shutting down")]
     ShuttingDown,
@@ -117,6 +124,11 @@ pub enum SubmitError {
     /// A mistake of ours.
     #[error("the server made a mistake; its log has the details")]
     Mistake,
+}
+
+/// A wait as people read it.
+fn seconds(wait: Duration) -> String {
+    format!("{} s", wait.as_secs().max(1))
 }
 
 impl Runs {
@@ -199,8 +211,9 @@ impl Runs {
             return Err(SubmitError::DiskLow(low));
         }
         let new_session = shared.ambient.uuid();
-        let spec = self.resolve(&submission.request, new_session).await.map_err(SubmitError::Refused)?;
-        let ticket = self.queue().enter(spec.session.id())?;
+        let spec =
+            self.resolve(&submission.key, &submission.request, new_session).await.map_err(SubmitError::Refused)?;
+        let ticket = self.queue().enter(spec.session.id(), Share::of(&submission.key, submission.request.priority))?;
         // In a task of its own: a client that leaves must not leave a row behind that nobody drives.
         let (answer, answered) = oneshot::channel();
         let runs = self.clone();
@@ -223,7 +236,7 @@ impl Runs {
     /// The run that an earlier request with the same idempotency key has made.
     async fn submitted_before(&self, submission: &Submission) -> Result<Option<Submitted>, SubmitError> {
         let Some(idempotency) = &submission.idempotency else { return Ok(None) };
-        let claim = self.claim(idempotency, &submission.key_id);
+        let claim = self.claim(idempotency, submission.key.id.as_str());
         match self.shared().store.idempotent_run(&claim).await? {
             None => Ok(None),
             Some(stored::Submitted::Same { run_id }) => self.same(&run_id).await.map(Some),
@@ -269,18 +282,34 @@ impl Runs {
     }
 
     /// Stores the run and starts its tasks.
-    async fn take_in(&self, submission: Submission, spec: RunSpec, ticket: Ticket) -> Result<Submitted, SubmitError> {
+    async fn take_in(
+        &self,
+        submission: Submission,
+        mut spec: RunSpec,
+        ticket: Ticket,
+    ) -> Result<Submitted, SubmitError> {
         let shared = self.shared();
         let (now, id) = (shared.ambient.now(), RunId(shared.ambient.ordered_uuid()));
         let on_disconnect = submission.on_disconnect;
-        let new = self.row(&submission, &spec, id, now).ok_or(SubmitError::Mistake)?;
+        let wish = wish(&spec, &submission.request, self.margin());
+        let new = self.row(&submission, &spec, id, now, wish.clone()).ok_or(SubmitError::Mistake)?;
+        let mut less = None;
         self.live_runs().enter(id);
         match shared.store.write(new).await {
-            Ok(stored::Submitted::New) => {}
+            Ok(stored::Submitted::New) => set_aside(&mut spec, wish.map(|wish| wish.amount), self.margin()),
+            Ok(stored::Submitted::NewWithLess { reserved }) => {
+                set_aside(&mut spec, Some(reserved), self.margin());
+                less = spec.budget;
+            }
             Ok(other) => {
                 self.live_runs().leave(id);
-                return match other {
-                    stored::Submitted::Same { run_id } => self.same(&run_id).await,
+                return match (other, wish) {
+                    (stored::Submitted::Same { run_id }, _) => self.same(&run_id).await,
+                    (stored::Submitted::Exhausted(found), Some(wish)) => {
+                        let asked = (submission.request.max_budget_usd, self.margin());
+                        let turn = ticket.expected_wait();
+                        Err(SubmitError::Budget(Exhausted::new(found, &wish, asked, turn, now)))
+                    }
                     _ => Err(SubmitError::KeyReused),
                 };
             }
@@ -291,18 +320,35 @@ impl Runs {
         }
         let session = spec.session.id();
         let live = self.begin(id, 1, FIRST_EPOCH, spec, on_disconnect, now, ticket);
+        if let Some(less) = less {
+            let message =
+                format!("no more is left of what this key may spend today: the run may cost {less} US dollars");
+            live.log.append_now(shared.ambient.now(), &EventBody::Warning(message));
+        }
         let holder = (on_disconnect == OnDisconnect::Cancel).then(|| live.hold());
         Ok(Submitted { id, session, replayed: false, live: Some(live), holder })
     }
 
-    fn row(&self, submission: &Submission, spec: &RunSpec, id: RunId, now: Timestamp) -> Option<stored::Submit> {
+    /// What one more call of the model may cost.
+    fn margin(&self) -> Usd {
+        self.shared().settings.limits.budget_margin
+    }
+
+    fn row(
+        &self,
+        submission: &Submission,
+        spec: &RunSpec,
+        id: RunId,
+        now: Timestamp,
+        reserve: Option<Reserve>,
+    ) -> Option<stored::Submit> {
         let mut first = ChunkBuilder::new(1);
         first.push(now.as_millisecond(), QUEUED, "{}");
         let first = first.finish();
         Some(stored::Submit {
             run: stored::NewRun {
                 id: id.to_string(),
-                key_id: submission.key_id.clone(),
+                key_id: submission.key.id.to_string(),
                 session_id: spec.session.id().to_string(),
                 workspace: spec.ground.folder.workspace().map(str::to_owned),
                 state: RunState::Queued.as_str(),
@@ -316,7 +362,8 @@ impl Runs {
             },
             metadata: submission.metadata.clone(),
             first_chunk: first.compress(),
-            idempotency: submission.idempotency.as_ref().map(|given| self.claim(given, &submission.key_id)),
+            idempotency: submission.idempotency.as_ref().map(|given| self.claim(given, submission.key.id.as_str())),
+            reserve,
         })
     }
 

@@ -6,7 +6,7 @@ use claude::input::interrupt;
 use claude::outcome::{Ending, Limit, Outcome, judge};
 use claude::progress::{BackgroundTask, Progress};
 use supervisor::input::Stdin;
-use supervisor::ladder::Rung;
+use supervisor::ladder::{Rung, Stopped};
 use supervisor::lines::Line;
 use supervisor::output::Lines;
 use supervisor::process::Process;
@@ -27,8 +27,11 @@ use super::shared::Shared;
 use super::submit::Run;
 use super::{Finished, RunErrorKind, RunState};
 use crate::homes::Home;
+use crate::usd::Usd;
+use cost::{Cost, LastWords, is_told, out_of_budget};
 use start::{NotStarted, Started, not_prepared};
 
+mod cost;
 mod start;
 
 /// A run in the hands of its one task. The task ends when nothing of the run is left.
@@ -49,7 +52,7 @@ impl Worker {
     /// Waits for a slot, runs, answers, and clears up. The answer is given as soon as it is known; the slot and the
     /// session are free when the process tree is gone.
     pub(super) async fn drive(self, ticket: Ticket) {
-        let slot = match self.wait_for_turn(ticket).await {
+        let slot = match self.turn(ticket).await {
             Ok(slot) => slot,
             Err(NoTurn::Ended(end)) => return self.finish(end),
             Err(NoTurn::Later) => return self.run.live.log.let_go(),
@@ -60,6 +63,7 @@ impl Worker {
             Ok(home) => Arc::new(home),
             Err(error) => {
                 tracing::error!(%error, "cannot make a home for a run");
+                self.charge(Cost::Known(Usd::ZERO));
                 return self.finish(not_prepared("the run's private home cannot be made", &error));
             }
         };
@@ -72,6 +76,8 @@ impl Worker {
                 }
             }
             Err(NotStarted { end, leaked }) => {
+                // Nothing was asked of the model.
+                self.charge(Cost::Known(Usd::ZERO));
                 self.finish(end);
                 if !leaked {
                     self.clear_up(&home).await;
@@ -81,15 +87,19 @@ impl Worker {
         drop::<Slot>(slot);
     }
 
+    /// A slot for a run that may begin.
+    async fn turn(&self, ticket: Ticket) -> Result<Slot, NoTurn> {
+        let mut slot = self.wait_for_turn(ticket).await?;
+        self.check_key().await?;
+        slot.begin();
+        Ok(slot)
+    }
+
     async fn wait_for_turn(&self, mut ticket: Ticket) -> Result<Slot, NoTurn> {
         let draining = self.shared.lifecycle.draining();
         tokio::select! {
             biased;
-            () = draining.cancelled() => Err(match self.run.on_disconnect {
-                // Its client is told to come again.
-                OnDisconnect::Cancel => NoTurn::Ended(shutting_down()),
-                OnDisconnect::Continue => NoTurn::Later,
-            }),
+            () = draining.cancelled() => Err(self.no_turn_before_the_end()),
             () = self.run.live.cancel.cancelled() => Err(NoTurn::Ended(self.cancelled())),
             granted = timeout_at(self.run.turn_until, ticket.granted()) => {
                 granted.map_err(|_| NoTurn::Ended(self.waited_too_long()))
@@ -97,7 +107,16 @@ impl Worker {
         }
     }
 
-    fn waited_too_long(&self) -> Finished {
+    /// What becomes of a run that waits when the server takes no new work.
+    pub(super) fn no_turn_before_the_end(&self) -> NoTurn {
+        match self.run.on_disconnect {
+            // Its client is told to come again.
+            OnDisconnect::Cancel => NoTurn::Ended(shutting_down()),
+            OnDisconnect::Continue => NoTurn::Later,
+        }
+    }
+
+    pub(super) fn waited_too_long(&self) -> Finished {
         let limits = &self.shared.settings.limits;
         let (patience, setting) = match self.run.on_disconnect {
             OnDisconnect::Cancel => (limits.queue_timeout, "QUEUE_TIMEOUT"),
@@ -107,7 +126,7 @@ impl Worker {
     }
 
     /// Talks to the process, gives the answer, and ends the tree; whether something of it could not be ended.
-    async fn work(&self, started: Started, home: &Home) -> bool {
+    async fn work(&self, started: Started, home: &Arc<Home>) -> bool {
         let Started { child, redactor, policy, mcp_servers, cgroup } = started;
         let Child { stdin, mut lines, stderr, process } = child;
         let (shared, limits) = (&self.shared, &self.shared.settings.run_limits);
@@ -137,19 +156,36 @@ impl Worker {
             cancelled: self.run.live.cancel.token(),
             alarm: &alarm,
         };
-        let Ended { mut ending, refused, ready, progress, stdin, judging } =
+        let Ended { mut ending, refused, ready, progress, stdin, judging, spending } =
             conversation.hold(stdin, &mut lines, &stderr, &process, commands).await;
         if matches!(ending, Ending::Exited { .. }) {
             watching.look_again(limits);
             ending = alarm.breach().map_or(ending, Breach::ending);
         }
         let first_rung = first_rung(&ending, &progress, ready);
-        let end = match refused {
+        let conclude = async |ending: &Ending| match refused {
             Some(end) => end,
-            None => self.conclude(&ending, &progress).await,
+            None => self.conclude(ending, &progress).await,
         };
-        self.finish_with(end, watching.most_memory());
-        let ((), leaked) = tokio::join!(judging.end(), self.stop(process, first_rung, stdin, lines));
+        let words = LastWords::default();
+        let stopping = async { tokio::join!(judging.end(), self.stop(process, first_rung, stdin, lines, &words)).1 };
+        let leaked = if self.run.spec.budget.is_none() || is_told(&ending, &progress, &spending) {
+            let end = conclude(&ending).await;
+            if let Some(cost) = progress.spent().and_then(Usd::from_dollars) {
+                self.charge(Cost::Known(cost));
+            }
+            self.finish_with(end, watching.most_memory());
+            stopping.await.leaked > 0
+        } else {
+            // A run with a budget has ended when it is known what it has cost, and that is told last.
+            let stopped = stopping.await;
+            let cost = self.cost((&ending, ready, stopped), &progress, &spending, &words, home).await;
+            let ending = out_of_budget(&ending, &progress, cost.at_least(), self.run.spec.budget).unwrap_or(ending);
+            let end = conclude(&ending).await;
+            self.charge(cost);
+            self.finish_with(end, watching.most_memory());
+            stopped.leaked > 0
+        };
         self.remove_cgroup(watching.end()).await;
         leaked
     }
@@ -180,9 +216,18 @@ impl Worker {
         }
     }
 
-    /// Ends the tree; whether something of it is left.
-    async fn stop(&self, process: Process, from: Rung, stdin: Option<Stdin>, mut lines: Lines) -> bool {
+    /// Ends the tree.
+    async fn stop(
+        &self,
+        process: Process,
+        from: Rung,
+        stdin: Option<Stdin>,
+        mut lines: Lines,
+        words: &LastWords,
+    ) -> Stopped {
         let escalator = process.escalator();
+        // At the end of its input the CLI would wait for subagents, which cost more.
+        let after_result = if self.run.spec.budget.is_some() { Rung::Term } else { Rung::CloseStdin };
         let soft = async |stdin: &mut Stdin| {
             // A CLI that does not read any more is ended by a higher rung.
             drop(stdin.write_line(interrupt(0).as_bytes()).await);
@@ -190,8 +235,8 @@ impl Worker {
         let drain = async {
             while let Some(line) = lines.next().await {
                 // An interrupted turn ends with a result. There is nothing more to wait for.
-                if matches!(line, Ok(Line::Text(text)) if text.contains(r#""type":"result""#)) {
-                    escalator.escalate(Rung::CloseStdin);
+                if matches!(line, Ok(Line::Text(text)) if words.hear(&text)) {
+                    escalator.escalate(after_result);
                 }
             }
             lines.discard().await;
@@ -215,7 +260,7 @@ impl Worker {
         if stopped.leaked > 0 {
             tracing::error!(run = %self.run.id, processes = stopped.leaked, "processes of a run could not be killed");
         }
-        stopped.leaked > 0
+        stopped
     }
 
     /// Moves the transcript out of the home; whether the home is no longer needed.
@@ -253,14 +298,15 @@ impl Worker {
         }
     }
 
-    fn cancelled(&self) -> Finished {
+    pub(super) fn cancelled(&self) -> Finished {
         if self.shared.lifecycle.stopping().is_cancelled() {
             return shutting_down();
         }
-        let message = if self.run.live.cancel.by_leaving() {
-            "the run was ended because its client left (on_disconnect)"
-        } else {
-            "the run was ended on request"
+        let cancel = &self.run.live.cancel;
+        let message = match cancel.reason() {
+            Some(reason) => reason,
+            None if cancel.by_leaving() => "the run was ended because its client left (on_disconnect)",
+            None => "the run was ended on request",
         };
         Finished::cancelled(RunErrorKind::Cancelled, message)
     }
@@ -299,7 +345,7 @@ impl Worker {
 }
 
 /// Why a run did not get its turn.
-enum NoTurn {
+pub(super) enum NoTurn {
     /// It is over.
     Ended(Finished),
     /// The server stops; the run waits in the store for the next start.
@@ -322,7 +368,9 @@ fn first_rung(ending: &Ending, progress: &Progress, ready: bool) -> Rung {
         Ending::Done if !progress.background().is_empty() => Rung::Term,
         Ending::Done => Rung::CloseStdin,
         // Before that there is no turn that could be interrupted.
-        Ending::Cancelled { .. } | Ending::TimedOut { .. } if ready => Rung::Soft,
+        Ending::Cancelled { .. } | Ending::TimedOut { .. } | Ending::LimitMet { limit: Limit::Budget, .. } if ready => {
+            Rung::Soft
+        }
         Ending::LimitMet { limit: Limit::Memory | Limit::Processes | Limit::OpenFiles | Limit::Disk, .. } => Rung::Kill,
         Ending::Cancelled { .. }
         | Ending::TimedOut { .. }

@@ -48,6 +48,9 @@ async fn prune_sessions(app: &Arc<App>) {
     }
 }
 
+/// How long a key that counts no more is kept at most: there is room for so many, and the audit keeps what became of it.
+const KEYS_KEPT: Duration = Duration::from_hours(30 * 24);
+
 async fn prune_store(app: &App) {
     let shared = app.runs().shared();
     let (now, store) = (shared.ambient.now().as_millisecond(), &app.settings().store);
@@ -59,6 +62,8 @@ async fn prune_store(app: &App) {
         sessions_before: before(app.settings().paths.session_retention),
         config_before: before(app.settings().configuration.audit_retention),
         config_versions: app.settings().configuration.versions,
+        audit_before: before(app.settings().configuration.audit_retention),
+        api_keys_before: before(app.settings().configuration.audit_retention.min(KEYS_KEPT)),
         now,
     };
     match shared.store.prune(&retention).await {
@@ -71,6 +76,28 @@ async fn prune_store(app: &App) {
             );
         }
         Err(error) => tracing::warn!(%error, "cannot remove old runs"),
+    }
+}
+
+/// How often it is stored when keys were last used: to the minute is what is promised.
+const KEEP_EVERY: Duration = Duration::from_mins(1);
+
+/// Stores, for ever, when keys were last used, and how many refusals the audit has only counted.
+pub(super) async fn keep_uses(app: &App) {
+    let shared = app.runs().shared();
+    loop {
+        tokio::time::sleep(KEEP_EVERY).await;
+        shared.keys.keep_uses().await;
+        shared.audit.settle(false).await;
+    }
+}
+
+/// The same for the last time.
+pub(super) async fn keep_last_uses(app: &App) {
+    let shared = app.runs().shared();
+    let kept = async { tokio::join!(shared.keys.keep_uses(), shared.audit.settle(true)) };
+    if tokio::time::timeout(app.settings().store.timeout, kept).await.is_err() {
+        tracing::warn!("when keys were last used, and what was refused, could not all be stored");
     }
 }
 

@@ -1,25 +1,32 @@
-//! The process's signals: the first asks to drain, the second to end at once, the third not to wait even for that.
+//! The process's signals: the first asks to drain, the second to end at once, the third not to wait even for that. SIGHUP
+//! asks to look at the certificates.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
 
 use crate::lifecycle::Lifecycle;
 
-/// SIGTERM and SIGINT.
+/// SIGTERM, SIGINT and SIGHUP.
 #[derive(Debug)]
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
     /// Takes the signals over. To be called before anything is begun that a signal must not cut off.
     pub fn listen() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
     }
 
-    /// The next one; one that came earlier counts. Safe to cancel.
+    /// The next that asks for the end; one that came earlier counts. Safe to cancel.
     pub async fn next(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
@@ -27,14 +34,25 @@ impl Signals {
         }
     }
 
-    /// Takes three signals, then returns.
-    pub(super) async fn handle(mut self, lifecycle: &Lifecycle) {
-        self.next().await;
+    /// Takes three signals that ask for the end, then returns. Each SIGHUP until then is passed on.
+    pub(super) async fn handle(mut self, lifecycle: &Lifecycle, hangup: &Notify) {
+        self.end(hangup).await;
         lifecycle.drain();
-        self.next().await;
+        self.end(hangup).await;
         tracing::warn!("second signal: ending at once");
         lifecycle.kill();
-        self.next().await;
+        self.end(hangup).await;
         tracing::warn!("third signal: not waiting for the end of runs; their guardians end what is left");
+    }
+
+    /// The next that asks for the end.
+    async fn end(&mut self, hangup: &Notify) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hangup.recv() => hangup.notify_one(),
+            }
+        }
     }
 }

@@ -20,9 +20,7 @@ pub(super) fn give(
     workspaces: &Workspaces,
     isolation: &Isolation,
 ) {
-    if !settings.server.listen.ip().is_loopback() {
-        tracing::warn!("listening beyond this machine, and without TLS: put a proxy with TLS in front");
-    }
+    about_encryption(settings);
     if rustix::process::geteuid().is_root() {
         let means = match isolation.layer() {
             Layer::None => "whatever a model decides to do, it may do",
@@ -67,6 +65,28 @@ pub(super) fn give(
         );
     }
     about_credentials(settings, credentials);
+}
+
+fn about_encryption(settings: &Settings) {
+    let Some(tls) = &settings.server.tls else {
+        if !settings.server.listen.ip().is_loopback() {
+            tracing::warn!(
+                "listening beyond this machine without TLS: keys, prompts and answers travel in the clear, unless a proxy in \
+                 front encrypts them; set ASKD_TLS_CERT and ASKD_TLS_KEY, or put such a proxy in front"
+            );
+        }
+        return;
+    };
+    for (name, path) in tls.files.named() {
+        if let Err(error) = privileges::access(path, Access::READ_OK) {
+            let path = path.display();
+            tracing::warn!(
+                %error,
+                "the server's user cannot read `{path}` ({name}), which was read before it became this user: a new certificate \
+                 will count only after a restart; let this user read the file"
+            );
+        }
+    }
 }
 
 /// What was set and has no effect.

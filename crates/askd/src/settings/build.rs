@@ -5,12 +5,15 @@ use std::path::PathBuf;
 use super::Settings;
 use claude::permission_mode::PermissionMode;
 
-use super::choices::{ConfigChanges, IsolationPolicy, LogFormat, ProjectConfig, SqliteSynchronous, WriteRoot};
+use super::choices::{
+    ConfigChanges, ForwardedHeader, IsolationPolicy, LogFormat, ProjectConfig, SqliteSynchronous, WriteRoot,
+};
 use super::groups::{
-    Auth, Cgroup, Child, Configuration, Credentials, Deadlines, Isolation, Limits, Logging, Models, Output, Paths,
-    Permissions, RunLimits, Server, Stopping, Store,
+    Auth, Cgroup, Child, Configuration, Credentials, Deadlines, Isolation, Limits, Logging, Models, Network, Output,
+    Paths, Permissions, RunLimits, Server, Stopping, Store,
 };
 use super::load::Passed;
+use super::network::{AllowedHost, Origin, Rates, network as one_network};
 use super::values::Values;
 
 impl Settings {
@@ -18,6 +21,7 @@ impl Settings {
         let environment = environment.iter().map(|passed| (passed.name.clone(), passed.value.clone()));
         Self {
             server: server(v),
+            network: network(v),
             auth: Auth {
                 api_key: v.secret("api_key"),
                 config_changes: v.word("config_changes", ConfigChanges::from_word),
@@ -45,6 +49,7 @@ impl Settings {
                 queue_length: v.count("queue_length"),
                 queue_timeout: v.duration("queue_timeout"),
                 run_queue_timeout: v.duration("run_queue_timeout"),
+                budget_margin: v.usd("budget_margin"),
             },
             deadlines: Deadlines {
                 process_timeout: v.duration("process_timeout"),
@@ -81,6 +86,7 @@ fn server(v: &Values) -> Server {
     Server {
         listen: v.address("listen"),
         max_connections: v.count("max_connections"),
+        max_requests_per_key: requests_per_key(v),
         header_timeout: v.duration("header_timeout"),
         write_timeout: v.duration("write_timeout"),
         last_byte_timeout: v.duration("last_byte_timeout"),
@@ -89,8 +95,33 @@ fn server(v: &Values) -> Server {
         max_config_body: v.bytes("max_config_body"),
         body_timeout: v.duration("body_timeout"),
         max_headers: v.bytes("max_headers"),
+        max_header_count: v.count("max_header_count"),
         max_wait: v.duration("max_wait"),
         legacy_lenient: v.bool("legacy_lenient"),
+        tls: None,
+    }
+}
+
+/// What is set, or a quarter of the connections: no three keys together can then keep all others out.
+fn requests_per_key(v: &Values) -> usize {
+    let set = v.optional_integer("max_requests_per_key").and_then(|most| usize::try_from(most).ok());
+    set.unwrap_or_else(|| (v.count("max_connections") / 4).max(1))
+}
+
+fn network(v: &Values) -> Network {
+    // The items have been checked by their kinds, so none is left out.
+    Network {
+        allowed_hosts: v.list("allowed_hosts").iter().filter_map(|item| AllowedHost::read(item).ok()).collect(),
+        allowed_origins: v.list("allowed_origins").iter().filter_map(|item| Origin::read(item).ok()).collect(),
+        trusted_proxies: v.list("trusted_proxies").iter().filter_map(|item| one_network(item).ok()).collect(),
+        forwarded_header: v.word("forwarded_header", ForwardedHeader::from_word),
+        rates: Rates {
+            ask: v.rate("rate_ask"),
+            config: v.rate("rate_config"),
+            runs: v.rate("rate_runs"),
+            v1: v.rate("rate_v1"),
+            failures: v.rate("rate_failures"),
+        },
     }
 }
 

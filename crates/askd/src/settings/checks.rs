@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use secrecy::ExposeSecret as _;
 
+use super::network::network;
 use super::problem::{Origin, Problem};
 use super::units::show_duration;
 use super::value::Value;
@@ -87,6 +88,18 @@ pub(super) fn warnings(values: &Values) -> Vec<String> {
         if mode != "trusted" && !folders.is_empty() {
             warnings.push(format!("`ASKD_TRUSTED_PROJECTS` has no effect while `ASKD_PROJECT_CONFIG` is `{mode}`"));
         }
+    }
+    if let (Some(Value::Address(listen)), Some(Value::List(hosts))) =
+        (values.get("listen"), values.get("allowed_hosts"))
+        && !listen.ip().to_canonical().is_loopback()
+        && hosts.is_empty()
+    {
+        warnings.push("`ASKD_ALLOWED_HOSTS` is empty: a server that listens beyond this machine answers under any name, also under that of a web page which has it lead here; name the hosts that it is called by".to_owned());
+    }
+    if let Some(Value::List(proxies)) = values.get("trusted_proxies")
+        && proxies.iter().any(|proxy| network(proxy).is_ok_and(|network| network.prefix_len() == 0))
+    {
+        warnings.push("`ASKD_TRUSTED_PROXIES` holds everybody: whoever calls may say from which address".to_owned());
     }
     if let (Some(Value::Path(data)), Some(Value::Path(workspace))) =
         (values.get("data_dir"), values.get("workspace_dir"))

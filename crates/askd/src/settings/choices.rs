@@ -84,6 +84,16 @@ choice! {
 }
 
 choice! {
+    /// In which header a proxy says for whom it asks.
+    ForwardedHeader {
+        /// The usual one, a list of addresses.
+        XForwardedFor = "x-forwarded-for",
+        /// That of RFC 7239.
+        Forwarded = "forwarded",
+    }
+}
+
+choice! {
     /// When a commit to SQLite counts.
     SqliteSynchronous {
         /// Once it is on the disk.

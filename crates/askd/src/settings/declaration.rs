@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::units::{show_duration, show_size};
+use crate::usd::Usd;
 
 /// One setting: its names, its type, its default and its documentation.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +37,8 @@ pub enum Kind {
     Duration(Duration, Duration),
     /// A number of bytes, both ends included.
     Size(u64, u64),
+    /// An amount in US dollars, both ends included, in millionths.
+    Usd(u64, u64),
     /// An IP address and a port.
     Address,
     /// A path; a relative one starts at the folder of the settings file, or at the current one.
@@ -56,6 +59,12 @@ pub enum Kind {
     Cgroup,
     /// A user's name, or numeric ids.
     User,
+    /// Hosts by name or address, each with a port or without.
+    Hosts,
+    /// Origins of web pages: scheme, host and port.
+    Origins,
+    /// IP addresses and networks.
+    Networks,
     /// Names of environment variables that may be passed to the CLI.
     VariableNames,
     /// A filter for log lines, as `tracing` reads it.
@@ -135,6 +144,13 @@ impl Kind {
                 show_size(*min),
                 show_size(*max)
             ),
+            Self::Usd(min, max) => {
+                format!(
+                    "an amount in US dollars from {} to {}, such as `0.25`",
+                    Usd::from_micros(*min),
+                    Usd::from_micros(*max)
+                )
+            }
             Self::Address => "an IP address and a port, such as `127.0.0.1:3000` or `[::1]:3000`".to_owned(),
             Self::Path => "a path".to_owned(),
             Self::Program => "a path, or a name to be looked up on `PATH`".to_owned(),
@@ -145,6 +161,9 @@ impl Kind {
             Self::Places => "absolute paths of folders, without `..`, none of them `/`".to_owned(),
             Self::Cgroup => "`auto`, `off` or the absolute path of a cgroup's folder".to_owned(),
             Self::User => "a user's name or id, as `USER` or `USER:GROUP,…`".to_owned(),
+            Self::Hosts => "names or addresses of hosts, with or without a port, such as `askd.example.com`".to_owned(),
+            Self::Origins => "origins, such as `https://app.example.com`, without a path".to_owned(),
+            Self::Networks => "IP addresses and networks, such as `10.0.0.1` or `10.0.0.0/8`".to_owned(),
             Self::VariableNames => "names of environment variables that may be passed on".to_owned(),
             Self::LogFilter => "a level or a filter, such as `info` or `askd=debug,warn`".to_owned(),
         }
@@ -152,6 +171,15 @@ impl Kind {
 
     /// Whether the value is a list: separated by commas, or an array in the settings file.
     pub fn is_list(&self) -> bool {
-        matches!(self, Self::Models | Self::Folders | Self::Places | Self::VariableNames)
+        matches!(
+            self,
+            Self::Models
+                | Self::Folders
+                | Self::Places
+                | Self::Hosts
+                | Self::Origins
+                | Self::Networks
+                | Self::VariableNames
+        )
     }
 }

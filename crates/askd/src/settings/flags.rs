@@ -49,6 +49,7 @@ fn value_name(kind: &Kind) -> &'static str {
         Kind::Integer(..) => "NUMBER",
         Kind::Duration(..) => "DURATION",
         Kind::Size(..) => "SIZE",
+        Kind::Usd(..) => "DOLLARS",
         Kind::Address => "ADDRESS",
         Kind::Path => "PATH",
         Kind::Program => "PROGRAM",
@@ -58,6 +59,9 @@ fn value_name(kind: &Kind) -> &'static str {
         Kind::Folders | Kind::Places => "FOLDERS",
         Kind::Cgroup => "FOLDER",
         Kind::User => "USER",
+        Kind::Hosts => "HOSTS",
+        Kind::Origins => "ORIGINS",
+        Kind::Networks => "NETWORKS",
         Kind::VariableNames => "NAMES",
         Kind::LogFilter => "FILTER",
     }

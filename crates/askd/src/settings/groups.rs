@@ -5,12 +5,18 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::checks::ALIASES;
+use crate::usd::Usd;
 use claude::permission_mode::PermissionMode;
 
-use super::choices::{ConfigChanges, IsolationPolicy, LogFormat, ProjectConfig, SqliteSynchronous, WriteRoot};
+use super::choices::{
+    ConfigChanges, ForwardedHeader, IsolationPolicy, LogFormat, ProjectConfig, SqliteSynchronous, WriteRoot,
+};
+use super::network::{AllowedHost, Origin, Rates};
+use super::tls::Tls;
 
 /// The listener and its connections.
 #[derive(Clone, Debug)]
@@ -19,6 +25,8 @@ pub struct Server {
     pub listen: SocketAddr,
     /// Connections open at the same time.
     pub max_connections: usize,
+    /// Requests of one key at work at the same time, except of `API_KEY`.
+    pub max_requests_per_key: usize,
     /// How long a client may take to send a request's headers.
     pub header_timeout: Duration,
     /// A client that takes no bytes for this long is dropped.
@@ -35,10 +43,29 @@ pub struct Server {
     pub body_timeout: Duration,
     /// Largest head of a request, in bytes.
     pub max_headers: usize,
+    /// Most headers of a request.
+    pub max_header_count: usize,
     /// The longest `?wait=`.
     pub max_wait: Duration,
     /// Whether `/ask` drops unknown fields and coerces wrong types.
     pub legacy_lenient: bool,
+    /// Encrypted connections; `None`: connections are not encrypted.
+    pub tls: Option<Tls>,
+}
+
+/// Who may reach the server from where, and how often.
+#[derive(Clone, Debug)]
+pub struct Network {
+    /// Names under which it may be called, besides those of loopback; empty and not on loopback: any.
+    pub allowed_hosts: Vec<AllowedHost>,
+    /// Web pages that may call it from a browser, besides its own.
+    pub allowed_origins: Vec<Origin>,
+    /// Proxies that say truly for whom they ask.
+    pub trusted_proxies: Vec<IpNet>,
+    /// The header in which they say it.
+    pub forwarded_header: ForwardedHeader,
+    /// Requests a minute.
+    pub rates: Rates,
 }
 
 /// Who may call.
@@ -145,6 +172,8 @@ pub struct Limits {
     pub queue_timeout: Duration,
     /// How long a durable run may wait.
     pub run_queue_timeout: Duration,
+    /// What one more call of the model may cost.
+    pub budget_margin: Usd,
 }
 
 /// How long a run may take.
@@ -221,7 +250,12 @@ pub struct Models {
 impl Models {
     /// Whether a request may name this model.
     pub fn allows(&self, model: &str) -> bool {
-        ALIASES.contains(&model) || self.allowed.iter().any(|allowed| allowed == model)
+        Self::is_alias(model) || self.allowed.iter().any(|allowed| allowed == model)
+    }
+
+    /// Whether it is a name of the CLI for a family of models.
+    pub fn is_alias(model: &str) -> bool {
+        ALIASES.contains(&model)
     }
 }
 

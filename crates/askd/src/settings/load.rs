@@ -11,7 +11,7 @@ use super::problem::{Origin, Problem, SettingsErrors};
 use super::sources::{Found, Layers, Sources};
 use super::value::{Raw, Value};
 use super::values::Values;
-use super::{Loaded, Settings, checks, table, unknown};
+use super::{Loaded, Settings, checks, table, tls, unknown};
 
 /// Reads everything, then reports everything that is wrong with it.
 pub(super) fn load(sources: &Sources) -> Result<Loaded, SettingsErrors> {
@@ -33,12 +33,15 @@ pub(super) fn load(sources: &Sources) -> Result<Loaded, SettingsErrors> {
     }
     unknown::find(&layers, &mut problems);
     checks::contradictions(&values, &origins, &mut problems);
+    let encryption = tls::load(&values, &origins, &mut problems);
     let mut warnings = checks::warnings(&values);
     let environment = environment(&layers, &values, &mut problems, &mut warnings);
     SettingsErrors::none_of(problems)?;
 
     let mut settings = Settings::from_values(&values, &environment);
     settings.paths.private_files = layers.private_files();
+    settings.paths.private_files.extend(encryption.iter().map(|tls| tls.files.key.clone()));
+    settings.server.tls = encryption;
     settings.paths.home = layers.env.get("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
     Ok(Loaded { settings, origins, warnings, values, environment })
 }

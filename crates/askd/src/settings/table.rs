@@ -8,15 +8,19 @@ use super::declaration::Kind::{Duration as Period, Path};
 use super::declaration::{Section, Setting};
 use agents::{KEYS_AND_CREDENTIALS, WHAT_AN_AGENT_MAY_DO};
 use files::{CONFIGURATION, FILES_AND_FOLDERS, STORE};
+use network::NETWORK;
 use reach::{WHAT_A_RUN_MAY_REACH, WHAT_A_RUN_MAY_USE_UP};
 use runs::{OUTPUT_OF_A_RUN, RUNS_AND_THE_QUEUE};
 use server::{LOGGING, SERVER, STOPPING};
+use tls::TLS;
 
 mod agents;
 mod files;
+mod network;
 mod reach;
 mod runs;
 mod server;
+mod tls;
 
 /// Timers far in the future overflow on some platforms; thirty days is longer than any run.
 const LONGEST: Duration = Duration::from_hours(30 * 24);
@@ -39,6 +43,8 @@ pub const CONFIG: Setting = Setting::new(
 /// Every setting, by heading.
 pub const SECTIONS: &[Section] = &[
     Section { title: "Server", settings: SERVER },
+    Section { title: "Network", settings: NETWORK },
+    Section { title: "Encryption", settings: TLS },
     Section { title: "Keys and credentials", settings: KEYS_AND_CREDENTIALS },
     Section { title: "Files and folders", settings: FILES_AND_FOLDERS },
     Section { title: "Store", settings: STORE },

@@ -4,6 +4,7 @@ mod errors;
 mod precedence;
 mod printing;
 mod secrets;
+mod tls;
 
 use super::{Loaded, Problem, Settings, Sources};
 

@@ -9,7 +9,9 @@ use tracing_subscriber::EnvFilter;
 
 use super::child_env;
 use super::declaration::Kind;
+use super::network::{AllowedHost, Misread, Origin, network};
 use super::units::{parse_duration, parse_size, show_duration, show_size};
+use crate::usd::Usd;
 
 /// A checked value.
 #[derive(Clone, Debug)]
@@ -18,6 +20,7 @@ pub(super) enum Value {
     Integer(u64),
     Duration(Duration),
     Size(u64),
+    Usd(Usd),
     Address(SocketAddr),
     Path(PathBuf),
     Text(String),
@@ -96,6 +99,10 @@ impl Kind {
                 let size = parse_size(text).ok_or_else(invalid)?;
                 within(size, min, max, |s| show_size(*s)).map(Value::Size)
             }
+            Self::Usd(min, max) => {
+                let amount = decimal(text).and_then(Usd::from_dollars).ok_or_else(invalid)?;
+                within(amount, &Usd::from_micros(*min), &Usd::from_micros(*max), Usd::to_string).map(Value::Usd)
+            }
             Self::Address => text.parse().map(Value::Address).map_err(|_| invalid()),
             Self::Path => Ok(Value::Path(absolute(text, folder))),
             // A bare name is looked up on PATH, so only a path may be made absolute.
@@ -126,6 +133,9 @@ impl Kind {
                 Self::Places if !is_place(item) => {
                     return Err(Refusal::new(format!("holds {item:?}, which is no absolute path of a folder")));
                 }
+                Self::Hosts => refuse_unless(item, AllowedHost::read(item))?,
+                Self::Origins => refuse_unless(item, Origin::read(item))?,
+                Self::Networks => refuse_unless(item, network(item))?,
                 Self::VariableNames => child_env::check_name(item).map_err(|reason| Refusal {
                     what: format!("holds {item:?}, which {reason}"),
                     hint: Some(format!("take {item:?} out of the list")),
@@ -142,6 +152,7 @@ impl Kind {
             Self::Integer(..) => "a whole number that fits",
             Self::Duration(..) => "a duration",
             Self::Size(..) => "a size",
+            Self::Usd(..) => "an amount in US dollars",
             Self::Address => "an address with a port",
             Self::Choice(_) => "one of the known words",
             Self::Model => "a model id",
@@ -153,9 +164,20 @@ impl Kind {
     }
 }
 
+/// Why an item of a list is refused, if it is.
+fn refuse_unless<T>(item: &str, read: Result<T, Misread>) -> Result<(), Refusal> {
+    let refusal = |Misread { what, hint }| Refusal { what: format!("holds {item:?}, which {what}"), hint };
+    read.map(|_| ()).map_err(refusal)
+}
+
 /// Without `.` in it, so that paths can be compared and look as one expects.
 fn absolute(text: &str, folder: &Path) -> PathBuf {
     folder.join(text).components().filter(|part| *part != Component::CurDir).collect()
+}
+
+/// Digits with or without a point: `parse` would also take a sign, an exponent and words.
+fn decimal(text: &str) -> Option<f64> {
+    text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.').then(|| text.parse().ok())?
 }
 
 /// Digits only: `parse` would also take a plus sign.

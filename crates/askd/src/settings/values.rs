@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::SecretString;
 
 use super::value::Value;
+use crate::usd::Usd;
 
 /// Checked values by key; a setting that is not set is absent.
 #[derive(Clone, Debug, Default)]
@@ -40,6 +42,7 @@ impl Values {
         integer: Integer -> u64;
         duration: Duration -> Duration;
         size: Size -> u64;
+        usd: Usd -> Usd;
         address: Address -> SocketAddr;
         path: Path -> PathBuf;
         text: Text -> String;
@@ -55,6 +58,11 @@ impl Values {
 
     pub(super) fn count(&self, key: &str) -> usize {
         usize::try_from(self.integer(key)).unwrap_or(usize::MAX)
+    }
+
+    /// Requests a minute; `None`: no limit.
+    pub(super) fn rate(&self, key: &str) -> Option<NonZeroU32> {
+        NonZeroU32::new(u32::try_from(self.integer(key)).unwrap_or(u32::MAX))
     }
 
     pub(super) fn bytes(&self, key: &str) -> usize {

@@ -53,6 +53,10 @@ impl Operation for ClaimCommand {
             Claim::Mismatch => Claimed::Mismatch,
         })
     }
+
+    fn takes_shared_rows(&self) -> bool {
+        true
+    }
 }
 
 impl Operation for Forget {

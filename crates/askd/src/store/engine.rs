@@ -64,6 +64,11 @@ impl Connection {
         Self { engine, pool, limit, wal }
     }
 
+    /// Whether other servers write into the same database.
+    pub(super) fn is_shared(&self) -> bool {
+        self.engine.backend() == DbBackend::Postgres
+    }
+
     /// Tries the database and brings its tables up to date.
     pub(super) async fn prepare(&self) -> Result<(), OpenError> {
         match &self.engine {
@@ -80,7 +85,7 @@ impl Connection {
         let mut result = self.limited(jobs).await;
         // A connection that an earlier break has left behind shows only when it is used, and then at once.
         let left_behind = matches!(result, Err((_, Stage::Begin))) && started.elapsed() < AT_ONCE;
-        if left_behind && self.engine.backend() == DbBackend::Postgres {
+        if left_behind && self.is_shared() {
             self.replace();
             result = self.limited(jobs).await;
         }

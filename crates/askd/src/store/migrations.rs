@@ -13,12 +13,14 @@ use super::sql::{get, statement};
 mod v0001_runs;
 mod v0002_isolation;
 mod v0003_config;
+mod v0004_keys;
 
 /// The statements of a version, for one of the engines.
 type Migration = fn(DbBackend) -> Vec<String>;
 
 /// Every version, the first one first.
-const VERSIONS: &[Migration] = &[v0001_runs::statements, v0002_isolation::statements, v0003_config::statements];
+const VERSIONS: &[Migration] =
+    &[v0001_runs::statements, v0002_isolation::statements, v0003_config::statements, v0004_keys::statements];
 
 /// The last version that this binary knows.
 pub(super) fn known() -> i64 {

@@ -3,6 +3,7 @@
 use sea_orm::{ConnectionTrait as _, DatabaseTransaction, DbBackend, DbErr, Value};
 
 use super::Store;
+use super::budget::day_of;
 use super::error::StoreError;
 use super::sql::{get, number, statement};
 use super::writer::Operation;
@@ -34,7 +35,11 @@ pub struct Retention {
     pub config_before: i64,
     /// Versions of each document whose content stays; 0: all of them.
     pub config_versions: u64,
-    /// Tokens that have ended by this time go.
+    /// What was done before this is forgotten.
+    pub audit_before: i64,
+    /// API keys that count no more since before this go, unless a run of theirs has not ended.
+    pub api_keys_before: i64,
+    /// Tokens that have ended by this time go, and what was spent on days long before it.
     pub now: i64,
 }
 
@@ -59,6 +64,12 @@ pub struct Pruned {
     pub config_versions: u64,
     /// Contents of the configuration that nothing needed any more.
     pub config_contents: u64,
+    /// Rows of the audit.
+    pub audit: u64,
+    /// API keys.
+    pub api_keys: u64,
+    /// What was spent on single days, by key.
+    pub days: u64,
 }
 
 impl Store {
@@ -74,6 +85,10 @@ impl Store {
             Step::Changes,
             Step::Versions,
             Step::Contents,
+            Step::Audit,
+            Step::ApiKeys,
+            Step::Budgets,
+            Step::Usage,
         ] {
             loop {
                 let removed = self.write(Prune { what, retention: *retention }).await?;
@@ -89,6 +104,9 @@ impl Store {
                 pruned.config_changes += removed.config_changes;
                 pruned.config_versions += removed.config_versions;
                 pruned.config_contents += removed.config_contents;
+                pruned.audit += removed.audit;
+                pruned.api_keys += removed.api_keys;
+                pruned.days += removed.days;
             }
         }
         while self.write(Vacuum).await? {}
@@ -107,6 +125,10 @@ enum Step {
     Changes,
     Versions,
     Contents,
+    Audit,
+    ApiKeys,
+    Budgets,
+    Usage,
 }
 
 /// One step. Removes nothing when there is nothing left.
@@ -145,8 +167,21 @@ impl Operation for Prune {
             }
             Step::Versions => pruned.config_versions = versions(tx, retention.config_versions).await?,
             Step::Contents => pruned.config_contents = contents(tx, retention.now).await?,
+            Step::Audit => {
+                let sql = "DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE created_at < $1 LIMIT $2)";
+                pruned.audit = delete(tx, sql, [retention.audit_before.into(), number(ROWS).into()]).await?;
+            }
+            Step::ApiKeys => pruned.api_keys = api_keys(tx, retention.api_keys_before).await?,
+            Step::Budgets => pruned.days = days(tx, "budget_days", "key_id, day", retention.now, BUDGET_DAYS).await?,
+            Step::Usage => {
+                pruned.days = days(tx, "usage_days", "key_id, day, workspace", retention.now, USAGE_DAYS).await?;
+            }
         }
         Ok(pruned)
+    }
+
+    fn takes_shared_rows(&self) -> bool {
+        true
     }
 }
 
@@ -164,6 +199,30 @@ async fn versions(tx: &DatabaseTransaction, kept: u64) -> Result<u64, DbErr> {
         (PARTITION BY workspace, kind, name ORDER BY id DESC) AS place FROM config_changes WHERE is_kept = 1) numbered \
         WHERE place > $1 AND state <> 'pending' LIMIT $2)";
     delete(tx, sql, [number(kept).into(), number(ROWS).into()]).await
+}
+
+/// Days for which is kept what was set aside and spent on them: a day's budget counts on that day only, and the last runs
+/// of a day end a while after it.
+const BUDGET_DAYS: i64 = 7;
+
+/// Days for which is kept what runs have cost: more than a year, so that a month can be compared with that of the year
+/// before.
+const USAGE_DAYS: i64 = 400;
+
+/// Forgets some days that lie further back than `kept`; `key` is the table's primary key.
+async fn days(tx: &DatabaseTransaction, table: &str, key: &str, now: i64, kept: i64) -> Result<u64, DbErr> {
+    let before = day_of(now) - kept;
+    let sql = format!("DELETE FROM {table} WHERE ({key}) IN (SELECT {key} FROM {table} WHERE day < $1 LIMIT $2)");
+    delete(tx, &sql, [before.into(), number(ROWS).into()]).await
+}
+
+/// Removes some keys that count no more. Their secrets go with them, and are unknown then.
+async fn api_keys(tx: &DatabaseTransaction, before: i64) -> Result<u64, DbErr> {
+    // The times stand outside as well: PostgreSQL looks at them again when somebody has made the key last longer meanwhile.
+    let sql = "DELETE FROM keys WHERE (revoked_at < $1 OR expires_at < $1) \
+        AND id IN (SELECT k.id FROM keys k WHERE (k.revoked_at < $1 OR k.expires_at < $1) \
+        AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.key_id = k.id AND r.finished_at IS NULL) LIMIT $2)";
+    delete(tx, sql, [before.into(), number(ROWS).into()]).await
 }
 
 /// A content that was stored so recently may be that of a change that is being stored.

@@ -57,6 +57,10 @@ pub struct RunRow {
     pub error: Option<String>,
     /// What confines it, JSON; from its turn on.
     pub isolation: Option<String>,
+    /// What it has cost, in millionths of a US dollar, by the CLI's estimate; while it works, as far as it is known.
+    pub cost_micros: Option<u64>,
+    /// What is set aside for it, or was, of what its key may spend in a day; in millionths of a US dollar.
+    pub reserved_micros: Option<u64>,
     /// Whether its events have been removed.
     pub events_expired: bool,
 }
@@ -64,7 +68,7 @@ pub struct RunRow {
 /// Every column of [`RunRow`], to be followed by conditions.
 pub(super) const SELECT: &str = "SELECT r.id, r.key_id, r.session_id, r.workspace, r.state, r.epoch, r.owner, \
     r.lease_until, r.on_disconnect, q.request, r.last_seq, r.log_bytes, r.created_at, r.started_at, r.first_event_at, \
-    r.finished_at, r.cli_version, r.result_seq, r.denials, r.error, r.isolation, \
+    r.finished_at, r.cli_version, r.result_seq, r.denials, r.error, r.isolation, r.cost_micros, r.reserved_micros, \
     r.events_expired \
     FROM runs r JOIN run_requests q ON q.run_id = r.id";
 
@@ -97,6 +101,10 @@ impl Store {
     }
 }
 
+fn amount(row: &QueryResult, column: &str) -> Result<Option<u64>, DbErr> {
+    Ok(get::<Option<i64>>(row, column)?.and_then(|micros| micros.try_into().ok()))
+}
+
 impl RunRow {
     pub(super) fn read(row: &QueryResult) -> Result<Self, DbErr> {
         Ok(Self {
@@ -121,6 +129,8 @@ impl RunRow {
             denials: get_number(row, "denials")?,
             error: get(row, "error")?,
             isolation: get(row, "isolation")?,
+            cost_micros: amount(row, "cost_micros")?,
+            reserved_micros: amount(row, "reserved_micros")?,
             events_expired: get::<i64>(row, "events_expired")? != 0,
         })
     }

@@ -3,6 +3,7 @@
 use sea_orm::{ConnectionTrait as _, DatabaseTransaction, DbBackend, DbErr, Value};
 
 use super::Store;
+use super::budget::{self, BudgetDay, Reserve, Reserved, day_of};
 use super::command::{Claim, claim, free_key, meaning, read_claim};
 use super::error::StoreError;
 use super::sql::{PG_NOW, get, number, read_first, statement};
@@ -19,6 +20,8 @@ pub struct Submit {
     pub first_chunk: Vec<u8>,
     /// The caller's key that makes a second submission of the same harmless.
     pub idempotency: Option<IdempotencyClaim>,
+    /// What is to be set aside of what its key may spend on the day of its submission.
+    pub reserve: Option<Reserve>,
 }
 
 /// The columns of a new run.
@@ -68,8 +71,15 @@ pub struct IdempotencyClaim {
 /// What became of a submission.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Submitted {
-    /// The run is stored.
+    /// The run is stored, and what it needs is set aside.
     New,
+    /// The run is stored. So much was left, and is set aside for it.
+    NewWithLess {
+        /// In millionths of a US dollar.
+        reserved: u64,
+    },
+    /// Nothing is stored: less is left than the run needs.
+    Exhausted(BudgetDay),
     /// It was submitted before, as this run.
     Same {
         /// That run.
@@ -113,6 +123,12 @@ impl Operation for Submit {
         if execute(&run_sql(engine, run.lease_ms), run.values()).await?.rows_affected() == 0 {
             return self.look(tx).await;
         }
+        let submitted = self.reserve(tx).await?;
+        if matches!(submitted, Submitted::Exhausted(_)) {
+            execute("DELETE FROM runs WHERE id = $1", vec![id]).await?;
+            free_key(tx, &run.id).await?;
+            return Ok(submitted);
+        }
         execute(REQUEST, vec![id.clone(), run.request.as_str().into()]).await?;
         let session = [run.session_id.as_str().into(), run.key_id.as_str().into(), run.workspace.clone().into()];
         execute(SESSION, session.into_iter().chain([run.created_at.into()]).collect()).await?;
@@ -120,24 +136,45 @@ impl Operation for Submit {
             execute(METADATA, vec![id.clone(), name.as_str().into(), value.as_str().into()]).await?;
         }
         execute(CHUNK, vec![id, Value::Bytes(Some(self.first_chunk.clone()))]).await?;
-        Ok(Submitted::New)
+        Ok(submitted)
     }
 
     fn weight(&self) -> usize {
         self.first_chunk.len() + self.run.request.len()
     }
+
+    fn takes_shared_rows(&self) -> bool {
+        true
+    }
 }
 
 impl Submit {
+    /// Sets aside what the run needs.
+    async fn reserve(&self, tx: &DatabaseTransaction) -> Result<Submitted, DbErr> {
+        let Some(wish) = &self.reserve else { return Ok(Submitted::New) };
+        let run = &self.run;
+        Ok(match budget::reserve(tx, &run.id, &run.key_id, day_of(run.created_at), wish).await? {
+            Reserved::Amount(reserved) => self.with(reserved),
+            Reserved::Exhausted(found) => Submitted::Exhausted(found),
+        })
+    }
+
+    fn with(&self, reserved: u64) -> Submitted {
+        let is_less = self.reserve.as_ref().is_some_and(|wish| reserved < wish.amount);
+        if is_less { Submitted::NewWithLess { reserved } } else { Submitted::New }
+    }
+
     /// The run is there already. It may be ours, when the connection broke in the middle of the commit.
     async fn look(&self, tx: &DatabaseTransaction) -> Result<Submitted, DbErr> {
-        let sql = "SELECT created_at, owner, session_id FROM runs WHERE id = $1";
+        let sql = "SELECT created_at, owner, session_id, reserved_micros FROM runs WHERE id = $1";
         let row = tx.query_one_raw(statement(tx.get_database_backend(), sql, [self.run.id.as_str().into()])).await?;
         let Some(row) = row else { return Err(DbErr::Custom("a run vanished".to_owned())) };
         let ours = get::<i64>(&row, "created_at")? == self.run.created_at
             && get::<String>(&row, "owner")? == self.run.owner
             && get::<String>(&row, "session_id")? == self.run.session_id;
-        if ours { Ok(Submitted::New) } else { Err(DbErr::Custom("the run's id is taken".to_owned())) }
+        let reserved = get::<Option<i64>>(&row, "reserved_micros")?.and_then(|micros| micros.try_into().ok());
+        let submitted = reserved.map_or(Submitted::New, |reserved| self.with(reserved));
+        if ours { Ok(submitted) } else { Err(DbErr::Custom("the run's id is taken".to_owned())) }
     }
 }
 
@@ -186,13 +223,21 @@ impl Operation for Withdraw {
 
     async fn apply(&mut self, tx: &DatabaseTransaction) -> Result<bool, DbErr> {
         let engine = tx.get_database_backend();
+        let unsettled = budget::Unsettled::of(tx, &self.run_id).await?;
         // Its one chunk, its metadata and its request go with it.
         let sql = "DELETE FROM runs WHERE id = $1 AND last_seq = 1 AND started_at IS NULL AND finished_at IS NULL";
         let gone = tx.execute_raw(statement(engine, sql, [self.run_id.as_str().into()])).await?.rows_affected() == 1;
         if gone {
             free_key(tx, &self.run_id).await?;
+            if let Some(run) = unsettled {
+                run.give_back(tx).await?;
+            }
         }
         Ok(gone)
+    }
+
+    fn takes_shared_rows(&self) -> bool {
+        true
     }
 }
 

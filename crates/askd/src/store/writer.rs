@@ -42,6 +42,14 @@ pub trait Operation: Send + 'static {
     fn weight(&self) -> usize {
         0
     }
+
+    /// Whether it changes rows that other servers change too: a key's day, a session. In a database of several servers it
+    /// has a transaction of its own then. Many in one would hold their rows in the order of their arrival, which another
+    /// server's batch need not have, and the two would wait for each other. Within itself it takes such rows in the
+    /// order: idempotency key, `budget_days`, `usage_days`, session.
+    fn takes_shared_rows(&self) -> bool {
+        false
+    }
 }
 
 /// What a caller gets: the output, or the operation back together with the reason.
@@ -55,6 +63,7 @@ pub(super) trait Job: Send {
     /// Whether somebody still waits for it.
     fn is_wanted(&self) -> bool;
     fn weight(&self) -> usize;
+    fn takes_shared_rows(&self) -> bool;
     fn apply<'a>(
         &'a mut self,
         tx: &'a DatabaseTransaction,
@@ -84,6 +93,10 @@ impl<O: Operation> Job for Waiting<O> {
 
     fn weight(&self) -> usize {
         self.operation.weight()
+    }
+
+    fn takes_shared_rows(&self) -> bool {
+        self.operation.takes_shared_rows()
     }
 
     fn apply<'a>(
@@ -123,7 +136,7 @@ pub(super) async fn write(mut waiting: mpsc::Receiver<AnyJob>, mut connection: C
         let Some(first) = next else { break };
         let batch = gather(first, &mut waiting);
         if !batch.is_empty() {
-            commit(batch, &mut connection, &monitor).await;
+            commit_all(batch, &mut connection, &monitor).await;
         }
     }
     connection.close().await;
@@ -147,8 +160,16 @@ fn gather(first: AnyJob, waiting: &mut mpsc::Receiver<AnyJob>) -> Vec<AnyJob> {
     batch
 }
 
-/// Commits a batch, or what of it can be committed, and answers everybody.
-async fn commit(mut batch: Vec<AnyJob>, connection: &mut Connection, monitor: &Monitor) {
+/// Commits what has come together, as far as possible in one transaction.
+async fn commit_all(batch: Vec<AnyJob>, connection: &mut Connection, monitor: &Monitor) {
+    let (alone, together): (Vec<_>, Vec<_>) =
+        batch.into_iter().partition(|job| connection.is_shared() && job.takes_shared_rows());
+    let broken = if together.is_empty() { None } else { commit(together, connection, monitor).await };
+    one_by_one(alone, broken, connection, monitor).await;
+}
+
+/// Commits a batch, or what of it can be committed, and answers everybody. What is returned is a failure of the whole store.
+async fn commit(mut batch: Vec<AnyJob>, connection: &mut Connection, monitor: &Monitor) -> Option<Failure> {
     let bytes = batch.iter().map(|job| job.weight()).sum();
     match attempt(&mut batch, connection, monitor).await {
         Ok(()) => {
@@ -157,16 +178,28 @@ async fn commit(mut batch: Vec<AnyJob>, connection: &mut Connection, monitor: &M
             }
             // Nobody waits for this but those who come next.
             connection.after_commit(bytes).await;
+            None
         }
-        Err(failure) if failure.is_of_the_whole_store() => refuse(batch, &failure),
-        Err(failure) if batch.len() == 1 => refuse(batch, &failure),
-        Err(_) => one_by_one(batch, connection, monitor).await,
+        Err(failure) if failure.is_of_the_whole_store() => {
+            refuse(batch, &failure);
+            Some(failure)
+        }
+        Err(failure) if batch.len() == 1 => {
+            refuse(batch, &failure);
+            None
+        }
+        // One of them is wrong: the others shall not suffer.
+        Err(_) => one_by_one(batch, None, connection, monitor).await,
     }
 }
 
-/// One of them is wrong: the others shall not suffer.
-async fn one_by_one(batch: Vec<AnyJob>, connection: &mut Connection, monitor: &Monitor) {
-    let mut broken: Option<Failure> = None;
+/// Commits each for itself. A failure of the whole store is that of all which follow, and is returned.
+async fn one_by_one(
+    batch: Vec<AnyJob>,
+    mut broken: Option<Failure>,
+    connection: &mut Connection,
+    monitor: &Monitor,
+) -> Option<Failure> {
     for job in batch {
         if let Some(failure) = &broken {
             job.answer(Err(failure.clone()));
@@ -181,6 +214,7 @@ async fn one_by_one(batch: Vec<AnyJob>, connection: &mut Connection, monitor: &M
             job.answer(result.clone());
         }
     }
+    broken
 }
 
 fn refuse(batch: Vec<AnyJob>, failure: &Failure) {

@@ -138,6 +138,10 @@ fn spawn(place: &Place, variables: &[(&str, &str)]) -> Child {
         ("API_KEY", KEY),
         ("ASKD_LISTEN", "127.0.0.1:0"),
         ("ASKD_ALLOW_ROOT", "1"),
+        ("ASKD_RATE_ASK", "0"),
+        ("ASKD_RATE_CONFIG", "0"),
+        ("ASKD_RATE_RUNS", "0"),
+        ("ASKD_RATE_V1", "0"),
     ]);
     for (variable, folder) in [("CONFIG_DIR", "config"), ("WORKSPACE_DIR", "workspace"), ("ASKD_DATA_DIR", "data")] {
         command.env(variable, place.folder(folder));

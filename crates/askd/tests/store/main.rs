@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests are tests, too")]
 
+mod api_keys;
+mod audit;
+mod budget;
 mod cluster;
 mod config;
 mod keys;

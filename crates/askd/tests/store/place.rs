@@ -81,6 +81,7 @@ pub(crate) fn submit(id: &str, created_at: i64) -> Submit {
         metadata: Vec::new(),
         first_chunk: chunk(1, 1).compress(),
         idempotency: None,
+        reserve: None,
     }
 }
 

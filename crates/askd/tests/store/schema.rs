@@ -6,7 +6,9 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use askd::store::audit::{AuditFilter, AuditRow};
 use askd::store::config::{ChangeRow, Record, StoredContent};
+use askd::store::keys::{Create, KeyRow};
 use askd::store::runs::Filter;
 use askd::store::{OpenError, Store};
 use sea_orm::{ConnectionTrait as _, DbBackend, QueryResult, Statement};
@@ -15,10 +17,10 @@ use crate::both_engines;
 use crate::place::{Place, append, events, finish, stored, submit};
 
 /// The version of the schema that this askd writes.
-const LAST: i64 = 3;
+const LAST: i64 = 4;
 
 /// Every table, in an order in which they can be filled.
-const TABLES: [&str; 11] = [
+const TABLES: [&str; 16] = [
     "store",
     "runs",
     "run_requests",
@@ -30,6 +32,11 @@ const TABLES: [&str; 11] = [
     "config_contents",
     "config_content_files",
     "config_changes",
+    "keys",
+    "key_secrets",
+    "audit",
+    "budget_days",
+    "usage_days",
 ];
 
 both_engines! {
@@ -65,6 +72,12 @@ async fn every_earlier_schema_is_brought_up_to_date_with_its_rows(place: Place) 
         if version >= 3 {
             assert_eq!(store.config_change("cfg_1").await.unwrap().as_ref(), configuration().changes.first());
             assert_eq!(store.config_content("file").await.unwrap(), Some((3, vec![0, 1, 255])));
+        }
+        if version >= 4 {
+            let (key, secrets) = store.key_with_secrets("key_1").await.unwrap().unwrap();
+            assert_eq!((key, secrets.len()), (new_key().key, 1));
+            let audit = store.audit(&AuditFilter { limit: 9, ..AuditFilter::default() }).await.unwrap();
+            assert!(audit.contains(&new_key().audit), "{audit:?}");
         }
         store.close().await;
     }
@@ -129,6 +142,35 @@ fn configuration() -> Record {
     Record { changes: vec![change], contents, now: 1_000 }
 }
 
+/// A key, and the word of it.
+fn new_key() -> Create {
+    let key = KeyRow {
+        id: "key_1".to_owned(),
+        name: "ci".to_owned(),
+        scopes: "ask runs:read".to_owned(),
+        policy: r#"{"models":["haiku"],"max_usd_per_run":0.1,"max_usd_per_day":1.5}"#.to_owned(),
+        created_at: 1_000,
+        created_by: "admin".to_owned(),
+        expires_at: Some(9_000),
+        revoked_at: None,
+        last_used_at: None,
+        last_used_address: None,
+        replaced_until: None,
+    };
+    let audit = AuditRow {
+        id: "aud_1".to_owned(),
+        created_at: 1_000,
+        key_id: Some("admin".to_owned()),
+        address: Some("127.0.0.1".to_owned()),
+        request_id: Some("req_1".to_owned()),
+        action: "key.created".to_owned(),
+        subject: Some("key_1".to_owned()),
+        outcome: "done".to_owned(),
+        detail: r#"{"name":"ci"}"#.to_owned(),
+    };
+    Create { key, hash: "hash".to_owned(), most: 9, audit }
+}
+
 /// Writes a database of the version that this askd knows.
 async fn write_dump(place: &Place) {
     let store = place.open().await;
@@ -140,9 +182,16 @@ async fn write_dump(place: &Place) {
     stored(&store, finish("run_ended", 5, 9_000)).await;
     store.write(submit("run_waiting", 2_000)).await.unwrap();
     store.write(configuration()).await.unwrap();
+    store.write(new_key()).await.unwrap();
     store.close().await;
 
     let connection = place.connect().await;
+    for sql in [
+        "INSERT INTO budget_days (key_id, day, spent_micros, reserved_micros) VALUES ('key_1', 20000, 250000, 100000)",
+        "INSERT INTO usage_days (key_id, day, workspace, runs, cost_micros) VALUES ('key_1', 20000, 'shop', 3, 250000)",
+    ] {
+        connection.execute_unprepared(sql).await.unwrap();
+    }
     let mut dump = format!("-- A database of schema version {LAST}, written by tests/store/schema.rs.\n");
     for sql in definitions(&connection).await {
         writeln!(dump, "{sql};").unwrap();

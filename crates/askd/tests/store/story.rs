@@ -268,10 +268,15 @@ async fn lists_are_filtered_and_come_in_pages(place: Place) {
 async fn a_token_shows_its_run_until_it_ends(place: Place) {
     let store = place.open().await;
     submitted(&store, "run_1").await;
-    let create = || tokens::Create { token_hash: "hash".into(), run_id: "run_1".into(), expires_at: 5_000 };
+    let create = || tokens::Create {
+        token_hash: "hash".into(),
+        run_id: "run_1".into(),
+        key_id: "key_1".into(),
+        expires_at: 5_000,
+    };
     assert_eq!(store.write(create()).await, Ok(()));
     assert_eq!(store.write(create()).await, Ok(()));
-    assert_eq!(store.run_of_token("hash", 4_999).await, Ok(Some("run_1".into())));
+    assert_eq!(store.run_of_token("hash", 4_999).await, Ok(Some(("run_1".into(), "key_1".into()))));
     assert_eq!(store.run_of_token("hash", 5_000).await, Ok(None));
     assert_eq!(store.run_of_token("another", 0).await, Ok(None));
     store.close().await;
@@ -290,7 +295,8 @@ async fn what_is_old_goes_and_what_is_not_stays(place: Place) {
         if let Some(end) = end {
             stored(&store, finish(id, 90, end)).await;
         }
-        let token = tokens::Create { token_hash: id.into(), run_id: id.into(), expires_at: 10_000 };
+        let token =
+            tokens::Create { token_hash: id.into(), run_id: id.into(), key_id: "key_1".into(), expires_at: 10_000 };
         assert_eq!(store.write(token).await, Ok(()));
     }
     assert_eq!(store.prune(&Retention::default()).await, Ok(Pruned::default()));

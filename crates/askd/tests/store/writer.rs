@@ -43,7 +43,12 @@ async fn a_wrong_statement_harms_only_its_caller(place: Place) {
     for run in &runs {
         submitted(&store, run).await;
     }
-    let wrong = tokens::Create { token_hash: "secret hash".into(), run_id: "no such run".into(), expires_at: 1 };
+    let wrong = tokens::Create {
+        token_hash: "secret hash".into(),
+        run_id: "no such run".into(),
+        key_id: "key_1".into(),
+        expires_at: 1,
+    };
     let twice = {
         let mut submit = submit("doubled", 1_000);
         submit.metadata = vec![("name".into(), "1".into()), ("name".into(), "2".into())];

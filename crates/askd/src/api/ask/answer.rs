@@ -7,10 +7,11 @@ use axum::response::{IntoResponse, Response};
 use super::super::error::ApiError;
 use super::super::error::code::ErrorCode;
 use super::super::headers;
+use super::super::standing::Standing;
 use crate::encode::fold::{Fold, Folded, RunResult};
-use crate::runs::Finished;
 use crate::runs::follow::{FollowError, Follower};
 use crate::runs::live::Holder;
+use crate::runs::{Finished, RunErrorKind};
 
 /// How many tool calls were denied; the result lists them.
 const DENIALS_HEADER: HeaderName = HeaderName::from_static("x-askd-permission-denials");
@@ -22,14 +23,29 @@ const BATCH: usize = usize::MAX;
 pub(super) async fn respond(
     events: Follower,
     holder: Option<Holder>,
+    mut standing: Standing,
     unread: impl Fn(FollowError) -> ApiError,
 ) -> Response {
-    let folded = fold(events).await;
+    let folded = tokio::select! {
+        folded = fold(events) => folded,
+        why = standing.lost() => {
+            // Whether the run ends with its key was decided when the key was revoked.
+            if let Some(holder) = holder {
+                holder.release();
+            }
+            return why.into_response();
+        }
+    };
     drop(holder);
     let Folded { result, finished, warnings } = match folded {
         Ok(folded) => folded,
         Err(error) => return unread(error).into_response(),
     };
+    if matches!(&finished, Some(Finished { error: Some(error), .. }) if error.kind == RunErrorKind::Cancelled)
+        && let Some(why) = standing.lost_by_now().await
+    {
+        return why.into_response();
+    }
     let denials = result.as_ref().map_or(0, RunResult::denials);
     let answered = match (finished, result) {
         (Some(Finished { error: Some(error), .. }), result) => Err(ApiError::of_run(error, result)),

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::super::error::ApiError;
 use super::super::headers;
+use super::super::standing::Standing;
 use crate::encode::ask_stream::{self, HEARTBEAT};
 use crate::runs::Finished;
 use crate::runs::event::STARTED;
@@ -22,14 +23,16 @@ const BATCH: usize = 64 * 1024;
 /// Answers with a status once the CLI has started, or with an error when it did not; then streams to the end. `unread`
 /// makes an answer of what keeps the run from being read before that.
 pub(super) async fn respond(
-    mut events: Follower,
+    events: Follower,
     holder: Option<Holder>,
+    standing: Standing,
     heartbeat: Duration,
     unread: impl Fn(FollowError) -> ApiError,
 ) -> Result<Response, ApiError> {
     let mut early = Vec::new();
     let mut started = false;
-    while !started && let Some(batch) = events.next_events(BATCH).await.map_err(&unread)? {
+    let mut reader = Reader { early: Vec::new(), events, heartbeat, over: false, standing, holder };
+    while !started && let Some(batch) = reader.first().await?.map_err(&unread)? {
         for event in batch.events() {
             if !started && let Some(Finished { error: Some(error), .. }) = Finished::of_event(&event) {
                 return Err(ApiError::of_run(error, None));
@@ -38,7 +41,7 @@ pub(super) async fn respond(
             ask_stream::encode(&event, &mut early);
         }
     }
-    let reader = Reader { early, events, heartbeat, over: false, _holder: holder };
+    reader.early = early;
     let chunks = stream::unfold(reader, async |mut reader| {
         let chunk = reader.chunk().await?;
         Some((Ok::<_, Infallible>(chunk), reader))
@@ -54,10 +57,30 @@ struct Reader {
     events: Follower,
     heartbeat: Duration,
     over: bool,
-    _holder: Option<Holder>,
+    /// Whether its key may still see it.
+    standing: Standing,
+    holder: Option<Holder>,
 }
 
 impl Reader {
+    /// The first events, for which the answer's status waits.
+    async fn first(&mut self) -> Result<Result<Option<Batch>, FollowError>, ApiError> {
+        tokio::select! {
+            next = self.events.next_events(BATCH) => Ok(next),
+            why = self.standing.lost() => {
+                self.release();
+                Err(why)
+            }
+        }
+    }
+
+    /// Whether the run ends with its key was decided when the key was revoked. It does not end because of this.
+    fn release(&mut self) {
+        if let Some(holder) = self.holder.take() {
+            holder.release();
+        }
+    }
+
     /// The next bytes; `None` at the end.
     async fn chunk(&mut self) -> Option<Bytes> {
         let mut chunk = std::mem::take(&mut self.early);
@@ -65,6 +88,11 @@ impl Reader {
         while chunk.is_empty() && !self.over {
             tokio::select! {
                 biased;
+                why = self.standing.lost() => {
+                    ask_stream::cut_off(why.message(), &mut chunk);
+                    self.over = true;
+                    self.release();
+                }
                 next = self.events.next_events(BATCH) => self.over = !take(next, &mut chunk),
                 () = sleep_until(silent_until) => chunk.extend_from_slice(HEARTBEAT),
             }

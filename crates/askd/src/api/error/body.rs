@@ -34,6 +34,11 @@ impl Surface {
 }
 
 impl ErrorBody {
+    /// The error.
+    pub(in crate::api) fn error(&self) -> &ApiError {
+        &self.0
+    }
+
     pub(in crate::api) fn status(&self, surface: Surface) -> StatusCode {
         match surface {
             Surface::Legacy => self.0.status,

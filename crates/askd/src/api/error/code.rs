@@ -17,6 +17,10 @@ pub enum ErrorCode {
     AgentNotFound,
     /// No such route, run or session.
     NotFound,
+    /// The key has sent too many requests.
+    RateLimited,
+    /// What the key or the run may cost is used up.
+    BudgetExceeded,
     /// The queue is full, or the wait was too long.
     ServerBusy,
     /// The server takes no new work.
@@ -39,13 +43,15 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All codes.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Unauthorized,
         Self::Forbidden,
         Self::RequestError,
         Self::InvalidCwd,
         Self::AgentNotFound,
         Self::NotFound,
+        Self::RateLimited,
+        Self::BudgetExceeded,
         Self::ServerBusy,
         Self::ShuttingDown,
         Self::StoreUnavailable,
@@ -66,6 +72,8 @@ impl ErrorCode {
             Self::InvalidCwd => ("INVALID_CWD", StatusCode::BAD_REQUEST),
             Self::AgentNotFound => ("AGENT_NOT_FOUND", StatusCode::BAD_REQUEST),
             Self::NotFound => ("NOT_FOUND", StatusCode::NOT_FOUND),
+            Self::RateLimited => ("RATE_LIMITED", StatusCode::TOO_MANY_REQUESTS),
+            Self::BudgetExceeded => ("BUDGET_EXCEEDED", StatusCode::PAYMENT_REQUIRED),
             Self::ServerBusy => ("SERVER_BUSY", StatusCode::TOO_MANY_REQUESTS),
             Self::ShuttingDown => ("SHUTTING_DOWN", StatusCode::SERVICE_UNAVAILABLE),
             Self::StoreUnavailable => ("STORE_UNAVAILABLE", StatusCode::SERVICE_UNAVAILABLE),

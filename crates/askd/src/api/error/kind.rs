@@ -9,6 +9,8 @@ pub enum ErrorType {
     InvalidRequest,
     /// No key, or a wrong one.
     Authentication,
+    /// What the key or the run may cost is used up.
+    Billing,
     /// The key may not do this.
     Permission,
     /// There is none, or it is no longer kept.
@@ -17,6 +19,8 @@ pub enum ErrorType {
     Conflict,
     /// The body is too large.
     RequestTooLarge,
+    /// The key has sent too many requests.
+    RateLimit,
     /// It cannot be done now.
     Overloaded,
     /// A mistake of this server.
@@ -25,13 +29,15 @@ pub enum ErrorType {
 
 impl ErrorType {
     /// All types.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::InvalidRequest,
         Self::Authentication,
+        Self::Billing,
         Self::Permission,
         Self::NotFound,
         Self::Conflict,
         Self::RequestTooLarge,
+        Self::RateLimit,
         Self::Overloaded,
         Self::Api,
     ];
@@ -41,10 +47,12 @@ impl ErrorType {
         match self {
             Self::InvalidRequest => "invalid_request_error",
             Self::Authentication => "authentication_error",
+            Self::Billing => "billing_error",
             Self::Permission => "permission_error",
             Self::NotFound => "not_found_error",
             Self::Conflict => "conflict_error",
             Self::RequestTooLarge => "request_too_large",
+            Self::RateLimit => "rate_limit_error",
             Self::Overloaded => "overloaded_error",
             Self::Api => "api_error",
         }
@@ -54,10 +62,12 @@ impl ErrorType {
     pub fn of(status: StatusCode) -> Self {
         match status.as_u16() {
             401 => Self::Authentication,
+            402 => Self::Billing,
             403 => Self::Permission,
             404 | 410 => Self::NotFound,
             409 | 412 => Self::Conflict,
             413 => Self::RequestTooLarge,
+            429 => Self::RateLimit,
             503 | 529 => Self::Overloaded,
             400..=499 => Self::InvalidRequest,
             _ => Self::Api,

@@ -7,45 +7,49 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use serde_json::Map;
 
+use super::super::caller::Caller;
 use super::super::error::ApiError;
 use super::super::idempotency::Key;
 use super::super::query;
-use super::command::{elsewhere, once};
+use super::command::{elsewhere, note, once};
 use super::{find, run_answer};
 use crate::app::App;
+use crate::audit::Action;
 use crate::runs::{RunId, RunState};
 
 const ROUTE: &str = "POST /v1/runs/{id}/cancel";
 
 pub(super) async fn cancel(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Path(id): Path<String>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     query::none(&uri)?;
     let promise = Key::of(&headers)?.map(|key| key.promise(ROUTE, &id, &Map::new()));
-    let (id, row) = find(&app, &id).await?;
+    let (id, row) = find(&app, caller.key(), &id).await?;
     if is_over(&row.state) {
         return run_answer(&app, StatusCode::OK, id, &row).await;
     }
     let act = {
-        let app = Arc::clone(&app);
-        async move { end(&app, id).await }
+        let (app, caller) = (Arc::clone(&app), caller.clone());
+        async move { end(&app, &caller, id).await }
     };
     // The answer is the run as it is, so a repetition is told nothing that is out of date.
-    once(&app, promise, id, "{}".to_owned(), act).await?;
-    let (id, row) = find(&app, &id.to_string()).await?;
+    once(&app, caller.key_id(), promise, id, "{}".to_owned(), act).await?;
+    let (id, row) = find(&app, caller.key(), &id.to_string()).await?;
     run_answer(&app, StatusCode::ACCEPTED, id, &row).await
 }
 
-async fn end(app: &App, id: RunId) -> Result<(), ApiError> {
+async fn end(app: &Arc<App>, caller: &Caller, id: RunId) -> Result<(), ApiError> {
     if let Some(live) = app.runs().live(id) {
         live.cancel();
+        note(app, caller, Action::RunCancelled, id).await;
         return Ok(());
     }
     // It may have ended since it was looked at.
-    let (_, row) = find(app, &id.to_string()).await?;
+    let (_, row) = find(app, caller.key(), &id.to_string()).await?;
     if is_over(&row.state) { Ok(()) } else { Err(elsewhere()) }
 }
 

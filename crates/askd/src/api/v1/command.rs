@@ -2,18 +2,22 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::http::StatusCode;
 use axum::response::Response;
+use serde_json::json;
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
-use super::super::caller::KEY_ID;
+use super::super::caller::Caller;
 use super::super::error::ApiError;
 use super::super::error::code::ErrorCode;
 use super::super::headers::mark_replayed;
 use super::find;
 use crate::app::App;
+use crate::audit::{Action, Event};
+use crate::keys::Key;
 use crate::runs::live::Live;
 use crate::runs::submit::Idempotency;
 use crate::runs::{RunId, RunState};
@@ -21,14 +25,33 @@ use crate::store::StoreError;
 use crate::store::command::{ClaimCommand, Claimed, Forget};
 
 /// The live side of a run, for a command that only a run in progress can take.
-pub(super) async fn live(app: &App, id: RunId) -> Result<Arc<Live>, ApiError> {
+pub(super) async fn live(app: &App, key: &Key, id: RunId) -> Result<Arc<Live>, ApiError> {
     // Before the look at the row: a run of this server is live until its end is stored.
     let live = app.runs().live(id);
-    let (_, row) = find(app, &id.to_string()).await?;
+    let (_, row) = find(app, key, &id.to_string()).await?;
     if RunState::from_word(&row.state).is_none_or(RunState::is_final) {
         return Err(ApiError::conflict("the run has ended"));
     }
     live.ok_or_else(elsewhere)
+}
+
+/// How long an answer waits for what is noted of it.
+const NOTE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Notes who did something to a run. What was done stays done when it cannot be noted, and a store that stalls keeps nobody
+/// waiting for long: a run is ended most urgently when something is wrong.
+pub(super) async fn note(app: &Arc<App>, caller: &Caller, action: Action, run: RunId) {
+    let event = Event { action, subject: Some(run.to_string()), detail: json!({}) };
+    let (app_there, actor) = (Arc::clone(app), caller.actor());
+    let (sender, noted) = oneshot::channel::<()>();
+    app.lifecycle().spawn(async move {
+        if let Err(error) = app_there.runs().shared().audit.record(&actor, event).await {
+            tracing::error!(%run, key = actor.key_id, %error, "what was done to a run cannot be noted in the audit");
+        }
+        drop(sender);
+    });
+    // It ends when the sender is dropped, and says nothing else.
+    drop(timeout(NOTE_PATIENCE, noted).await);
 }
 
 /// A run that has not ended and is not here.
@@ -54,13 +77,14 @@ impl Answered {
 /// own: a client that leaves must not leave a key behind that claims what was not done.
 pub(super) async fn once(
     app: &Arc<App>,
+    key_id: &str,
     promise: Option<Idempotency>,
     run: RunId,
     answer: String,
     act: impl Future<Output = Result<(), ApiError>> + Send + 'static,
 ) -> Result<Answered, ApiError> {
     let (sender, done) = oneshot::channel();
-    let app_there = Arc::clone(app);
+    let (app_there, key_id) = (Arc::clone(app), key_id.to_owned());
     app.lifecycle().spawn(async move {
         let app = app_there;
         let Some(promise) = promise else {
@@ -68,7 +92,7 @@ pub(super) async fn once(
             drop(sender.send(act.await.map(|()| Answered { text: answer, replayed: false })));
             return;
         };
-        let claim = claim(&app, &promise, run, answer);
+        let claim = claim(&app, &key_id, &promise, run, answer);
         let answered = claim_and_act(&app, claim.clone(), act).await;
         if answered.is_ok() {
             drop(sender.send(answered));
@@ -87,9 +111,9 @@ pub(super) async fn once(
     done.await.unwrap_or_else(|_| Err(mistake()))
 }
 
-fn claim(app: &App, promise: &Idempotency, run: RunId, answer: String) -> ClaimCommand {
+fn claim(app: &App, key_id: &str, promise: &Idempotency, run: RunId, answer: String) -> ClaimCommand {
     let created_at = app.runs().shared().ambient.now().as_millisecond();
-    ClaimCommand { claim: app.runs().claim(promise, KEY_ID), run_id: run.to_string(), answer, created_at }
+    ClaimCommand { claim: app.runs().claim(promise, key_id), run_id: run.to_string(), answer, created_at }
 }
 
 async fn claim_and_act(

@@ -54,7 +54,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
 /// How many documents there are, and the tag of the whole.
 async fn overview(editor: Editor, uri: Uri, headers: HeaderMap) -> Result<Response, ApiError> {
     let mut query = Query::of(&uri)?;
-    let scope = scope(&mut query)?;
+    let scope = scope(&editor, &mut query)?;
     query.finish(&["workspace"])?;
     let overview = editor.config().overview(&scope).await?;
     let counts: Map<String, Value> =
@@ -81,8 +81,9 @@ async fn tell_loading(editor: &Editor, scope: &Scope, answer: &mut Value) {
     }
 }
 
-/// Whose configuration a request is about: that of all runs, unless it names a workspace.
-fn scope(query: &mut Query) -> Result<Scope, ApiError> {
+/// Whose configuration a request is about: that of all runs, unless it names a workspace. Refuses the workspaces that the
+/// caller's key is not for.
+fn scope(editor: &Editor, query: &mut Query) -> Result<Scope, ApiError> {
     /// As long as the name of a folder can be, in bytes.
     const MAX_NAME: usize = 255;
     let Some(name) = query.take("workspace")? else { return Ok(Scope::User) };
@@ -90,7 +91,9 @@ fn scope(query: &mut Query) -> Result<Scope, ApiError> {
     if !fits {
         return Err(ApiError::param("workspace", "must be the name of a folder in the workspace root"));
     }
-    Ok(Scope::Workspace(name))
+    let scope = Scope::Workspace(name);
+    editor.must_reach(&scope)?;
+    Ok(scope)
 }
 
 /// The kind of a path.

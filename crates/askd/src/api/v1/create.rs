@@ -9,15 +9,16 @@ use axum::response::{IntoResponse as _, Response};
 use serde_json::{Map, Value};
 
 use super::super::body::json_object;
-use super::super::caller::KEY_ID;
+use super::super::caller::Caller;
 use super::super::dialect::RUNS;
 use super::super::error::ApiError;
 use super::super::fields::Fields;
 use super::super::headers::name_run;
-use super::super::idempotency::Key;
+use super::super::idempotency::Key as IdempotencyKey;
 use super::super::options::run_request;
 use super::super::query::Query;
 use super::super::request_id::RequestId;
+use super::super::standing::Standing;
 use super::accept::{Form, form};
 use super::event_stream::{EventStream, LAST_EVENT_ID, after_header};
 use super::run_answer;
@@ -25,6 +26,7 @@ use super::wait::Wait;
 use crate::app::App;
 use crate::encode::events::{Encoder, Wire};
 use crate::encode::types::Types;
+use crate::keys::{Key, Scope};
 use crate::runs::RunState;
 use crate::runs::request::{OnDisconnect, RunRequest};
 use crate::runs::submit::{Submission, Submitted};
@@ -56,11 +58,12 @@ struct Asked {
 pub(super) async fn create(
     State(app): State<Arc<App>>,
     Extension(request_id): Extension<RequestId>,
+    caller: Caller,
     request: Request,
 ) -> Result<Response, ApiError> {
     let server = &app.settings().server;
     let manner = Manner::of(&request, &app)?;
-    let key = Key::of(request.headers())?;
+    let key = IdempotencyKey::of(request.headers())?;
     let (asked, idempotency) = json_object(request, server, |object| {
         let idempotency = key.map(|key| key.promise(ROUTE, "", &object));
         Ok((Asked::parse(object, &manner)?, idempotency))
@@ -68,13 +71,16 @@ pub(super) async fn create(
     .await?;
     let Asked { request, on_disconnect, metadata } = asked;
     let deltas = manner.deltas.unwrap_or(request.deltas);
-    let submission = Submission { request, on_disconnect, metadata, key_id: KEY_ID.to_owned(), idempotency };
+    let submission = Submission { request, on_disconnect, metadata, key: Arc::clone(caller.key()), idempotency };
     let submitted = app.runs().submit(submission).await.map_err(|error| ApiError::of_submit(error, &RUNS))?;
     let (id, session, replayed) = (submitted.id, submitted.session, submitted.replayed);
     tracing::info!(run = %id, request_id = request_id.0, replayed, "run submitted");
     let answered = match manner.form {
-        Form::Json => answer(&app, submitted, manner.wait).await,
-        Form::Stream(wire) => stream(&app, submitted, wire, deltas, manner.after, request_id).await,
+        Form::Json => answer(&app, caller.key(), submitted, manner.wait).await,
+        Form::Stream(wire) => {
+            let standing = Standing::of(&app, caller.key(), Scope::RunsWrite, caller.key_id());
+            stream(&app, submitted, wire, deltas, manner.after, request_id, standing).await
+        }
     };
     // From here on there is a run, so an error names it as well.
     let failed = |error: ApiError| error.with_place(LAST_EVENT_ID).after_submit(id).into_response();
@@ -87,14 +93,36 @@ pub(super) async fn create(
 }
 
 /// The run: finished, if that was waited for and it came, else as it is.
-async fn answer(app: &App, mut submitted: Submitted, wait: Option<Wait>) -> Result<Response, ApiError> {
+async fn answer(
+    app: &Arc<App>,
+    key: &Arc<Key>,
+    mut submitted: Submitted,
+    wait: Option<Wait>,
+) -> Result<Response, ApiError> {
     // Dropped with the connection, it cancels a run whose client wanted that.
     let holder = submitted.holder.take();
+    let mut standing = Standing::of(app, key, Scope::RunsWrite, key.id.as_str());
     if let Some(wait) = wait {
-        wait.until_end(app, &submitted).await?;
+        tokio::select! {
+            ended = wait.until_end(app, &submitted) => ended?,
+            why = standing.lost() => {
+                // Whether the run ends with its key was decided when the key was revoked.
+                if let Some(holder) = holder {
+                    holder.release();
+                }
+                return Err(why);
+            }
+        }
     }
-    let (id, row) = super::find(app, &submitted.id.to_string()).await?;
-    let ended = RunState::from_word(&row.state).is_some_and(RunState::is_final);
+    let (id, row) = super::find(app, key, &submitted.id.to_string()).await?;
+    let state = RunState::from_word(&row.state);
+    if wait.is_some()
+        && state == Some(RunState::Cancelled)
+        && let Some(why) = standing.lost_by_now().await
+    {
+        return Err(why);
+    }
+    let ended = state.is_some_and(RunState::is_final);
     let status = if ended && wait.is_some() { StatusCode::OK } else { StatusCode::ACCEPTED };
     let mut response = run_answer(app, status, id, &row).await?;
     if let Some(wait) = wait {
@@ -113,6 +141,7 @@ async fn stream(
     deltas: bool,
     after: u64,
     request_id: RequestId,
+    standing: Standing,
 ) -> Result<Response, ApiError> {
     let holder = submitted.holder.take();
     // A new run has no events that its client could have seen.
@@ -121,7 +150,7 @@ async fn stream(
     let encoder = Encoder::new(wire, submitted.id);
     let heartbeat = app.settings().server.heartbeat;
     let stream = EventStream::new(events, encoder, Types::default(), heartbeat, request_id);
-    Ok(stream.with_deltas(deltas).held_by(holder).into_response(wire))
+    Ok(stream.with_deltas(deltas).held_by(holder).while_it_may(standing).into_response(wire))
 }
 
 impl Manner {

@@ -14,6 +14,7 @@ use super::super::error::ApiError;
 use super::super::headers;
 use super::super::query::digits;
 use super::super::request_id::RequestId;
+use super::super::standing::Standing;
 use super::accept::media_type;
 use crate::encode::events::{Encoder, Wire};
 use crate::encode::types::Types;
@@ -35,7 +36,9 @@ pub(super) struct EventStream {
     /// What is to be sent before anything else.
     early: Vec<u8>,
     over: bool,
-    _holder: Option<Holder>,
+    holder: Option<Holder>,
+    /// Whether its key may still see it.
+    standing: Option<Standing>,
 }
 
 impl EventStream {
@@ -48,7 +51,7 @@ impl EventStream {
     ) -> Self {
         let mut early = Vec::new();
         encoder.beginning(&mut early);
-        Self { events, encoder, types, heartbeat, request_id, early, over: false, _holder: None }
+        Self { events, encoder, types, heartbeat, request_id, early, over: false, holder: None, standing: None }
     }
 
     /// With partial messages as long as the run is live.
@@ -64,7 +67,12 @@ impl EventStream {
 
     /// When the stream ends, so does the client's hold on the run.
     pub(super) fn held_by(self, holder: Option<Holder>) -> Self {
-        Self { _holder: holder, ..self }
+        Self { holder, ..self }
+    }
+
+    /// It ends when its key may not see the run any more.
+    pub(super) fn while_it_may(self, standing: Standing) -> Self {
+        Self { standing: Some(standing), ..self }
     }
 
     pub(super) fn into_response(self, wire: Wire) -> Response {
@@ -85,10 +93,20 @@ impl EventStream {
             // In no order: events that are not shown must not keep the heartbeat from its turn.
             tokio::select! {
                 next = self.events.next(BATCH) => self.take(next, &mut chunk),
+                why = lost(&mut self.standing) => self.cut_off(&why, &mut chunk),
                 () = sleep_until(silent_until) => self.encoder.heartbeat(&mut chunk),
             }
         }
         (!chunk.is_empty()).then(|| chunk.into())
+    }
+
+    /// Whether the run ends with its key was decided when the key was revoked. It does not end because of this.
+    fn cut_off(&mut self, why: &ApiError, chunk: &mut Vec<u8>) {
+        self.encoder.error(&why.v1(&self.request_id.0), chunk);
+        self.over = true;
+        if let Some(holder) = self.holder.take() {
+            holder.release();
+        }
     }
 
     fn take(&mut self, next: Result<Option<Next>, FollowError>, chunk: &mut Vec<u8>) {
@@ -110,6 +128,13 @@ impl EventStream {
                 self.over = true;
             }
         }
+    }
+}
+
+async fn lost(standing: &mut Option<Standing>) -> ApiError {
+    match standing {
+        Some(standing) => standing.lost().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -7,9 +7,11 @@ use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
+use super::super::caller::Reader;
 use super::super::error::ApiError;
 use super::super::query::Query;
 use super::super::request_id::RequestId;
+use super::super::standing::Standing;
 use super::accept::{Form, form};
 use super::event_stream::{EventStream, LAST_EVENT_ID, after_header};
 use super::stream_token::PARAMETER as TOKEN;
@@ -17,6 +19,7 @@ use super::{find, page};
 use crate::app::App;
 use crate::encode::events::{Encoder, Wire};
 use crate::encode::types::Types;
+use crate::keys::Scope;
 use crate::runs::request::RunRequest;
 use crate::runs::{RunId, RunState, event};
 use crate::store::runs::RunRow;
@@ -41,21 +44,23 @@ struct Asked {
 pub(super) async fn events(
     State(app): State<Arc<App>>,
     Extension(request_id): Extension<RequestId>,
+    reader: Reader,
     Path(id): Path<String>,
     request: Request,
 ) -> Result<Response, ApiError> {
     let asked = Asked::of(&request)?;
-    let (id, row) = find(&app, &id).await?;
+    let (id, row) = find(&app, reader.key(), &id).await?;
     let place = asked.place;
     let answered = match asked.form {
         Form::Json => page::page(&app, id, &row, asked.after, asked.limit, &asked.types).await,
-        Form::Stream(wire) => stream(&app, id, &row, asked, wire, request_id).await,
+        Form::Stream(wire) => stream(&app, &reader, id, &row, asked, wire, request_id).await,
     };
     answered.map_err(|error| error.with_place(place))
 }
 
 async fn stream(
-    app: &App,
+    app: &Arc<App>,
+    reader: &Reader,
     id: RunId,
     row: &RunRow,
     asked: Asked,
@@ -74,7 +79,8 @@ async fn stream(
         let has = serde_json::from_str::<RunRequest>(&row.request).is_ok_and(|request| request.deltas);
         stream = if has { stream.with_deltas(true) } else { stream.with_comment(NO_DELTAS) };
     }
-    Ok(stream.into_response(wire))
+    let standing = Standing::of(app, reader.key(), Scope::RunsRead, &row.key_id);
+    Ok(stream.while_it_may(standing).into_response(wire))
 }
 
 impl Asked {

@@ -8,15 +8,17 @@ use axum::response::Response;
 use serde_json::{Map, Value, json};
 
 use super::super::body::json_object;
+use super::super::caller::Caller;
 use super::super::dialect::INPUT;
 use super::super::error::ApiError;
 use super::super::fields::Fields;
 use super::super::idempotency::Key;
 use super::super::options::message;
 use super::super::query;
-use super::command::{live, once};
+use super::command::{live, note, once};
 use super::find;
 use crate::app::App;
+use crate::audit::Action;
 use crate::runs::live::{Command, Input, Priority};
 
 const INPUT_ROUTE: &str = "POST /v1/runs/{id}/input";
@@ -25,25 +27,31 @@ const INTERRUPT_ROUTE: &str = "POST /v1/runs/{id}/interrupt";
 /// Ends the current turn.
 pub(super) async fn interrupt(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Path(id): Path<String>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     query::none(&uri)?;
     let promise = Key::of(&headers)?.map(|key| key.promise(INTERRUPT_ROUTE, &id, &Map::new()));
-    let (id, _) = find(&app, &id).await?;
+    let (id, _) = find(&app, caller.key(), &id).await?;
     let answer = json!({"type": "interrupt", "run_id": id.to_string()}).to_string();
     let act = {
-        let app = Arc::clone(&app);
-        async move { Ok(live(&app, id).await?.command(Command::Interrupt).await?) }
+        let (app, caller) = (Arc::clone(&app), caller.clone());
+        async move {
+            live(&app, caller.key(), id).await?.command(Command::Interrupt).await?;
+            note(&app, &caller, Action::RunInterrupted, id).await;
+            Ok(())
+        }
     };
-    Ok(once(&app, promise, id, answer, act).await?.into_response(StatusCode::ACCEPTED))
+    Ok(once(&app, caller.key_id(), promise, id, answer, act).await?.into_response(StatusCode::ACCEPTED))
 }
 
 /// Gives the run a further message of the user. Accepted means that it is worked on: whether it still can be is decided
 /// by the run's own task.
 pub(super) async fn input(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Path(id): Path<String>,
     request: Request,
 ) -> Result<Response, ApiError> {
@@ -55,15 +63,22 @@ pub(super) async fn input(
         Ok((parse(object)?, promise))
     })
     .await?;
-    let (id, _) = find(&app, &id).await?;
+    let (id, row) = find(&app, caller.key(), &id).await?;
     let uuid = app.runs().shared().ambient.uuid();
     let input = Input { uuid, message: text, priority };
     let answer = json!({"type": "input", "id": uuid, "run_id": id.to_string(), "priority": priority.as_str()});
     let act = {
-        let app = Arc::clone(&app);
-        async move { Ok(live(&app, id).await?.command(|answer| Command::Input(input, answer)).await?) }
+        let (app, caller) = (Arc::clone(&app), caller.clone());
+        async move {
+            live(&app, caller.key(), id).await?.command(|answer| Command::Input(input, answer)).await?;
+            // What the owner says to its run stands in the run's events; that somebody else has said it only here.
+            if row.key_id != caller.key_id() {
+                note(&app, &caller, Action::RunInput, id).await;
+            }
+            Ok(())
+        }
     };
-    Ok(once(&app, promise, id, answer.to_string(), act).await?.into_response(StatusCode::ACCEPTED))
+    Ok(once(&app, caller.key_id(), promise, id, answer.to_string(), act).await?.into_response(StatusCode::ACCEPTED))
 }
 
 fn parse(object: Map<String, Value>) -> Result<(String, Priority), ApiError> {

@@ -6,12 +6,13 @@ use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 
+use super::super::caller::Caller;
 use super::super::error::ApiError;
 use super::super::query;
 use super::json;
 use crate::app::App;
 
-pub(super) async fn isolation(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, ApiError> {
+pub(super) async fn isolation(State(app): State<Arc<App>>, _: Caller, uri: Uri) -> Result<Response, ApiError> {
     query::none(&uri)?;
     // Words and numbers always serialise.
     let report = serde_json::to_vec(app.runs().shared().isolation.report()).unwrap_or_default();

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
-use uuid::Uuid;
 
+use super::super::caller::Caller;
 use super::super::error::ApiError;
 use super::super::query::Query;
 use super::create::{MAX_METADATA, metadata_name_fits};
-use super::json;
+use super::{json, place};
 use crate::app::App;
 use crate::encode::run::{Detail, encode};
 use crate::encode::time::milliseconds;
@@ -25,8 +25,15 @@ const AT_ONCE: u64 = 20;
 const PARAMETERS: [&str; 9] =
     ["state", "session_id", "key", "workspace", "created_after", "created_before", "metadata.NAME", "limit", "page"];
 
-pub(super) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, ApiError> {
+pub(super) async fn list(State(app): State<Arc<App>>, caller: Caller, uri: Uri) -> Result<Response, ApiError> {
     let mut filter = filter(&uri)?;
+    if !caller.key().sees_all() {
+        if filter.key.as_ref().is_some_and(|key| !caller.key().sees(key)) {
+            // As if that key had none: it says nothing of whether there is such a key.
+            return Ok(json(StatusCode::OK, r#"{"data":[],"next_page":null}"#));
+        }
+        filter.key = Some(caller.key_id().to_owned());
+    }
     let wanted = filter.limit;
     let store = &app.runs().shared().store;
     let mut body = br#"{"data":["#.to_vec();
@@ -85,7 +92,7 @@ fn states(list: &str) -> Result<Vec<String>, ApiError> {
     })
 }
 
-fn time(query: &mut Query, name: &str) -> Result<Option<i64>, ApiError> {
+pub(super) fn time(query: &mut Query, name: &str) -> Result<Option<i64>, ApiError> {
     let Some(text) = query.take(name)? else { return Ok(None) };
     let wrong = || ApiError::param(name, "must be a time such as 2026-11-22T09:30:00Z");
     let time = milliseconds(&text).or_else(|| milliseconds(&with_plus(&text)?));
@@ -109,19 +116,13 @@ fn metadata(query: &mut Query) -> Result<Vec<(String, String)>, ApiError> {
     }
 }
 
-/// The place behind a run, for the next page. Clients are not to read it.
+/// The place behind a run, for the next page.
 fn token(last: &RunRow) -> Option<String> {
-    Some(format!("{:x}-{}", last.created_at, RunId::parse(&last.id)?.0.simple()))
+    Some(place::token_of(last.created_at, RunId::parse(&last.id)?.0))
 }
 
 fn place(token: &str) -> Result<(i64, String), ApiError> {
-    let read = || {
-        let (time, id) = token.split_once('-')?;
-        let id = RunId(Uuid::try_parse(id).ok()?);
-        let place = (i64::from_str_radix(time, 16).ok()?, id);
-        (format!("{:x}-{}", place.0, place.1.0.simple()) == token).then(|| (place.0, place.1.to_string()))
-    };
-    read().ok_or_else(|| ApiError::param("page", "must be the next_page of an earlier answer"))
+    place::read_of(token).map(|(time, id)| (time, RunId(id).to_string()))
 }
 
 #[cfg(test)]
@@ -167,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_page_goes_on_where_the_last_one_ended() {
-        let id = RunId(Uuid::from_u128(7));
+        let id = RunId(uuid::Uuid::from_u128(7));
         let token = format!("{:x}-{}", 1_795_000_000_000_i64, id.0.simple());
         assert_eq!(place(&token).unwrap(), (1_795_000_000_000, id.to_string()));
     }

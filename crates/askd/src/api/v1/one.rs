@@ -6,6 +6,7 @@ use axum::extract::{Path, State};
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 
+use super::super::caller::Caller;
 use super::super::error::ApiError;
 use super::super::query;
 use super::{find, run_answer};
@@ -14,9 +15,14 @@ use crate::runs::RunId;
 use crate::runs::follow::{FollowError, KeptEvent};
 use crate::store::runs::RunRow;
 
-pub(super) async fn one(State(app): State<Arc<App>>, Path(id): Path<String>, uri: Uri) -> Result<Response, ApiError> {
+pub(super) async fn one(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(id): Path<String>,
+    uri: Uri,
+) -> Result<Response, ApiError> {
     query::none(&uri)?;
-    let (id, row) = find(&app, &id).await?;
+    let (id, row) = find(&app, caller.key(), &id).await?;
     run_answer(&app, StatusCode::OK, id, &row).await
 }
 

@@ -9,13 +9,15 @@ use axum::response::Response;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
+use super::super::caller::Caller;
 use super::super::error::ApiError;
 use super::super::error::code::ErrorCode;
-use super::super::idempotency::hex;
 use super::super::query::{self, Query};
 use super::{events, find};
 use crate::app::App;
 use crate::encode::time::rfc3339;
+use crate::hex::hex;
+use crate::keys::Key;
 use crate::store::tokens::Create;
 
 /// The query parameter that carries it.
@@ -27,16 +29,18 @@ const LENGTH: usize = 64;
 /// Makes one. Only its hash is kept, so that a copy of the store opens nothing.
 pub(super) async fn create(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Path(id): Path<String>,
     uri: Uri,
 ) -> Result<Response, ApiError> {
     query::none(&uri)?;
-    let (id, _) = find(&app, &id).await?;
+    let (id, _) = find(&app, caller.key(), &id).await?;
     let shared = app.runs().shared();
     let ambient = &shared.ambient;
     let token = format!("{}{}", ambient.uuid().simple(), ambient.uuid().simple());
     let expires_at = ambient.now().as_millisecond() + LIFETIME_MS;
-    shared.store.write(Create { token_hash: hash(&token), run_id: id.to_string(), expires_at }).await?;
+    let (token_hash, key_id) = (hash(&token), caller.key_id().to_owned());
+    shared.store.write(Create { token_hash, run_id: id.to_string(), key_id, expires_at }).await?;
     let url = format!("{}?{PARAMETER}={token}", path(&id.to_string()));
     let answer = json!({"type": "stream_token", "token": token, "expires_at": rfc3339(expires_at), "url": url});
     Ok(super::json(StatusCode::CREATED, answer.to_string()))
@@ -47,16 +51,27 @@ pub(in crate::api) fn of_query(uri: &Uri) -> Option<String> {
     Query::of(uri).ok()?.take(PARAMETER).ok()?
 }
 
-/// Whether the token is for the events at this path.
-pub(in crate::api) async fn check(app: &App, requested: &str, token: &str) -> Result<(), ApiError> {
+/// The key that has made the token, if it is for the events at this path. It counts no longer than that key does.
+pub(in crate::api) async fn check(app: &App, requested: &str, token: &str) -> Result<Arc<Key>, ApiError> {
     let wrong = || ApiError::new(ErrorCode::Unauthorized, "the token is not valid for these events, or has expired");
     // The store is not asked for what cannot be one: nobody has shown a key yet.
     if token.len() != LENGTH || !token.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Err(wrong());
     }
     let shared = app.runs().shared();
-    let run = shared.store.run_of_token(&hash(token), shared.ambient.now().as_millisecond()).await?;
-    if run.is_some_and(|run| path(&run) == requested) { Ok(()) } else { Err(wrong()) }
+    let now = shared.ambient.now();
+    let (run, maker) = shared.store.run_of_token(&hash(token), now.as_millisecond()).await?.ok_or_else(wrong)?;
+    if path(&run) != requested {
+        return Err(wrong());
+    }
+    let maker = shared.keys.find(&maker).await?.ok_or_else(wrong)?;
+    match maker.invalid_at(now) {
+        None => Ok(maker),
+        Some(why) => {
+            let message = format!("the key that made this token {}", why.as_str());
+            Err(ApiError::new(ErrorCode::Unauthorized, message))
+        }
+    }
 }
 
 fn path(run: &str) -> String {

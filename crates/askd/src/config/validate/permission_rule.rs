@@ -80,6 +80,21 @@ pub(super) fn flaw(rule: &str, list: List) -> Option<Flaw> {
     }
 }
 
+/// Why a rule that allows something would be as if it were not there; follows the rule.
+pub fn dead_allow_rule(rule: &str) -> Option<String> {
+    match flaw(rule, List::Allow)? {
+        Flaw::Dead(message) => Some(message),
+        Flaw::Odd(_) => None,
+    }
+}
+
+/// Why a rule that denies something would not deny it, or probably not all that is meant; follows the rule.
+pub fn doubtful_deny_rule(rule: &str) -> Option<String> {
+    match flaw(rule, List::DenyOrAsk)? {
+        Flaw::Dead(message) | Flaw::Odd(message) => Some(message),
+    }
+}
+
 /// Whether the text ends with an odd number of backslashes, which takes its meaning from what follows.
 fn ends_escaped(text: &str) -> bool {
     text.bytes().rev().take_while(|byte| *byte == b'\\').count() % 2 == 1

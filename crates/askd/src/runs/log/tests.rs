@@ -121,6 +121,24 @@ fn a_commit_tells_of_the_run_what_its_events_say() {
 }
 
 #[test]
+fn what_results_say_was_spent_is_summed_up_and_the_end_tells_the_whole() {
+    let log = log(1 << 20, 1 << 20);
+    let result = r#"{"type":"result","total_cost_usd":9,"model_usage_since_last_result":{"m":{"costUSD":0.25}}}"#;
+    for _ in 0..2 {
+        log.append_now(NOW, &EventBody::Agent(Frame::parse(result.into()).unwrap()));
+    }
+    let patch = log.next_batch(Batch::default()).now_or_never().flatten().unwrap().patch;
+    assert_eq!((patch.cost_more, patch.charge, patch.session_cost), (Some(500_000), Charge::AsReserved, Some(9.0)));
+    log.note_charge(Charge::Exactly(750_000));
+    log.append_now(NOW, &EventBody::Warning("before the end".into()));
+    let patch = log.next_batch(Batch::default()).now_or_never().flatten().unwrap().patch;
+    assert_eq!((patch.cost_more, patch.charge), (None, Charge::AsReserved), "not before the run has ended");
+    log.append_now(NOW, &EventBody::Finished(Finished::completed()));
+    let patch = log.next_batch(Batch::default()).now_or_never().flatten().unwrap().patch;
+    assert_eq!((patch.cost_more, patch.charge), (None, Charge::Exactly(750_000)));
+}
+
+#[test]
 fn full_chunks_are_made_ready_during_a_commit_and_what_fills_none_goes_with_them() {
     let log = log(1 << 30, 1 << 20);
     for _ in 0..5 {

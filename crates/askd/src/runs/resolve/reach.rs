@@ -1,11 +1,12 @@
 //! What a run may see and change of the workspaces: its working folder, its write root and further folders.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use supervisor::confinement::Access;
 
 use super::{Refusal, Why, refuse};
 use crate::isolation::Layer;
+use crate::keys::Policy;
 use crate::runs::ground::Ground;
 use crate::runs::request::{AdditionalFolder, RunRequest};
 use crate::settings::WriteRoot;
@@ -21,6 +22,16 @@ pub(super) struct Wanted {
     cwd: String,
     write_root: Option<String>,
     additional: Vec<AdditionalFolder>,
+    bounds: Bounds,
+}
+
+/// What of it the policy of the key bounds.
+#[derive(Debug, Default)]
+struct Bounds {
+    /// Workspaces that folders may lie in.
+    workspaces: Option<Vec<String>>,
+    /// Where alone a run may write.
+    write_root: Option<String>,
 }
 
 /// What it comes to.
@@ -32,34 +43,38 @@ pub(super) struct Found {
 }
 
 impl Wanted {
-    pub(super) fn of(request: &RunRequest) -> Self {
+    pub(super) fn of(request: &RunRequest, policy: &Policy) -> Self {
         Self {
             cwd: request.cwd.clone(),
             write_root: request.write_root.clone(),
             additional: request.additional_folders.clone(),
+            bounds: Bounds { workspaces: policy.workspaces.clone(), write_root: policy.write_root.clone() },
         }
     }
 
     /// Looks at all of it. `allowed` is where a run may write that asks for no further folders, and the most that its
     /// write root may be; `layer` is what will keep it there.
     ///
-    /// Further folders may lie in any workspace and be writable: who may ask at all is trusted with the whole root.
+    /// Further folders may lie in any workspace and be writable, unless the policy of the key says otherwise: who may ask
+    /// and has no policy is trusted with the whole root.
     pub(super) fn find(&self, workspaces: &Workspaces, allowed: WriteRoot, layer: Layer) -> Result<Found, Refusal> {
         self.can_be_kept(layer)?;
-        let open = |field: &'static str, path: &str| {
-            workspaces.folder(path).map(noted).map_err(|error| refused(field, field, &error))
-        };
-        let opened = workspaces.folder(&self.cwd).map_err(|error| refused(CWD, CWD, &error))?;
+        let opened = self.bounds.open(workspaces, CWD, CWD, &self.cwd)?;
         let workspace = workspaces.workspace_of(&opened).map(noted).map_err(|error| refused(CWD, CWD, &error))?;
         let folder = noted(opened);
         let most = match allowed {
-            WriteRoot::Workspace => workspace.clone(),
-            WriteRoot::Root => open(CWD, "")?,
+            // Where a run may write, it may read.
+            WriteRoot::Root if self.bounds.workspaces.is_none() => {
+                workspaces.folder("").map(noted).map_err(|error| refused(CWD, CWD, &error))?
+            }
+            WriteRoot::Workspace | WriteRoot::Root => workspace.clone(),
         };
+        let bound = self.bounds.write_root(workspaces)?;
         let write_root = match &self.write_root {
-            None => most,
+            None => narrower(most, bound.as_ref())?,
             Some(path) => {
-                let write_root = open(WRITE_ROOT, path)?;
+                let write_root = noted(self.bounds.open(workspaces, WRITE_ROOT, WRITE_ROOT, path)?);
+                may_be_written(WRITE_ROOT, &write_root, bound.as_ref())?;
                 fits(&write_root, &most, &folder)?;
                 write_root
             }
@@ -67,8 +82,10 @@ impl Wanted {
         let mut additional: Vec<(Place, Access)> = Vec::new();
         for (index, AdditionalFolder { path, writable }) in self.additional.iter().enumerate() {
             let name = format!("{ADDITIONAL}[{index}]");
-            let found = workspaces.folder(path).map(noted);
-            let found = found.map_err(|error| refused(ADDITIONAL, &format!("{name}.path"), &error))?;
+            let found = noted(self.bounds.open(workspaces, ADDITIONAL, &format!("{name}.path"), path)?);
+            if *writable {
+                may_be_written(ADDITIONAL, &found, bound.as_ref())?;
+            }
             let refused = |what: &str| Err(refuse(ADDITIONAL, Why::Folder, format!("{name} {what}")));
             if found.path() == write_root.path() {
                 return refused("is the write root already");
@@ -82,7 +99,9 @@ impl Wanted {
         if layer == Layer::Landlock {
             can_be_kept_read_only(&ground)?;
         }
-        let root = self.write_root.is_some().then(|| ground.write_root.path());
+        // The CLI takes only its working folder for its own by itself.
+        let is_apart = bound.is_some() && !ground.folder.path().starts_with(ground.write_root.path());
+        let root = (self.write_root.is_some() || is_apart).then(|| ground.write_root.path());
         let named = root.into_iter().chain(ground.additional.iter().map(|(folder, _)| folder.path()));
         let named = named.map(Path::to_owned).collect();
         Ok(Found { ground, named })
@@ -90,6 +109,11 @@ impl Wanted {
 
     /// Without a layer a run sees and writes whatever its user may; to say otherwise would be untrue.
     fn can_be_kept(&self, layer: Layer) -> Result<(), Refusal> {
+        if layer == Layer::None && self.bounds.write_root.is_some() {
+            let message =
+                "the write root of this key's policy cannot be kept on this server, where no isolation is in force";
+            return Err(refuse(CWD, Why::Policy, message));
+        }
         let field = match (&self.write_root, self.additional.is_empty()) {
             (Some(_), _) => WRITE_ROOT,
             (None, false) => ADDITIONAL,
@@ -100,6 +124,88 @@ impl Wanted {
         }
         let message = "cannot be kept on this server, where no isolation is in force; GET /v1/isolation says why";
         Err(refuse(field, Why::Value, message))
+    }
+}
+
+impl Bounds {
+    /// Opens a folder that a request names; `name` is how the request calls it within `field`. Where a link leads out of the
+    /// workspaces, the answer is the same whatever there is.
+    fn open(&self, workspaces: &Workspaces, field: &'static str, name: &str, path: &str) -> Result<Folder, Refusal> {
+        self.have_path(field, path)?;
+        let folder = workspaces.folder(path).map_err(|error| match &self.workspaces {
+            None => refused(field, name, &error),
+            // Looked at anew, since a run of the same key may change the links meanwhile.
+            Some(_) => match workspaces.trouble_without_links(path) {
+                Some(error) => refused(field, name, &error),
+                None => self.foreign(field),
+            },
+        })?;
+        self.have(field, folder.place()).map(|()| folder)
+    }
+
+    /// Whether a path leads into a workspace of the policy by its name. Asked before anything is looked at: what there is in
+    /// other workspaces is nothing that the caller may learn.
+    fn have_path(&self, field: &'static str, path: &str) -> Result<(), Refusal> {
+        let Some(workspaces) = &self.workspaces else { return Ok(()) };
+        let mut parts = Path::new(path).components().filter(|part| *part != Component::CurDir);
+        let is_named = match parts.next() {
+            Some(Component::Normal(first)) => workspaces.iter().any(|name| first == name.as_str()),
+            _ => false,
+        };
+        let is_plain = parts.all(|part| matches!(part, Component::Normal(_)));
+        if is_named && is_plain { Ok(()) } else { Err(self.foreign(field)) }
+    }
+
+    /// Whether a folder lies there, wherever links have led.
+    fn have(&self, field: &'static str, folder: &Place) -> Result<(), Refusal> {
+        let Some(workspaces) = &self.workspaces else { return Ok(()) };
+        let is_there = folder.workspace().is_some_and(|workspace| workspaces.iter().any(|name| name == workspace));
+        if is_there { Ok(()) } else { Err(self.foreign(field)) }
+    }
+
+    fn foreign(&self, field: &'static str) -> Refusal {
+        let names = self.workspaces.as_deref().unwrap_or_default().join(", ");
+        let message =
+            format!("must lie in a workspace that the policy of this key allows, and not be the root of all: {names}");
+        refuse(field, Why::Policy, message)
+    }
+
+    /// Where alone the run may write.
+    fn write_root(&self, workspaces: &Workspaces) -> Result<Option<Place>, Refusal> {
+        let Some(path) = &self.write_root else { return Ok(None) };
+        let found = workspaces.folder(path).map(|folder| Some(noted(folder)));
+        found.map_err(|error| {
+            let why = if error.is_the_server_s() { Why::Server } else { Why::Policy };
+            refuse(CWD, why, format!("the write root of this key's policy, `{path}`, {error}"))
+        })
+    }
+}
+
+/// Where a run writes that does not ask for less: in the narrower of what the server and what the policy allows.
+fn narrower(most: Place, bound: Option<&Place>) -> Result<Place, Refusal> {
+    match bound {
+        None => Ok(most),
+        Some(bound) if bound.path().starts_with(most.path()) => Ok(bound.clone()),
+        Some(bound) if most.path().starts_with(bound.path()) => Ok(most),
+        Some(bound) => {
+            let bound = bound.relative().display();
+            let message =
+                format!("nothing could be written there: the policy of this key allows writing in `{bound}` only");
+            Err(refuse(CWD, Why::Policy, message))
+        }
+    }
+}
+
+/// Whether the policy lets a run write in a folder.
+fn may_be_written(field: &'static str, folder: &Place, bound: Option<&Place>) -> Result<(), Refusal> {
+    match bound.filter(|bound| !folder.path().starts_with(bound.path())) {
+        None => Ok(()),
+        Some(bound) => {
+            let bound = bound.relative().display();
+            let message =
+                format!("must lie in `{bound}` to be written: the policy of this key allows writing nowhere else");
+            Err(refuse(field, Why::Policy, message))
+        }
     }
 }
 

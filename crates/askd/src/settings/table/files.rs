@@ -113,6 +113,6 @@ pub(super) const CONFIGURATION: &[Setting] = &[
         "ASKD_AUDIT_RETENTION",
         KEPT,
         Value("9600h"),
-        "How long it is kept who changed which document of the configuration, and when.",
+        "How long the audit is kept: who did what, and when. API keys that count no more are kept as long, and at most 30 days.",
     ),
 ];

@@ -2,7 +2,7 @@
 
 use super::SOME_TIME;
 use crate::settings::declaration::Fallback::Value;
-use crate::settings::declaration::Kind::{Integer, Size};
+use crate::settings::declaration::Kind::{Integer, Size, Usd};
 use crate::settings::declaration::Setting;
 
 pub(super) const RUNS_AND_THE_QUEUE: &[Setting] = &[
@@ -13,6 +13,14 @@ pub(super) const RUNS_AND_THE_QUEUE: &[Setting] = &[
         Integer(0, 1_000_000),
         Value("100"),
         "How many runs may wait for their turn; further ones are refused at once.",
+    ),
+    Setting::new(
+        "budget_margin",
+        "ASKD_BUDGET_MARGIN",
+        Usd(0, 1_000_000_000),
+        Value("0.10"),
+        "What one more call of the model may cost, in US dollars. It is set aside besides a run's budget, since the CLI looks \
+         at the budget between two calls.",
     ),
     Setting::new("queue_timeout", "QUEUE_TIMEOUT", SOME_TIME, Value("30s"), "How long a run may wait for its turn."),
     Setting::new(

@@ -2,7 +2,7 @@
 
 use super::SOME_TIME;
 use crate::settings::choices::LogFormat;
-use crate::settings::declaration::Fallback::Value;
+use crate::settings::declaration::Fallback::{Unset, Value};
 use crate::settings::declaration::Kind::{Address, Bool, Choice, Integer, LogFilter, Size};
 use crate::settings::declaration::Setting;
 
@@ -13,14 +13,21 @@ pub(super) const SERVER: &[Setting] = &[
         "ASKD_MAX_CONNECTIONS",
         Integer(1, 1_000_000),
         Value("1024"),
-        "Connections open at the same time; further ones wait to be accepted.",
+        "Connections open at the same time. For a further one, the one goes that has waited longest for a request; while all are at work, further ones wait.",
+    ),
+    Setting::new(
+        "max_requests_per_key",
+        "ASKD_MAX_REQUESTS_PER_KEY",
+        Integer(1, 1_000_000),
+        Unset,
+        "Requests of one key at work at the same time, open streams among them; further ones are refused. Not set: a quarter of `ASKD_MAX_CONNECTIONS`. `API_KEY` is not bounded by it.",
     ),
     Setting::new(
         "header_timeout",
         "ASKD_HEADER_TIMEOUT",
         SOME_TIME,
         Value("10s"),
-        "How long a client may take to send a request's headers.",
+        "How long a client may take to send a request's headers, and to agree on encryption before its first ones.",
     ),
     Setting::new(
         "write_timeout",
@@ -70,6 +77,13 @@ pub(super) const SERVER: &[Setting] = &[
         Size(8 << 10, 1 << 20),
         Value("64KiB"),
         "Largest head of a request, its first line and all its headers together; roughly, since it is checked piece by piece as it arrives.",
+    ),
+    Setting::new(
+        "max_header_count",
+        "ASKD_MAX_HEADER_COUNT",
+        Integer(10, 1000),
+        Value("100"),
+        "Most headers of a request.",
     ),
     Setting::new(
         "max_wait",

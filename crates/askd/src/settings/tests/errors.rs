@@ -91,6 +91,64 @@ fn folders_users_and_words_of_isolation_are_checked() {
 }
 
 #[test]
+fn hosts_origins_networks_and_rates_are_checked() {
+    for (value, what) in [
+        ("*", "is a pattern"),
+        ("localhost,*.example.com", "is a pattern"),
+        ("https://askd.example.com", "is a URL"),
+        ("::1", "is an IPv6 address without brackets"),
+        ("askd.example.com:99999", "is not a host"),
+    ] {
+        refused("ASKD_ALLOWED_HOSTS", value, &format!(", which {what}"));
+    }
+    for (value, what) in [
+        ("*", "is a pattern"),
+        ("null", "is the origin of anybody"),
+        ("app.example.com", "has no scheme"),
+        ("https://app.example.com/", "has a path"),
+    ] {
+        refused("ASKD_ALLOWED_ORIGINS", value, &format!("holds {value:?}, which {what}"));
+    }
+    refused(
+        "ASKD_TRUSTED_PROXIES",
+        "10.0.0.0/8,proxy",
+        "holds \"proxy\", which is neither an IP address nor a network",
+    );
+    refused("ASKD_FORWARDED_HEADER", "X-Real-IP", "give one of `x-forwarded-for`, `forwarded`");
+    for name in ["ASKD_RATE_ASK", "ASKD_RATE_CONFIG", "ASKD_RATE_RUNS", "ASKD_RATE_V1", "ASKD_RATE_FAILURES"] {
+        refused(name, "1000001", "give a whole number from 0 to 1000000");
+    }
+}
+
+#[test]
+fn the_front_is_closed_to_pages_and_proxies_and_has_its_limits_by_default() {
+    let network = Surroundings::new().settings().network;
+    assert!(
+        network.allowed_hosts.is_empty() && network.allowed_origins.is_empty() && network.trusted_proxies.is_empty()
+    );
+    let rates = network.rates;
+    let rates = [rates.ask, rates.config, rates.runs, rates.v1, rates.failures].map(|rate| rate.map_or(0, u32::from));
+    assert_eq!(rates, [60, 60, 120, 1200, 20]);
+    let off = Surroundings::new().env("ASKD_RATE_ASK", "0").settings().network.rates;
+    assert_eq!(off.ask, None);
+}
+
+#[test]
+fn a_server_that_any_name_leads_to_and_a_proxy_that_is_everybody_bring_warnings() {
+    let beyond = Surroundings::new().env("ASKD_LISTEN", "0.0.0.0:3000");
+    let warnings = beyond.load().warnings;
+    assert!(matches!(&warnings[..], [only] if only.starts_with("`ASKD_ALLOWED_HOSTS` is empty")), "{warnings:?}");
+    let named = Surroundings::new().env("ASKD_LISTEN", "[::]:3000").env("ASKD_ALLOWED_HOSTS", "askd.example.com");
+    assert_eq!(named.load().warnings, [""; 0]);
+    assert_eq!(Surroundings::new().env("ASKD_LISTEN", "[::1]:3000").load().warnings, [""; 0]);
+    let warnings = Surroundings::new().env("ASKD_TRUSTED_PROXIES", "10.0.0.1, ::/0").load().warnings;
+    assert!(
+        matches!(&warnings[..], [only] if only.starts_with("`ASKD_TRUSTED_PROXIES` holds everybody")),
+        "{warnings:?}"
+    );
+}
+
+#[test]
 fn isolation_is_what_the_machine_allows_unless_the_operator_says_more() {
     let settings = Surroundings::new().settings().isolation;
     assert_eq!((settings.policy, settings.write_root), (IsolationPolicy::BestEffort, WriteRoot::Workspace));

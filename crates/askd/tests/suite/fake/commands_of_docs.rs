@@ -5,8 +5,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use askd::settings::Settings;
+use rustix::process::Signal;
 
-use crate::harness::{TestServer, TestServerBuilder};
+use crate::harness::{Folders, Program, TestServer, TestServerBuilder, launcher};
 
 /// What stands between the fences of blocks of shell commands, in a part of a page.
 fn commands(page: &str, from: &str, to: &str) -> Vec<String> {
@@ -37,17 +38,31 @@ async fn all_work(server: &TestServer, commands: Vec<String>) {
 
 /// Whether a test can run; says so where it cannot.
 fn can_run(test: &str) -> bool {
-    let missing = ["bash", "curl", "jq", "tar"].into_iter().find(|program| {
-        #[expect(clippy::disallowed_methods, reason = "the programs that a reader of the documents has")]
-        let tried = Command::new(program).arg("--version").stdout(Stdio::null()).status();
-        !tried.is_ok_and(|status| status.success())
-    });
-    if let Some(program) = missing {
+    ["bash", "curl", "jq", "tar"].into_iter().all(|program| has(test, program, "--version"))
+}
+
+/// Whether there is a program that a test needs.
+fn has(test: &str, program: &str, try_with: &str) -> bool {
+    #[expect(clippy::disallowed_methods, reason = "the programs that a reader of the documents has")]
+    let tried = Command::new(program).arg(try_with).stdout(Stdio::null()).status();
+    let is_there = tried.is_ok_and(|status| status.success());
+    if !is_there {
         // Past the harness, which shows nothing of a test that passes.
         let line = format!("NOT RUN: {test}: there is no {program} here\n");
         std::io::stderr().write_all(line.as_bytes()).unwrap();
     }
-    missing.is_none()
+    is_there
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_readmes_commands_for_keys_work_as_printed() {
+    if !can_run("the_readmes_commands_for_keys_work_as_printed") {
+        return;
+    }
+    let server = TestServerBuilder::fake().start().await;
+    server.folders.write("workspace/shop/a.txt", "a");
+    all_work(&server, commands("README.md", "### Keys for others", "### Configuration")).await;
+    server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -82,6 +97,26 @@ async fn the_commands_of_the_page_on_configuration_work_as_printed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_commands_of_the_page_on_limits_work_as_printed() {
+    if !can_run("the_commands_of_the_page_on_limits_work_as_printed") {
+        return;
+    }
+    let server = TestServerBuilder::fake().start().await;
+    all_work(&server, commands("docs/limits.md", "# Turns", "")).await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_commands_of_the_page_on_the_network_work_as_printed() {
+    if !can_run("the_commands_of_the_page_on_the_network_work_as_printed") {
+        return;
+    }
+    let server = TestServerBuilder::fake().start().await;
+    all_work(&server, commands("docs/network.md", "## Requests a minute", "")).await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_commands_that_change_the_policy_work_as_printed() {
     if !can_run("the_commands_that_change_the_policy_work_as_printed") {
         return;
@@ -90,4 +125,54 @@ async fn the_commands_that_change_the_policy_work_as_printed() {
     all_work(&server, commands("docs/guard.md", "## See, change, try and switch off", "")).await;
     assert_eq!(server.folders.list("config"), [""; 0], "the default is back");
     server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_commands_of_the_page_on_keys_work_as_printed() {
+    if !can_run("the_commands_of_the_page_on_keys_work_as_printed") {
+        return;
+    }
+    let server = TestServerBuilder::fake().start().await;
+    all_work(&server, commands("docs/keys.md", "# Keys", "")).await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_certificates_of_the_page_on_tls_are_made_and_used_as_printed() {
+    let test = "the_certificates_of_the_page_on_tls_are_made_and_used_as_printed";
+    if !can_run(test) || !has(test, "openssl", "version") {
+        return;
+    }
+    let folders = Folders::new();
+    let place = folders.root().join("shell");
+    std::fs::create_dir_all(place.join("bin")).unwrap();
+    std::os::unix::fs::symlink(launcher(), place.join("bin/askd")).unwrap();
+    let blocks: Vec<_> =
+        ["To try it with", "An authority for"].iter().flat_map(|from| commands("docs/tls.md", from, "\n## ")).collect();
+    let [of_server, use_server, of_client, use_client] = &blocks[..] else { panic!("other blocks: {blocks:#?}") };
+    let shell = async |script: &str, url: &str| {
+        let script = script.replace("https://localhost:8443", url);
+        let path = format!("{}:/usr/bin:/bin", place.join("bin").display());
+        #[expect(clippy::disallowed_methods, reason = "a shell, as a reader of the document has it")]
+        let mut shell = Command::new("bash");
+        shell.args(["-euo", "pipefail", "-xc", &script]).current_dir(&place).env_clear();
+        shell.env("PATH", path).env("HOME", &place).env("API_KEY", Settings::TEST_API_KEY);
+        let output = tokio::task::spawn_blocking(move || shell.output().unwrap()).await.unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+        said
+    };
+    let at = |name: &str| place.join(name).display().to_string();
+    shell(of_server, "").await;
+    shell(of_client, "").await;
+    let (cert, key, ca) = (at("cert.pem"), at("key.pem"), at("client-ca.pem"));
+    let files = [("ASKD_TLS_CERT", cert.as_str()), ("ASKD_TLS_KEY", &key), ("ASKD_TLS_CLIENT_CA", &ca)];
+    for (variables, commands) in [(&files[..2], use_server), (&files[..], use_client)] {
+        let mut program = Program::start(&folders, variables);
+        let url = format!("https://localhost:{}", program.address().await.port());
+        let said = shell(commands, &url).await;
+        assert!(said.contains("\"ok\"") && said.contains("ID "), "{said}");
+        program.signal(Signal::TERM);
+        assert!(program.ended().await.success());
+    }
 }

@@ -224,6 +224,32 @@ async fn what_a_document_once_held_is_as_secret_in_the_history() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_change_that_removed_a_secret_does_not_tell_it() {
+    const HOOKED: &str = "---\nname: a\ndescription: d\nhooks: {}\n---\nof-a-service";
+    const PLAIN: &str = "---\nname: a\ndescription: d\n---\nx";
+    let server = server(ConfigChanges::Texts).await;
+    assert_eq!(server.put("/v1/config/agents/a", &json!({"content": PLAIN})).await.status, 201);
+    let mut ids = Vec::new();
+    for text in [HOOKED, PLAIN] {
+        server.folders.write("config/agents/a.md", text);
+        let seen = server.get("/v1/config/history?kind=agents&name=a").await.body;
+        ids.push(seen["data"][0]["id"].as_str().unwrap().to_owned());
+    }
+    assert_ne!(ids[0], ids[1]);
+    let removed = &ids[1];
+    for (path, status) in [
+        (format!("/v1/config/history/{removed}"), 200),
+        (format!("/v1/config/history/{removed}/diff?to=current"), 200),
+        (format!("/v1/config/history/{removed}/diff"), 403),
+    ] {
+        let answer = server.get(&path).await;
+        assert_eq!(answer.status, status, "{path} {answer:?}");
+        assert!(!answer.body.to_string().contains("of-a-service"), "{path} {answer:?}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_key_sets_what_names_a_program_or_redirects_the_model() {
     let server = server(ConfigChanges::All).await;
     let put = async |content: Value| server.put("/v1/config/settings", &json!({ "content": content })).await;

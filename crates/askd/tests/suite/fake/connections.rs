@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::harness::{RawClient, TestServerBuilder};
 
-const HEALTH: &str = "GET /health HTTP/1.1\r\nhost: x\r\n\r\n";
+const HEALTH: &str = "GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn further_connections_wait_until_there_is_a_place() {
+async fn while_all_are_at_work_further_connections_wait_until_there_is_a_place() {
     let server = TestServerBuilder::fake().set(|settings| settings.server.max_connections = 1).start().await;
     let mut first = RawClient::connect(server.address).await;
-    first.send(HEALTH).await;
-    first.until("\"ok\"").await;
+    first.ask(&json!({"prompt": "!say begun\n!hang", "stream": true})).await;
+    first.until("begun").await;
     let mut second = RawClient::connect(server.address).await;
     second.send(HEALTH).await;
     assert!(second.is_silent_for(Duration::from_millis(200)).await);
@@ -49,7 +51,7 @@ async fn a_body_that_stalls_is_408() {
 async fn a_head_that_is_too_large_is_431() {
     let server = TestServerBuilder::fake().set(|settings| settings.server.max_headers = 16 * 1024).start().await;
     let mut client = RawClient::connect(server.address).await;
-    client.send(&format!("GET /health HTTP/1.1\r\nhost: x\r\nlong: {}\r\n\r\n", "x".repeat(64 * 1024))).await;
+    client.send(&format!("GET /health HTTP/1.1\r\nhost: localhost\r\nlong: {}\r\n\r\n", "x".repeat(64 * 1024))).await;
     assert!(client.rest().await.starts_with("HTTP/1.1 431"));
     server.stop().await;
 }

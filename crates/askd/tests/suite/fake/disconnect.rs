@@ -35,7 +35,9 @@ async fn leaving_a_running_run_ends_its_whole_tree() {
 #[tokio::test(flavor = "multi_thread")]
 async fn leaving_is_noticed_whatever_was_sent_before() {
     let much = "x".repeat(64 * 1024);
-    for (further, stream) in [("\r\n", false), ("GET /health HTTP/1.1\r\nhost: x\r\n\r\n", true), (&much, false)] {
+    for (further, stream) in
+        [("\r\n", false), ("GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n", true), (&much, false)]
+    {
         let server = one_slot().await;
         let mut client = RawClient::connect(server.address).await;
         client.ask(&asked(TREE, stream)).await;

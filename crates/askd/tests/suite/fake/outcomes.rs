@@ -54,7 +54,7 @@ async fn each_error_of_the_cli_has_its_code() {
     expect(&[
         (r#"!result {"is_error":true,"subtype":"error_max_turns","errors":["5 turns"]}"#, 500, "TURN_LIMIT"),
         (r#"!result {"is_error":true,"subtype":"error_max_structured_output_retries"}"#, 500, "SCHEMA_FAILED"),
-        (r#"!result {"is_error":true,"subtype":"error_max_budget_usd"}"#, 500, "RUN_FAILED"),
+        (r#"!result {"is_error":true,"subtype":"error_max_budget_usd"}"#, 402, "BUDGET_EXCEEDED"),
         (r#"!result {"is_error":true,"subtype":"error_during_execution","errors":["oops"]}"#, 500, "RUN_FAILED"),
         (r#"!result {"is_error":false,"subtype":"error_from_the_future"}"#, 500, "RUN_FAILED"),
         (r#"!result {"is_error":true}"#, 500, "RUN_FAILED"),

@@ -198,7 +198,7 @@ async fn a_client_that_leaves_the_queue_takes_its_run_with_it() {
     let mut client = RawClient::connect(server.address).await;
     let body = json!({"prompt": "!touch never", "on_disconnect": "cancel"}).to_string();
     let head = format!(
-        "POST /v1/runs HTTP/1.1\r\nhost: x\r\nx-api-key: {}\r\ncontent-type: application/json\r\n\
+        "POST /v1/runs HTTP/1.1\r\nhost: localhost\r\nx-api-key: {}\r\ncontent-type: application/json\r\n\
          accept: text/event-stream\r\ncontent-length: {}\r\n\r\n{body}",
         askd::settings::Settings::TEST_API_KEY,
         body.len()

@@ -89,7 +89,8 @@ async fn of_another_server(server: &TestServer) -> &'static str {
         created_at: 1_795_000_000_000,
         ..NewRun::default()
     };
-    let submit = Submit { run, metadata: Vec::new(), first_chunk: first.finish().compress(), idempotency: None };
+    let submit =
+        Submit { run, metadata: Vec::new(), first_chunk: first.finish().compress(), idempotency: None, reserve: None };
     server.app.runs().shared().store.write(submit).await.unwrap();
     id
 }

@@ -40,7 +40,7 @@ impl TestServer {
         let mut client = RawClient::connect(self.address).await;
         let (key, length) = (Settings::TEST_API_KEY, body.len());
         let request = format!(
-            "{method} {path} HTTP/1.1\r\nhost: test\r\nx-api-key: {key}\r\nconnection: close\r\n\
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\nx-api-key: {key}\r\nconnection: close\r\n\
              content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
         );
         client.send(&request).await;

@@ -33,7 +33,7 @@ impl RawClient {
     pub(crate) async fn head(&mut self, length: usize) {
         let key = Settings::TEST_API_KEY;
         let head = format!(
-            "POST /ask HTTP/1.1\r\nhost: test\r\nx-api-key: {key}\r\ncontent-type: application/json\r\n\
+            "POST /ask HTTP/1.1\r\nhost: localhost\r\nx-api-key: {key}\r\ncontent-type: application/json\r\n\
              content-length: {length}\r\n\r\n"
         );
         self.send(&head).await;

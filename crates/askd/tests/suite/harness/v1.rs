@@ -95,7 +95,7 @@ impl V1 {
     pub(crate) async fn raw_events(&self, id: &str) -> RawClient {
         let (mut client, key) = (RawClient::connect(self.address).await, Settings::TEST_API_KEY);
         let head = format!(
-            "GET /v1/runs/{id}/events HTTP/1.1\r\nhost: test\r\nx-api-key: {key}\r\naccept: text/event-stream\r\n\r\n"
+            "GET /v1/runs/{id}/events HTTP/1.1\r\nhost: localhost\r\nx-api-key: {key}\r\naccept: text/event-stream\r\n\r\n"
         );
         client.send(&head).await;
         client

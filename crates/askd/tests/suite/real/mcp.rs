@@ -10,7 +10,7 @@ use super::World;
 use crate::harness::TestServerBuilder;
 
 /// A server of one tool, which says what it finds in its environment.
-const SERVER: &str = r"
+pub(super) const SERVER: &str = r"
 const lines = require('readline').createInterface({input: process.stdin});
 lines.on('line', (line) => {
   const {id, method, params} = JSON.parse(line);
@@ -27,7 +27,7 @@ lines.on('line', (line) => {
 const TOKEN: &str = "token-of-the-server";
 
 /// Whether a server can be written in a few lines; says so where not.
-fn has_node() -> bool {
+pub(super) fn has_node() -> bool {
     #[expect(clippy::disallowed_methods, reason = "what the CLI is to start")]
     let has_node = Command::new("node").arg("--version").output().is_ok_and(|output| output.status.success());
     if !has_node {
@@ -37,11 +37,11 @@ fn has_node() -> bool {
     has_node
 }
 
-fn entry(script: &str, who: &str) -> Value {
+pub(super) fn entry(script: &str, who: &str) -> Value {
     json!({"type": "stdio", "command": "node", "args": ["-e", script, "--", who], "env": {"TOKEN": TOKEN}})
 }
 
-fn servers(entries: &Value) -> String {
+pub(super) fn servers(entries: &Value) -> String {
     json!({"mcpServers": entries}).to_string()
 }
 

@@ -41,6 +41,8 @@ fn every_field_is_understood() {
         timeout_seconds: None,
         write_root: None,
         additional_folders: Vec::new(),
+        max_budget_usd: None,
+        priority: None,
     };
     assert_eq!(asked.unwrap(), AskRequest { request, stream: true });
 }

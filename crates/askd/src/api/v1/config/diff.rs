@@ -34,7 +34,7 @@ pub(super) async fn diff(editor: Editor, PathOf(id): PathOf<String>, uri: Uri) -
         Some(CURRENT) => {
             let current = editor.config().read(&change.scope, &change.document).await?.map(|found| found.content);
             if let Some(current) = &current {
-                editor.must_see(change.document.kind(), current)?;
+                editor.must_see(&change.scope, change.document.kind(), current)?;
             }
             (Some(id), Some(CURRENT.to_owned()), (content, current))
         }
@@ -60,6 +60,8 @@ async fn before(editor: &Editor, change: &Change) -> Result<(Option<String>, Opt
         editor.config().history(Some(&change.scope), Some(&change.document), Some(change.id), LOOKED_AT).await?;
     for earlier in earlier.into_iter().filter(|earlier| earlier.after == Some(etag)) {
         if let Some((found, Some(content))) = editor.config().change(&earlier.id).await? {
+            // What a change has removed may be what only others see: both sides are shown.
+            editor.must_see(&found.scope, found.document.kind(), &content)?;
             return Ok((Some(found.id.to_string()), Some(content)));
         }
     }

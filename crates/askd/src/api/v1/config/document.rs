@@ -101,11 +101,11 @@ async fn read(
     headers: &HeaderMap,
 ) -> Result<Response, ApiError> {
     let mut query = Query::of(uri)?;
-    let (scope, id) = target(&mut query, kind, name)?;
+    let (scope, id) = target(editor, &mut query, kind, name)?;
     // Only a skill has more than is shown anyway.
     let files = if query.flag("contents")? == Some(true) { Files::Contained } else { Files::Listed };
     query.finish(&["workspace", "contents"])?;
-    editor.must_see_kind(kind)?;
+    editor.must_see_kind(&scope, kind)?;
     let found = editor.config().read(&scope, &id).await?;
     if found.is_none() && kind == Kind::Policy {
         let text = Policy::default_text();
@@ -113,16 +113,16 @@ async fn read(
         return conditions::tagged(headers, &Etag::of_bytes(text.as_bytes()), json(StatusCode::OK, answer));
     }
     let found = found.ok_or_else(|| ApiError::no_document(&id))?;
-    editor.must_see(kind, &found.content)?;
+    editor.must_see(&scope, kind, &found.content)?;
     let answer = shown::document(&scope, &found, files).to_string();
     conditions::tagged(headers, &found.etag, json(StatusCode::OK, answer))
 }
 
 async fn write(editor: &Editor, kind: Kind, name: Option<&str>, request: Request) -> Result<Response, ApiError> {
     let mut query = Query::of(request.uri())?;
-    let (scope, id) = target(&mut query, kind, name)?;
+    let (scope, id) = target(editor, &mut query, kind, name)?;
     query.finish(&["workspace"])?;
-    editor.must_write()?;
+    editor.must_write(&scope)?;
     let condition = conditions::of_change(request.headers())?;
     let taken = config_object(request, editor.server(), |object| taken::edit(kind, &mut taken::fields(kind, object)?));
     let mut written = editor.config().edit(&scope, &id, taken.await?, &condition, &editor.author()).await?;
@@ -139,20 +139,20 @@ async fn remove(
     headers: &HeaderMap,
 ) -> Result<Response, ApiError> {
     let mut query = Query::of(uri)?;
-    let (scope, id) = target(&mut query, kind, name)?;
+    let (scope, id) = target(editor, &mut query, kind, name)?;
     query.finish(&["workspace"])?;
-    editor.must_write()?;
+    editor.must_write(&scope)?;
     let condition = conditions::of_change(headers)?;
     editor.config().edit(&scope, &id, Edit::Remove, &condition, &editor.author()).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-fn target(query: &mut Query, kind: Kind, name: Option<&str>) -> Result<(Scope, DocumentId), ApiError> {
+fn target(editor: &Editor, query: &mut Query, kind: Kind, name: Option<&str>) -> Result<(Scope, DocumentId), ApiError> {
     let id = DocumentId::new(kind, name).map_err(|error| match error {
         NameError::Single => ApiError::request(format!("there is only one {}, and it has no name", kind.as_str())),
         error => ApiError::of_name(kind, name.unwrap_or_default(), &error),
     })?;
-    let scope = scope(query)?;
+    let scope = scope(editor, query)?;
     check_scope(&scope, kind)?;
     Ok((scope, id))
 }

@@ -31,7 +31,7 @@ pub(super) static PACKING: Gate = Gate::new(2, Duration::from_secs(30), 2 << 20)
 
 pub(super) async fn export(editor: Editor, uri: Uri, headers: HeaderMap) -> Result<Response, ApiError> {
     let mut query = Query::of(&uri)?;
-    let scope = scope(&mut query)?;
+    let scope = scope(&editor, &mut query)?;
     let format = match query.take("format")?.as_deref() {
         None | Some("tar") => Format::Tar,
         Some("zip") => Format::Zip,
@@ -39,7 +39,7 @@ pub(super) async fn export(editor: Editor, uri: Uri, headers: HeaderMap) -> Resu
     };
     query.finish(&["workspace", "format"])?;
     // Settings and MCP servers are part of it.
-    editor.must_execute()?;
+    editor.must_execute(&scope)?;
     let _place = place().await?;
     let Export { documents, etag, warnings } = editor.config().export(&scope).await?;
     let packed = PACKING.run(move || write(format, &scope, &documents)).await.map_err(unfinished)??;

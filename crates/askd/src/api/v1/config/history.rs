@@ -26,9 +26,12 @@ use crate::config::name::DocumentId;
 pub(super) async fn list(editor: Editor, uri: Uri) -> Result<Response, ApiError> {
     let mut query = Query::of(&uri)?;
     let everywhere = query.flag("all")? == Some(true);
-    let scope = scope(&mut query)?;
+    let scope = scope(&editor, &mut query)?;
     if everywhere && scope.workspace().is_some() {
         return Err(ApiError::param("all", "asks for every scope, and workspace for one: give one of them"));
+    }
+    if everywhere {
+        editor.must_reach_all()?;
     }
     let id = document(query.take("kind")?.as_deref(), query.take("name")?.as_deref())?;
     let limit = query.limit("limit", DEFAULT_LIMIT, MAX_LIMIT)?;
@@ -85,10 +88,11 @@ pub(super) async fn restore(
     request: Request,
 ) -> Result<Response, ApiError> {
     query::none(request.uri())?;
-    editor.must_write()?;
+    editor.must_write_somewhere()?;
     let condition = conditions::of_change(&headers)?;
     let found = find(&editor, &id).await?;
     let change = found.0.clone();
+    editor.must_write(&change.scope)?;
     let mut written = match editor.config().restore(found, &condition, &editor.author()).await {
         Err(ConfigError::NotFound) if change.after.is_none() => return Err(was_removal(&editor, &change).await),
         restored => restored?,
@@ -115,11 +119,13 @@ pub(super) async fn find(editor: &Editor, id: &str) -> Result<(Change, Option<Co
     let short: String = id.chars().take(60).collect();
     let unknown = || ApiError::new(ErrorCode::NotFound, format!("there is no change `{short}`"));
     let id = ChangeId::parse(id).ok_or_else(unknown)?;
-    let found = editor.config().change(&id).await?.ok_or_else(unknown)?;
-    let kind = found.0.document.kind();
-    editor.must_see_kind(kind)?;
+    let found = editor.config().change(&id).await?;
+    // One of a workspace that the key is not for is one that there is not.
+    let found = found.filter(|(change, _)| editor.may_reach(&change.scope)).ok_or_else(unknown)?;
+    let (scope, kind) = (found.0.scope.clone(), found.0.document.kind());
+    editor.must_see_kind(&scope, kind)?;
     if let Some(content) = &found.1 {
-        editor.must_see(kind, content)?;
+        editor.must_see(&scope, kind, content)?;
     }
     Ok(found)
 }

@@ -26,9 +26,9 @@ struct Manner {
 }
 
 impl Manner {
-    fn of(uri: &Uri) -> Result<Self, ApiError> {
+    fn of(editor: &Editor, uri: &Uri) -> Result<Self, ApiError> {
         let mut query = Query::of(uri)?;
-        let scope = scope(&mut query)?;
+        let scope = scope(editor, &mut query)?;
         let mode = match query.take("mode")?.as_deref() {
             None | Some("merge") => Import::Merge,
             Some("replace") => Import::Replace,
@@ -41,8 +41,8 @@ impl Manner {
 }
 
 pub(super) async fn import(editor: Editor, request: Request) -> Result<Response, ApiError> {
-    let Manner { scope, mode, dry_run } = Manner::of(request.uri())?;
-    editor.must_write()?;
+    let Manner { scope, mode, dry_run } = Manner::of(&editor, request.uri())?;
+    editor.must_write(&scope)?;
     let condition = conditions::of_change(request.headers())?;
     let format = match &*media_type(request.headers()) {
         "application/x-tar" => Format::Tar,

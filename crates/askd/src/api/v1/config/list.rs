@@ -18,7 +18,7 @@ pub(super) const MAX_LIMIT: u64 = 200;
 
 pub(super) async fn list(editor: &Editor, kind: Kind, uri: &Uri) -> Result<Response, ApiError> {
     let mut query = Query::of(uri)?;
-    let scope = scope(&mut query)?;
+    let scope = scope(editor, &mut query)?;
     let limit = usize::try_from(query.limit("limit", DEFAULT_LIMIT, MAX_LIMIT)?).unwrap_or(usize::MAX);
     let page = query.take("page")?;
     query.finish(&["workspace", "limit", "page"])?;

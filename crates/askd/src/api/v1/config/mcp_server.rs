@@ -34,9 +34,9 @@ struct Target {
 }
 
 impl Target {
-    fn of(server: String, uri: &Uri) -> Result<Self, ApiError> {
+    fn of(editor: &Editor, server: String, uri: &Uri) -> Result<Self, ApiError> {
         let mut query = Query::of(uri)?;
-        let scope = scope(&mut query)?;
+        let scope = scope(editor, &mut query)?;
         query.finish(&["workspace"])?;
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
         if !(1..=MAX_NAME).contains(&server.len()) || !server.bytes().all(plain) {
@@ -87,8 +87,8 @@ pub(super) async fn get(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let target = Target::of(server, &uri)?;
-    editor.must_see_kind(Kind::McpServers)?;
+    let target = Target::of(&editor, server, &uri)?;
+    editor.must_see_kind(&target.scope, Kind::McpServers)?;
     let entry = target.read(&editor).await?;
     let etag = entry_etag(&entry);
     let shown = json!({"type": "config_mcp_server", "name": target.server, "workspace": target.scope.workspace(),
@@ -101,8 +101,8 @@ pub(super) async fn put(
     PathOf(server): PathOf<String>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let target = Target::of(server, request.uri())?;
-    editor.must_execute()?;
+    let target = Target::of(&editor, server, request.uri())?;
+    editor.must_execute(&target.scope)?;
     let condition = conditions::of_change(request.headers())?;
     let entry = config_object(request, editor.server(), |object| {
         let mut fields = fields(Kind::McpServers, object)?;
@@ -132,8 +132,8 @@ pub(super) async fn delete(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let target = Target::of(server, &uri)?;
-    editor.must_execute()?;
+    let target = Target::of(&editor, server, &uri)?;
+    editor.must_execute(&target.scope)?;
     let condition = conditions::of_change(&headers)?;
     target.change(&editor, Edit::RemoveMcpServer { name: target.server.clone(), condition }).await?;
     Ok(StatusCode::NO_CONTENT.into_response())

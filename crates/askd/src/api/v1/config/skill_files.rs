@@ -32,9 +32,9 @@ struct Target {
 }
 
 impl Target {
-    fn of((name, path): (String, String), uri: &Uri) -> Result<Self, ApiError> {
+    fn of(editor: &Editor, (name, path): (String, String), uri: &Uri) -> Result<Self, ApiError> {
         let mut query = Query::of(uri)?;
-        let scope = scope(&mut query)?;
+        let scope = scope(editor, &mut query)?;
         query.finish(&["workspace"])?;
         let id =
             DocumentId::new(Kind::Skill, Some(&name)).map_err(|error| ApiError::of_name(Kind::Skill, &name, &error))?;
@@ -45,7 +45,7 @@ impl Target {
     async fn read(&self, editor: &Editor) -> Result<SkillFile, ApiError> {
         let skill =
             editor.config().read(&self.scope, &self.id).await?.ok_or_else(|| ApiError::no_document(&self.id))?;
-        editor.must_see(Kind::Skill, &skill.content)?;
+        editor.must_see(&self.scope, Kind::Skill, &skill.content)?;
         let file = match skill.content {
             Content::Skill(mut skill) => skill.files.remove(&self.path),
             Content::Text(_) => None,
@@ -80,7 +80,7 @@ pub(super) async fn get(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let target = Target::of(path, &uri)?;
+    let target = Target::of(&editor, path, &uri)?;
     let file = target.read(&editor).await?;
     let (etag, executable) = (file.etag(), flag(file.executable));
     let mut response = file.bytes.into_response();
@@ -98,9 +98,9 @@ pub(super) async fn put(
     PathOf(path): PathOf<(String, String)>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let target = Target::of(path, request.uri())?;
+    let target = Target::of(&editor, path, request.uri())?;
     check_path(&target.path)?;
-    editor.must_write()?;
+    editor.must_write(&target.scope)?;
     let condition = conditions::of_change(request.headers())?;
     let executable = match is_executable(request.headers())? {
         Some(executable) => executable,
@@ -141,8 +141,8 @@ pub(super) async fn delete(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let target = Target::of(path, &uri)?;
-    editor.must_write()?;
+    let target = Target::of(&editor, path, &uri)?;
+    editor.must_write(&target.scope)?;
     let condition = conditions::of_change(&headers)?;
     let removed = target.change(&editor, Edit::RemoveSkillFile { path: target.path.clone(), condition }).await;
     removed.map_err(|error| match error {

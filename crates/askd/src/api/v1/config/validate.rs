@@ -38,7 +38,7 @@ const NO_NAME: &str = "unnamed";
 
 pub(super) async fn validate(editor: Editor, request: Request) -> Result<Response, ApiError> {
     let mut query = Query::of(request.uri())?;
-    let scope = scope(&mut query)?;
+    let scope = scope(&editor, &mut query)?;
     query.finish(&["workspace"])?;
     let asked = config_object(request, editor.server(), |object| {
         if object.is_empty() {
@@ -77,7 +77,7 @@ pub(super) async fn validate(editor: Editor, request: Request) -> Result<Respons
 /// Why a `PUT` of this caller would be refused now, though the CLI would take the document: permissions, secrets, keys that
 /// nobody sets over HTTP, another document with the same name, links, bounds.
 async fn refusal(editor: &Editor, scope: &Scope, id: &DocumentId, edit: Edit) -> Result<Option<String>, ApiError> {
-    if let Err(error) = editor.must_write() {
+    if let Err(error) = editor.must_write(scope) {
         return Ok(Some(error.message().to_owned()));
     }
     match editor.config().try_edit(scope, id, edit, &editor.author()).await {
@@ -109,7 +109,7 @@ fn content(edit: Edit) -> Content {
 /// What lies on the disk.
 async fn everything(editor: &Editor, scope: &Scope) -> Result<Response, ApiError> {
     let mut problems = editor.config().problems(scope).await?;
-    if editor.must_execute().is_err() {
+    if editor.must_execute(scope).is_err() {
         // A problem may quote what only others may see.
         problems.retain(|(id, _)| !id.as_ref().is_some_and(|id| checks::all_may_hold_secrets(id.kind())));
     }

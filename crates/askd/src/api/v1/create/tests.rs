@@ -21,10 +21,10 @@ fn every_field_is_understood() {
         "allowed_tools": "Read, Edit", "permission_mode": "plan", "session_id": "00000000-0000-0000-0000-000000000007",
         "output_schema": {"type": "object"}, "expand": true, "deltas": true, "on_disconnect": "continue",
         "timeout_seconds": 60, "metadata": {"team.a_b-1": "x"}, "write_root": "a/b",
-        "additional_folders": [{"path": "lib"}, {"path": "out", "writable": true}],
+        "additional_folders": [{"path": "lib"}, {"path": "out", "writable": true}], "max_budget_usd": 0.5, "priority": "high",
     }))
     .unwrap();
-    insta::assert_snapshot!(serde_json::to_string(&asked.request).unwrap(), @r#"{"prompt":"-p","cwd":"a","resume":"00000000-0000-0000-0000-000000000007","permission_mode":"plan","allowed_tools":["Read","Edit"],"agent":"reviewer","model":"opus","max_turns":50,"system_prompt":"s","output_schema":{"type":"object"},"expand":true,"deltas":true,"timeout_seconds":60,"write_root":"a/b","additional_folders":[{"path":"lib","writable":false},{"path":"out","writable":true}]}"#);
+    insta::assert_snapshot!(serde_json::to_string(&asked.request).unwrap(), @r#"{"prompt":"-p","cwd":"a","resume":"00000000-0000-0000-0000-000000000007","permission_mode":"plan","allowed_tools":["Read","Edit"],"agent":"reviewer","model":"opus","max_turns":50,"system_prompt":"s","output_schema":{"type":"object"},"expand":true,"deltas":true,"timeout_seconds":60,"write_root":"a/b","additional_folders":[{"path":"lib","writable":false},{"path":"out","writable":true}],"max_budget_usd":0.5,"priority":"high"}"#);
     assert_eq!(
         (asked.on_disconnect, asked.metadata),
         (OnDisconnect::Continue, vec![("team.a_b-1".into(), "x".into())])

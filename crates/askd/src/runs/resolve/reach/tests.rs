@@ -24,6 +24,7 @@ fn wanted(cwd: &str, write_root: Option<&str>, additional: &[(&str, bool)]) -> W
         cwd: cwd.to_owned(),
         write_root: write_root.map(str::to_owned),
         additional: additional.iter().map(folder).collect(),
+        bounds: Bounds::default(),
     }
 }
 
@@ -127,4 +128,116 @@ fn landlock_cannot_take_away_what_it_has_given() {
     let refusal = find(&[("other", false), ("shop/doc", false)]).unwrap_err();
     assert!(refusal.message.starts_with("additional_folders[1] lies in a folder that the run may write"), "{refusal}");
     assert!(find(&[("other", false)]).is_ok() && find(&[("other", true), ("shop/doc", true)]).is_ok());
+}
+
+/// The same for a key with a policy.
+fn held(wanted: Wanted, workspaces: &[&str], write_root: Option<&str>) -> Wanted {
+    let workspaces = workspaces.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let workspaces = (!workspaces.is_empty()).then_some(workspaces);
+    Wanted { bounds: Bounds { workspaces, write_root: write_root.map(str::to_owned) }, ..wanted }
+}
+
+#[test]
+fn a_policy_bounds_the_workspaces_of_every_folder_and_what_is_elsewhere_is_not_told() {
+    let (_root, workspaces) = workspaces();
+    let find = |wanted: &Wanted| wanted.find(&workspaces, WriteRoot::Root, Layer::Bubblewrap);
+    for (wanted, field) in [
+        (wanted("", None, &[]), CWD),
+        (wanted(".", None, &[]), CWD),
+        (wanted("other", None, &[]), CWD),
+        (wanted("other/absent", None, &[]), CWD),
+        (wanted("absent", None, &[]), CWD),
+        (wanted("shop/../other", None, &[]), CWD),
+        (wanted("shop/beside", None, &[]), CWD),
+        (wanted("/etc", None, &[]), CWD),
+        (wanted("shop", Some(""), &[]), WRITE_ROOT),
+        (wanted("shop", None, &[("shop/web", false), ("other", false)]), ADDITIONAL),
+        (wanted("shop", None, &[("shop/beside", false)]), ADDITIONAL),
+        (wanted("shop", None, &[("", false)]), ADDITIONAL),
+    ] {
+        let held = held(wanted, &["shop", "third"], None);
+        let refusal = find(&held).unwrap_err();
+        assert_eq!((refusal.field, refusal.why), (field, Why::Policy), "{held:?}");
+        assert!(refusal.message.ends_with("not be the root of all: shop, third"), "{}", refusal.message);
+    }
+    let inside = find(&held(wanted("./shop/web", None, &[("shop/doc", true)]), &["shop"], None)).unwrap();
+    // The server would let others write in the whole root.
+    assert_eq!(inside.ground.write_root.relative(), Path::new("shop"));
+}
+
+#[test]
+fn a_link_does_not_tell_what_there_is_in_other_workspaces() {
+    let (root, workspaces) = workspaces();
+    fs::create_dir(root.path().join("other/there")).unwrap();
+    fs::write(root.path().join("other/file"), "").unwrap();
+    symlink("../other/there", root.path().join("shop/to-a-folder")).unwrap();
+    symlink("../other/absent", root.path().join("shop/to-nothing")).unwrap();
+    symlink("../other/file", root.path().join("shop/to-a-file")).unwrap();
+    for path in [
+        "shop/to-a-folder",
+        "shop/to-nothing",
+        "shop/to-a-file",
+        "shop/beside/there",
+        "shop/beside/absent",
+        "shop/beside/file",
+        "shop/beside/file/x",
+        "shop/out",
+        "shop/out/passwd",
+    ] {
+        for (wanted, field) in [
+            (wanted(path, None, &[]), CWD),
+            (wanted("shop", Some(path), &[]), WRITE_ROOT),
+            (wanted("shop", None, &[(path, false)]), ADDITIONAL),
+        ] {
+            let held = held(wanted, &["shop"], None);
+            let refusal = held.find(&workspaces, WriteRoot::Workspace, Layer::Bubblewrap).unwrap_err();
+            assert_eq!(refusal, held.bounds.foreign(field), "{path}");
+        }
+    }
+    for (path, part) in [("shop/absent", "does not exist"), ("shop/file", "is not a folder")] {
+        let held = held(wanted(path, None, &[]), &["shop"], None);
+        let refusal = held.find(&workspaces, WriteRoot::Workspace, Layer::Bubblewrap).unwrap_err();
+        assert!(refusal.why == Why::Folder && refusal.message.contains(part), "{path}: {refusal}");
+    }
+}
+
+#[test]
+fn a_policy_bounds_where_a_run_writes_whatever_it_asks_for() {
+    let (_root, workspaces) = workspaces();
+    let find = |wanted: &Wanted, allowed| wanted.find(&workspaces, allowed, Layer::Bubblewrap);
+    for (cwd, bound, allowed, write_root, named) in [
+        ("shop/web", "shop/web", WriteRoot::Workspace, "shop/web", &[][..]),
+        ("shop/web", "shop", WriteRoot::Root, "shop", &[]),
+        ("shop/web", ".", WriteRoot::Workspace, "shop", &[]),
+        ("shop", "shop/doc", WriteRoot::Workspace, "shop/doc", &["shop/doc"]),
+        ("shop/web", "shop/doc", WriteRoot::Workspace, "shop/doc", &["shop/doc"]),
+        ("other", "shop/doc", WriteRoot::Root, "shop/doc", &["shop/doc"]),
+    ] {
+        let found = find(&held(wanted(cwd, None, &[]), &[], Some(bound)), allowed).unwrap();
+        let named: Vec<_> = named.iter().map(|path| workspaces.path().join(path)).collect();
+        assert_eq!((found.ground.write_root.relative(), found.named), (Path::new(write_root), named), "{cwd} {bound}");
+    }
+    for (wanted, field, part) in [
+        (wanted("other", None, &[]), CWD, "writing in `shop/doc` only"),
+        (wanted("shop", Some("shop"), &[]), WRITE_ROOT, "must lie in `shop/doc`"),
+        (wanted("shop", Some("shop/web"), &[]), WRITE_ROOT, "must lie in `shop/doc`"),
+        (wanted("shop", None, &[("other", true)]), ADDITIONAL, "must lie in `shop/doc` to be written"),
+    ] {
+        let refusal = find(&held(wanted, &[], Some("shop/doc")), WriteRoot::Workspace).unwrap_err();
+        assert_eq!((refusal.field, refusal.why), (field, Why::Policy), "{refusal}");
+        assert!(refusal.message.contains(part), "{refusal}");
+    }
+    let less =
+        held(wanted("shop", Some("shop/doc/old"), &[("other", false), ("shop/doc", true)]), &[], Some("shop/doc"));
+    assert_eq!(find(&less, WriteRoot::Workspace).unwrap().ground.write_root.relative(), Path::new("shop/doc/old"));
+    let gone = held(wanted("shop", None, &[]), &[], Some("shop/gone"));
+    assert!(find(&gone, WriteRoot::Workspace).unwrap_err().message.contains("`shop/gone`, does not exist"));
+}
+
+#[test]
+fn without_isolation_a_policys_write_root_lets_nothing_run() {
+    let (_root, workspaces) = workspaces();
+    let held = held(wanted("shop", None, &[]), &[], Some("shop"));
+    let refusal = held.find(&workspaces, WriteRoot::Workspace, Layer::None).unwrap_err();
+    assert_eq!((refusal.field, refusal.why), (CWD, Why::Policy));
 }

@@ -85,6 +85,7 @@ impl World {
             let value = HeaderValue::from_bytes(value.as_bytes()).ok()?;
             request.headers_mut().append(HeaderName::from_static(name), value);
         }
+        request.headers_mut().insert("host", HeaderValue::from_static("localhost"));
         request.headers_mut().insert("x-api-key", HeaderValue::from_static(self.key));
         *request.method_mut() = method;
         *request.uri_mut() = uri;

@@ -1,0 +1,118 @@
+//! The names of tools in a policy: what can be one, and which of them are known.
+
+use claude::tools::{BUILT_IN, is_known};
+
+use super::Policy;
+use crate::settings::suggest::closest;
+
+/// What the names of MCP tools begin with.
+pub const MCP: &str = "mcp__";
+
+/// `Task` is the former name of `Agent`, which the CLI still uses in its list of tools (checked).
+pub fn canonical(tool: &str) -> &str {
+    if tool == "Task" { "Agent" } else { tool }
+}
+
+/// Whether it is a tool of this server: `mcp__tracker__find` of `mcp__tracker`.
+pub fn is_below(tool: &str, server: &str) -> bool {
+    tool.strip_prefix(server).is_some_and(|rest| rest.starts_with("__"))
+}
+
+/// Whether a list of names has this tool: it is named, or all tools of its server are.
+pub fn has<'a>(mut names: impl Iterator<Item = &'a str>, tool: &str) -> bool {
+    let tool = canonical(tool);
+    names.any(|name| canonical(name) == tool || name.starts_with(MCP) && is_below(tool, name))
+}
+
+/// `Bash` of `Bash(git status:*)`.
+pub fn tool_of(rule: &str) -> &str {
+    rule.split_once('(').map_or(rule, |(tool, _)| tool).trim()
+}
+
+/// What the CLI would take for the name of one tool, or of all tools of an MCP server: no pattern, and none of its words
+/// for many tools.
+pub(super) fn is_tool(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    if let Some(of_mcp) = name.strip_prefix(MCP) {
+        let (server, tool) = of_mcp.split_once("__").map_or((of_mcp, None), |(server, tool)| (server, Some(tool)));
+        let is_name = |text: &str| !text.is_empty() && text.chars().all(|c| plain(c) || c == '-');
+        return is_name(server) && tool.is_none_or(is_name);
+    }
+    let resembles_mcp = name.get(..5).is_some_and(|start| start.eq_ignore_ascii_case(MCP));
+    name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name.chars().all(plain)
+        && !resembles_mcp
+        && name != "default"
+}
+
+/// What is wrong with something that is no tool's name; follows it.
+pub(super) fn not_a_tool(name: &str) -> String {
+    let hint = if name.contains('(') {
+        "rules belong into allowed_tools or denied_tools"
+    } else {
+        "write e.g. `Read`, `mcp__SERVER` or `mcp__SERVER__TOOL`, without patterns"
+    };
+    format!("must be a tool's name; {hint}")
+}
+
+/// What is wrong with names of which the CLI is known to have none: runs would have no tool at all, which is written as an
+/// empty list; follows the field.
+pub(super) fn none_is_known(names: &[String]) -> Option<String> {
+    let unknown = |name: &String| !name.starts_with(MCP) && !is_known(name);
+    let first = names.first().filter(|_| names.iter().all(unknown))?;
+    Some(format!("has no tool that the CLI is known to have: {}; `[]` is for runs without tools", called(first)))
+}
+
+/// What is wrong with rules for tools that a run would not have; follows the field.
+pub(super) fn rule_without_tool(rules: &[String], names: &[String]) -> Option<String> {
+    let names = || names.iter().map(String::as_str);
+    let (index, rule) = rules.iter().enumerate().find(|(_, rule)| !has(names(), tool_of(rule)))?;
+    let shown: String = rule.chars().take(60).collect();
+    Some(format!("[{index}] `{shown}` is for a tool that policy.tools does not have"))
+}
+
+impl Policy {
+    /// Names in `tools` that the CLI is not known to have: it takes no notice of such a name. A text for each.
+    pub fn unknown_tools(&self) -> impl Iterator<Item = String> {
+        let names = self.tools.iter().flatten();
+        names.filter(|name| !name.starts_with(MCP) && !is_known(name)).map(|name| called(name))
+    }
+}
+
+/// That no tool is called so, and which one is probably meant.
+fn called(name: &str) -> String {
+    const MAX_COMPARED: usize = 60;
+    let meant = (name.len() <= MAX_COMPARED).then(|| closest(name, BUILT_IN.iter().copied())).flatten();
+    let meant = meant.map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default();
+    let shown: String = name.chars().take(MAX_COMPARED).collect();
+    format!("no tool of the CLI is known to be called `{shown}`{meant}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_the_cli_does_not_know_is_told_with_the_one_that_is_meant() {
+        let policy =
+            Policy { tools: Some(["Read", "bash", "Fly", "mcp__x"].map(str::to_owned).into()), ..Policy::default() };
+        let told: Vec<_> = policy.unknown_tools().collect();
+        assert_eq!(
+            told,
+            [
+                "no tool of the CLI is known to be called `bash`; did you mean `Bash`?",
+                "no tool of the CLI is known to be called `Fly`"
+            ]
+        );
+        assert_eq!(Policy::default().unknown_tools().count(), 0);
+    }
+
+    #[test]
+    fn no_tool_name_can_become_several_or_a_flag() {
+        proptest::proptest!(|(name in "\\PC{0,40}")| {
+            if is_tool(&name) {
+                proptest::prop_assert!(!name.contains([',', ' ', '*', '(']) && !name.starts_with('-'), "{name}");
+            }
+        });
+    }
+}

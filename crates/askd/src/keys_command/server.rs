@@ -1,0 +1,157 @@
+//! Where the server is, and what is shown to it: from the command line, or from the settings that it was started with.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::ArgMatches;
+use hyper::Uri;
+use rustls::ClientConfig;
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::{KeysError, tls};
+use crate::settings::{Settings, Sources};
+use crate::small_file;
+
+/// The largest file with a key, in bytes.
+const MAX_KEY: u64 = 4096;
+
+/// A server, and the key that is shown to it.
+pub(super) struct Server {
+    /// Its URL, without a slash at the end.
+    pub(super) url: String,
+    /// Host and port, as the URL has them.
+    pub(super) authority: String,
+    /// The host, for a connection.
+    pub(super) host: String,
+    /// The port.
+    pub(super) port: u16,
+    /// What stands before each path.
+    pub(super) prefix: String,
+    /// The key.
+    pub(super) key: SecretString,
+    /// `None`: the connection is not encrypted.
+    pub(super) tls: Option<Arc<ClientConfig>>,
+    /// It has a certificate of ours to show.
+    pub(super) shows_certificate: bool,
+}
+
+/// What the command line names, and what it does not name from the settings. These are read only if they are needed.
+pub(super) fn of(matches: &ArgMatches) -> Result<Server, KeysError> {
+    let given = |name: &str| matches.get_one::<String>(name);
+    let path = |name: &str| given(name).map(PathBuf::from);
+    let key = path("key-file").map(|path| key_file(&path)).transpose()?;
+    let url = given("url").cloned();
+    let is_plain = url.as_deref().is_some_and(|url| url.starts_with("http://"));
+    let enough = key.is_some() && url.is_some() && (is_plain || given("ca").is_some());
+    let settings = if enough { None } else { Some(settings(matches, key.is_some())?) };
+    let own_certificate =
+        settings.as_ref().and_then(|settings| settings.server.tls.as_ref()).map(|tls| tls.files.certificate.clone());
+    let url = match (url, &settings) {
+        (Some(url), _) => url,
+        (None, Some(settings)) => {
+            let scheme = if own_certificate.is_some() { "https" } else { "http" };
+            format!("{scheme}://{}", reachable(settings.server.listen))
+        }
+        (None, None) => unreachable_without_settings()?,
+    };
+    let key = match (key, settings) {
+        (Some(key), _) => key,
+        (None, Some(settings)) => settings.auth.api_key,
+        (None, None) => unreachable_without_settings()?,
+    };
+    let trusted = path("ca").map(|path| ("--ca", path)).or(own_certificate.map(|path| ("ASKD_TLS_CERT", path)));
+    let is_encrypted = url.starts_with("https://");
+    let tls = if is_encrypted { Some(tls::client(trusted, path("client-cert"))?) } else { None };
+    Ok(Server { shows_certificate: given("client-cert").is_some(), ..parse(&url, key, tls)? })
+}
+
+fn unreachable_without_settings<T>() -> Result<T, KeysError> {
+    Err(KeysError::Usage("give --url and --key-file, or the settings of the server".to_owned()))
+}
+
+fn settings(matches: &ArgMatches, has_key: bool) -> Result<Settings, KeysError> {
+    let mut sources = Sources::of_process(matches);
+    if has_key {
+        // The server's own is not needed, and often not at hand.
+        sources.env.retain(|(name, _)| !matches!(name.as_str(), "API_KEY" | "API_KEY_FILE"));
+        sources.env.push(("API_KEY".to_owned(), "only-to-read-the-others".to_owned()));
+    }
+    Ok(Settings::load(&sources)?.settings)
+}
+
+fn key_file(path: &Path) -> Result<SecretString, KeysError> {
+    // The path is not shown: who mixes up the two has put the key there.
+    let unreadable = |error| KeysError::Usage(format!("the file of --key-file cannot be read: {error}"));
+    let text = SecretString::from(small_file::read_text(path, MAX_KEY).map_err(unreadable)?);
+    let key = text.expose_secret().trim_end_matches(['\r', '\n']);
+    if key.is_empty() {
+        return Err(KeysError::Usage("the file of --key-file is empty".to_owned()));
+    }
+    Ok(key.into())
+}
+
+/// A server that listens everywhere is reached on loopback.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
+}
+
+fn parse(url: &str, key: SecretString, tls: Option<Arc<ClientConfig>>) -> Result<Server, KeysError> {
+    let wrong =
+        || KeysError::Usage(format!("`{}` is no URL; write e.g. https://askd.example:3000", url.escape_default()));
+    let uri: Uri = url.parse().map_err(|_| wrong())?;
+    let usual = match uri.scheme_str() {
+        Some("http") => 80,
+        Some("https") => 443,
+        _ => return Err(wrong()),
+    };
+    let (Some(authority), None) = (uri.authority(), uri.query()) else { return Err(wrong()) };
+    if authority.as_str().contains('@') {
+        return Err(wrong());
+    }
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+    Ok(Server {
+        url: url.trim_end_matches('/').to_owned(),
+        authority: authority.to_string(),
+        host,
+        port: authority.port_u16().unwrap_or(usual),
+        prefix: uri.path().trim_end_matches('/').to_owned(),
+        key,
+        tls,
+        shows_certificate: false,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_names_host_port_and_what_stands_before_paths() {
+        for (url, host, port, prefix) in [
+            ("http://127.0.0.1:3000", "127.0.0.1", 3000, ""),
+            ("https://askd.example", "askd.example", 443, ""),
+            ("http://[::1]:80/", "::1", 80, ""),
+            ("http://proxy/askd/", "proxy", 80, "/askd"),
+        ] {
+            let server = parse(url, "k".into(), None).unwrap();
+            assert_eq!((server.host.as_str(), server.port, server.prefix.as_str()), (host, port, prefix), "{url}");
+        }
+        for wrong in ["", "askd", "ftp://askd", "http://", "http://me:secret@askd", "http://askd?x=1", "/v1"] {
+            assert!(parse(wrong, "k".into(), None).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_listens_everywhere_is_reached_on_loopback() {
+        for (listens, reached) in [("0.0.0.0:1", "127.0.0.1:1"), ("[::]:1", "[::1]:1"), ("192.0.2.1:1", "192.0.2.1:1")]
+        {
+            assert_eq!(reachable(listens.parse().unwrap()).to_string(), reached);
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! How long the conversation may go on.
+
+use claude::outcome::{Deadline, Ending};
+use supervisor::deadlines::Expired;
+use tokio::time::Instant;
+
+use super::Talk;
+
+impl Talk<'_> {
+    /// When the conversation ends at the latest, by what is known now.
+    pub(super) fn deadline(&self) -> Instant {
+        let next = self.deadlines.next().map_or(self.last_moment, Instant::from_std);
+        match self.answered_at {
+            Some(at) => next.min(at + self.conversation.bounds.result_grace),
+            None => next,
+        }
+    }
+
+    /// What the passing of [`Self::deadline`] means.
+    pub(super) fn expired(&self) -> Ending {
+        let bounds = &self.conversation.bounds;
+        if self.answered_at.is_some() {
+            // The answer is there, only the word that nothing follows is missing.
+            return Ending::Done;
+        }
+        let (deadline, what) = match self.deadlines.expired(std::time::Instant::now()) {
+            // Timers are never early; should one be, the run is over a moment too soon and not never.
+            None => (Deadline::Total, "the run took too long".to_owned()),
+            Some(Expired::FirstOutput) => {
+                let after = bounds.first_output;
+                let what = format!("the CLI wrote nothing for {after:?} after its start (ASKD_FIRST_OUTPUT_TIMEOUT)");
+                (Deadline::FirstOutput, what)
+            }
+            Some(Expired::Idle) => {
+                (Deadline::Idle, format!("the CLI wrote nothing for {:?} (ASKD_IDLE_TIMEOUT)", bounds.idle))
+            }
+            Some(Expired::Total) => {
+                let after = bounds.total;
+                let what = format!("the run took longer than {after:?} (timeout_seconds, or else PROCESS_TIMEOUT)");
+                (Deadline::Total, what)
+            }
+        };
+        Ending::TimedOut { deadline, what }
+    }
+}
