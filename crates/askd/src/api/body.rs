@@ -8,7 +8,7 @@ use bytes::BytesMut;
 use http_body_util::BodyExt as _;
 use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use self::large::Large;
 use super::again::{self, Seen};
@@ -84,7 +84,8 @@ pub(super) async fn config_object<T>(
 pub(super) async fn config_bytes(request: Request, bounds: &Server) -> Result<(Bytes, Option<Large>), ApiError> {
     let (head, body) = request.into_parts();
     let limit = Limit::of_config(bounds);
-    let read = in_time(bounds, read(&head, body, bounds, limit)).await?;
+    let until = Instant::now() + bounds.body_timeout;
+    let read = in_time(bounds, until, read(&head, body, bounds, limit)).await?;
     look_again(&head, limit).await?;
     Ok(read)
 }
@@ -106,9 +107,11 @@ async fn object<T>(
         let message = "the request must have the header content-type: application/json";
         return Err(ApiError::request(message).with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
     }
-    let arrived = async { Ok((read(&head, body, bounds, limit).await?, PARSING.acquire().await)) };
-    let ((bytes, _large), _place) = in_time(bounds, arrived).await?;
+    let until = Instant::now() + bounds.body_timeout;
+    let (bytes, _large) = in_time(bounds, until, read(&head, body, bounds, limit)).await?;
+    // Before the place is taken: a store that stalls must not hold up those who do not need it.
     look_again(&head, limit).await?;
+    let _place = in_time(bounds, until, async { Ok(PARSING.acquire().await) }).await?;
     match serde_json::from_slice(&bytes) {
         Ok(Value::Object(object)) => make(object),
         Ok(_) => Err(ApiError::request("the request's body must be a JSON object")),
@@ -116,8 +119,12 @@ async fn object<T>(
     }
 }
 
-async fn in_time<T>(bounds: &Server, work: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {
-    timeout(bounds.body_timeout, work).await.unwrap_or_else(|_| {
+async fn in_time<T>(
+    bounds: &Server,
+    until: Instant,
+    work: impl Future<Output = Result<T, ApiError>>,
+) -> Result<T, ApiError> {
+    timeout_at(until, work).await.unwrap_or_else(|_| {
         let message = format!("the request's body did not arrive within {:?} (ASKD_BODY_TIMEOUT)", bounds.body_timeout);
         Err(ApiError::request(message).with_status(StatusCode::REQUEST_TIMEOUT))
     })

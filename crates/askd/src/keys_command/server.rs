@@ -42,7 +42,13 @@ pub(super) fn of(matches: &ArgMatches) -> Result<Server, KeysError> {
     let path = |name: &str| given(name).map(PathBuf::from);
     let key = path("key-file").map(|path| key_file(&path)).transpose()?;
     let url = given("url").cloned();
-    let is_plain = url.as_deref().is_some_and(|url| url.starts_with("http://"));
+    let is_plain = url.as_deref().is_some_and(|url| !is_encrypted(url));
+    let needless = ["ca", "client-cert"].into_iter().find(|option| is_plain && given(option).is_some());
+    if let Some(option) = needless {
+        let message =
+            format!("--{option} is for a URL that begins with https://; this one would send the key in clear");
+        return Err(KeysError::Usage(message));
+    }
     let enough = key.is_some() && url.is_some() && (is_plain || given("ca").is_some());
     let settings = if enough { None } else { Some(settings(matches, key.is_some())?) };
     let own_certificate =
@@ -61,9 +67,13 @@ pub(super) fn of(matches: &ArgMatches) -> Result<Server, KeysError> {
         (None, None) => unreachable_without_settings()?,
     };
     let trusted = path("ca").map(|path| ("--ca", path)).or(own_certificate.map(|path| ("ASKD_TLS_CERT", path)));
-    let is_encrypted = url.starts_with("https://");
-    let tls = if is_encrypted { Some(tls::client(trusted, path("client-cert"))?) } else { None };
+    let tls = if is_encrypted(&url) { Some(tls::client(trusted, path("client-cert"))?) } else { None };
     Ok(Server { shows_certificate: given("client-cert").is_some(), ..parse(&url, key, tls)? })
+}
+
+/// As the URL is read afterwards, in which `HTTPS` is `https`.
+fn is_encrypted(url: &str) -> bool {
+    url.parse::<Uri>().is_ok_and(|uri| uri.scheme_str() == Some("https"))
 }
 
 fn unreachable_without_settings<T>() -> Result<T, KeysError> {
@@ -144,6 +154,20 @@ mod tests {
         }
         for wrong in ["", "askd", "ftp://askd", "http://", "http://me:secret@askd", "http://askd?x=1", "/v1"] {
             assert!(parse(wrong, "k".into(), None).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_scheme_means_the_same_however_it_is_written() {
+        for (url, encrypted) in [
+            ("https://askd", true),
+            ("HTTPS://askd", true),
+            ("Https://askd:3000", true),
+            ("http://askd", false),
+            ("HTTP://askd", false),
+            ("httpsx://askd", false),
+        ] {
+            assert_eq!(is_encrypted(url), encrypted, "{url}");
         }
     }
 

@@ -3,7 +3,7 @@
 //! A key has one secret that is current (without an end) and at most one that it has replaced, which counts a while longer.
 //! What changes a key stores the word of it, for the audit, in the same commit.
 
-use sea_orm::{ConnectionTrait as _, DatabaseTransaction, DbErr, QueryResult, Statement, Value};
+use sea_orm::{ConnectionTrait as _, DatabaseTransaction, DbBackend, DbErr, QueryResult, Statement, Value};
 
 use super::Store;
 use super::audit::{AuditRow, insert};
@@ -158,6 +158,10 @@ impl Operation for Update {
         let again = statement(engine, "SELECT 1 FROM audit WHERE id = $1", [self.audit.id.as_str().into()]);
         Ok(if tx.query_one_raw(again).await?.is_some() { now } else { Changed::Otherwise })
     }
+
+    fn takes_shared_rows(&self) -> bool {
+        true
+    }
 }
 
 /// Gives a key that is not revoked a new secret. The current one counts a while longer, and the one before it no more.
@@ -201,6 +205,10 @@ impl Operation for Rotate {
         }
         changed(tx, &self.id).await
     }
+
+    fn takes_shared_rows(&self) -> bool {
+        true
+    }
 }
 
 /// Revokes a key. What was revoked before stays as it is, without a further word.
@@ -226,6 +234,10 @@ impl Operation for Revoke {
         }
         look(tx, &self.id).await
     }
+
+    fn takes_shared_rows(&self) -> bool {
+        true
+    }
 }
 
 /// When and from where a key was used.
@@ -249,11 +261,18 @@ impl Operation for NoteUses {
     async fn apply(&mut self, tx: &DatabaseTransaction) -> Result<(), DbErr> {
         // In one order, so that two servers never wait for each other.
         self.0.sort_by(|one, other| one.id.cmp(&other.id));
-        let sql = "UPDATE keys SET last_used_at = $2, last_used_address = $3 \
-            WHERE id = $1 AND (last_used_at IS NULL OR last_used_at <= $2)";
+        // A key that another server is changing is passed over: whoever changes it may wait for one that this has taken.
+        let free = match tx.get_database_backend() {
+            DbBackend::Postgres => " AND id = (SELECT id FROM keys WHERE id = $1 FOR UPDATE SKIP LOCKED)",
+            _ => "",
+        };
+        let sql = format!(
+            "UPDATE keys SET last_used_at = $2, last_used_address = $3 \
+             WHERE id = $1 AND (last_used_at IS NULL OR last_used_at <= $2){free}"
+        );
         for used in &self.0 {
             let values = [used.id.as_str().into(), used.at.into(), used.address.as_deref().into()];
-            tx.execute_raw(statement(tx.get_database_backend(), sql, values)).await?;
+            tx.execute_raw(statement(tx.get_database_backend(), &sql, values)).await?;
         }
         Ok(())
     }
@@ -300,7 +319,7 @@ impl Store {
     }
 }
 
-fn of_id(engine: sea_orm::DbBackend, id: &str) -> Statement {
+fn of_id(engine: DbBackend, id: &str) -> Statement {
     statement(engine, &format!("{SELECT} FROM keys k WHERE k.id = $1"), [id.into()])
 }
 

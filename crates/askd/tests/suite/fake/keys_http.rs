@@ -117,8 +117,11 @@ async fn what_may_be_a_mistake_in_a_policy_is_told_and_the_key_is_made() {
     assert_eq!((made.status, &made.body["warnings"]), (201, &told), "{made:?}");
     let id = made.body["id"].as_str().unwrap();
     assert_eq!(patch(&server, id, json!({"name": "y"})).await.body["warnings"], told);
-    let mended = patch(&server, id, json!({"policy": {"workspaces": ["shop"], "tools": ["Read"]}})).await;
+    let mended = patch(&server, id, json!({"policy": {"workspaces": ["shop"], "tools": ["Read", "Write"]}})).await;
     assert_eq!((mended.status, &mended.body["warnings"]), (200, &json!([])), "{mended:?}");
+    let crippled = patch(&server, id, json!({"policy": {"tools": ["Write"]}})).await;
+    let told = "policy.tools: `Write` changes no file that is there without `Read`, which is not in the list";
+    assert_eq!((crippled.status, &crippled.body["warnings"]), (200, &json!([told])), "{crippled:?}");
     server.stop().await;
 }
 

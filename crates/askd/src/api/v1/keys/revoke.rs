@@ -19,6 +19,7 @@ use super::{asked, changed, listed, now};
 use crate::app::App;
 use crate::audit::{Action, Actor, Event};
 use crate::keys::change::RunsOfRevoked;
+use crate::keys::entry::Entry;
 use crate::runs::of_key::Ended;
 
 /// Revokes a key. Its runs end with it, unless the body says that they are to be kept; what waits does not begin in
@@ -45,7 +46,10 @@ pub(super) async fn revoke(
 
 /// Again, for a key that is revoked already, ends what is left of its runs.
 async fn both(app: &App, id: &str, actor: &Actor, runs: RunsOfRevoked) -> Result<Value, ApiError> {
-    let entry = app.runs().shared().keys.revoke(id, runs, actor).await.map_err(changed)?;
+    let entry = match app.runs().shared().keys.revoke(id, runs, actor).await {
+        Ok(entry) => entry,
+        Err(error) => revoked_by_itself(app, id, actor).await.ok_or_else(|| changed(error))?,
+    };
     let ended = match runs {
         RunsOfRevoked::Cancel => {
             app.runs().end_all_of(entry.id(), &format!("the key {} was revoked", entry.id())).await?
@@ -57,6 +61,15 @@ async fn both(app: &App, id: &str, actor: &Actor, runs: RunsOfRevoked) -> Result
     shown["runs_ended"] = ended.here.into();
     shown["runs_elsewhere"] = ended.elsewhere.into();
     Ok(shown)
+}
+
+/// The key, if it was to revoke itself and has: the word of the commit was lost, and it can never ask again.
+async fn revoked_by_itself(app: &App, id: &str, actor: &Actor) -> Option<Entry> {
+    if actor.key_id.as_deref() != Some(id) {
+        return None;
+    }
+    let found = app.runs().shared().keys.look(id).await.ok()?;
+    found.filter(|entry| matches!(entry, Entry::Key(key) if key.revoked_at.is_some()))
 }
 
 /// Notes in the audit which runs have ended with the key. They have, whether it can be noted or not.

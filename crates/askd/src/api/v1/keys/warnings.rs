@@ -16,6 +16,7 @@ static LOOKS: Gate = Gate::new(2, Duration::from_secs(5), 1 << 20);
 /// A sentence for each part that may be a mistake; it begins with the field.
 pub(super) async fn warnings(app: &App, policy: &Policy) -> Vec<String> {
     let mut warnings: Vec<_> = policy.unknown_tools().map(|what| format!("policy.tools: {what}")).collect();
+    warnings.extend(without_read(policy));
     let modes = policy.permission_modes.as_deref().unwrap_or_default();
     if modes.contains(&PermissionMode::BypassPermissions) && !app.settings().permissions.allow_bypass {
         let message = "bypassPermissions is not allowed on this server, whatever a policy says (ASKD_ALLOW_BYPASS)";
@@ -23,6 +24,13 @@ pub(super) async fn warnings(app: &App, policy: &Policy) -> Vec<String> {
     }
     warnings.extend(folders(app, policy).await);
     warnings
+}
+
+/// Tools that change files want to have read them, and are kept from files that may not be read (checked).
+fn without_read(policy: &Policy) -> Option<String> {
+    let has = |name: &str| policy.tools.as_ref().is_some_and(|tools| tools.iter().any(|tool| tool == name));
+    let crippled = ["Edit", "NotebookEdit", "Write"].into_iter().find(|tool| has(tool) && !has("Read"))?;
+    Some(format!("policy.tools: `{crippled}` changes no file that is there without `Read`, which is not in the list"))
 }
 
 /// Folders that are not there now; they may be made later.
