@@ -25,6 +25,11 @@ impl Watch {
     fn end(&self, ending: Ending) {
         self.recorder.end(&self.request, ending);
     }
+
+    /// An answer that is given in full costs something.
+    fn bill(&self, model: &str, usage: &Usage) {
+        self.recorder.bill(model, usage);
+    }
 }
 
 impl Drop for Watch {
@@ -39,7 +44,7 @@ pub(crate) async fn answer(part: Part, opening: Opening, streamed: bool, watch: 
     let request_id = format!("req_{}", opening.id);
     if let Some(Step::Fault(fault)) = part.steps.first() {
         match &fault.kind {
-            FaultKind::Cut => return cut(watch, Bytes::new()),
+            FaultKind::Cut | FaultKind::Short => return cut(watch, Bytes::new()),
             FaultKind::Hang => std::future::pending().await,
             FaultKind::Upstream(upstream) => {
                 watch.end(Ending::Answered);
@@ -69,7 +74,14 @@ fn stream_events(player: Player, request_id: &str, watch: Watch) -> Response {
                     return Some((Err(cut_error().await), (player, watch)));
                 }
                 Some(Action::Fail(upstream)) => error_event(&upstream).frame(),
+                Some(Action::Stop) => {
+                    watch.end(Ending::Cut);
+                    return None;
+                }
                 None => {
+                    if let Some((model, usage)) = player.report() {
+                        watch.bill(model, &usage);
+                    }
                     watch.end(Ending::Answered);
                     return None;
                 }
@@ -92,7 +104,7 @@ async fn collect(part: Part, opening: Opening, request_id: String, watch: Watch)
             Action::Emit(event) => message.absorb(event),
             Action::Wait(time) => tokio::time::sleep(time).await,
             Action::Hang => std::future::pending().await,
-            Action::Cut => {
+            Action::Cut | Action::Stop => {
                 let mut json = to_json(&message).into_bytes();
                 json.truncate(json.len() / 2);
                 return cut(watch, Bytes::from(json));
@@ -103,6 +115,7 @@ async fn collect(part: Part, opening: Opening, request_id: String, watch: Watch)
             }
         }
     }
+    watch.bill(&message.model, &message.usage);
     watch.end(Ending::Answered);
     json(StatusCode::OK, to_json(&message), &request_id)
 }

@@ -1,5 +1,6 @@
 //! The running service and its handle.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 
+use crate::bill::Bill;
 use crate::record::RecordedRequest;
 use crate::recorder::Recorder;
 use crate::server::router;
@@ -102,7 +104,12 @@ impl ScriptedModel {
         requests
     }
 
-    /// Forgets the recorded requests and how often faults have struck.
+    /// What was billed for each model, by the name that it was asked for: the tokens of all answers that were given in full.
+    pub fn bill(&self) -> BTreeMap<String, Bill> {
+        self.recorder.bills()
+    }
+
+    /// Forgets the recorded requests, how often faults have struck, and the bill.
     pub fn clear(&self) {
         self.recorder.clear();
     }

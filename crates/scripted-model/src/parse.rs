@@ -51,7 +51,7 @@ fn head(text: &str) -> Option<(&str, &str)> {
     let end = text.find(|c: char| !(c.is_ascii_lowercase() || c == '_'))?;
     let (name, body) = text.split_at(end);
     // A bare unknown word is left alone: prompts quote TOML tables and wiki links.
-    let bare = matches!(name, "cut" | "hang" | "then") && body.starts_with("]]");
+    let bare = matches!(name, "cut" | "short" | "hang" | "then") && body.starts_with("]]");
     (!name.is_empty() && (bare || body.starts_with(':'))).then_some((name, body))
 }
 
@@ -126,6 +126,7 @@ fn with_args(name: &str, args: &mut Args) -> Result<Directive, String> {
         "delay_ms" => Directive::Delay(millis(args, "first")?),
         "pause_ms" => Directive::Step(Step::Pause(millis(args, "ms")?)),
         "cut" => fault(FaultKind::Cut, args)?,
+        "short" => fault(FaultKind::Short, args)?,
         "hang" => fault(FaultKind::Hang, args)?,
         "error" => {
             let error = upstream_error(args)?;
@@ -141,6 +142,7 @@ fn with_args(name: &str, args: &mut Args) -> Result<Directive, String> {
             output: args.named("output")?,
             cache_read: args.named("cache_read")?,
             cache_write: args.named("cache_write")?,
+            web_searches: args.named("web_searches")?,
         }),
         "then" => Directive::Then,
         _ => return Err("no such directive".to_owned()),

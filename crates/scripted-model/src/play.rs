@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::script::{FaultKind, Part, Step, UpstreamError};
-use crate::wire::{Delta, Event, Message, MessageEnd, Usage};
+use crate::wire::{Delta, Event, Message, MessageEnd, ServerTools, Usage};
 
 /// What the server does next for an answer.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub(crate) enum Action {
     Hang,
     /// Drops the connection.
     Cut,
+    /// Sends nothing more, as if that were all.
+    Stop,
     /// Ends the answer with an error.
     Fail(UpstreamError),
 }
@@ -33,15 +35,18 @@ pub(crate) struct Opening {
 }
 
 /// The actions of one answer.
+#[expect(clippy::struct_excessive_bools, reason = "each says how far the answer is")]
 pub(crate) struct Player {
     steps: std::vec::IntoIter<Step>,
     queue: VecDeque<Action>,
     deltas: Box<dyn Iterator<Item = Action> + Send>,
     id: String,
+    model: String,
     index: usize,
     open: Option<Kind>,
     pinged: bool,
     done: bool,
+    whole: bool,
     end: MessageEnd,
     usage: Usage,
     output_fixed: bool,
@@ -63,12 +68,18 @@ impl Player {
             cache_write: part.usage.cache_write.unwrap_or(0),
             cache_read: part.usage.cache_read.unwrap_or(0),
             output: 1,
+            server_tools: None,
         };
         let automatic = if part.calls_tools() { "tool_use" } else { "end_turn" };
         let start = Event::MessageStart { message: message(&opening, usage) };
         Self {
             output_fixed: part.usage.output.is_some(),
-            usage: Usage { output: part.usage.output.unwrap_or(1), ..usage },
+            usage: Usage {
+                output: part.usage.output.unwrap_or(1),
+                server_tools: part.usage.web_searches.map(|web_searches| ServerTools { web_searches }),
+                ..usage
+            },
+            model: opening.model,
             end: MessageEnd { stop_reason: part.stop.unwrap_or(automatic), stop_sequence: None },
             steps: part.steps.into_iter(),
             queue: VecDeque::from([Action::Emit(start)]),
@@ -78,8 +89,14 @@ impl Player {
             open: None,
             pinged: false,
             done: false,
+            whole: false,
             written: 0,
         }
+    }
+
+    /// What a whole answer reports of itself: its model and its tokens. None of one with a fault.
+    pub(crate) fn report(&self) -> Option<(&str, Usage)> {
+        self.whole.then_some((&self.model, self.usage))
     }
 
     fn expand(&mut self, step: Step) {
@@ -117,9 +134,13 @@ impl Player {
             }
             Step::Pause(pause) => self.queue.push_back(Action::Wait(pause)),
             Step::Fault(fault) => {
+                if fault.kind == FaultKind::Short {
+                    self.close_block();
+                }
                 self.done = true;
                 self.queue.push_back(match fault.kind {
                     FaultKind::Cut => Action::Cut,
+                    FaultKind::Short => Action::Stop,
                     FaultKind::Hang => Action::Hang,
                     FaultKind::Upstream(error) => Action::Fail(error),
                 });
@@ -159,7 +180,7 @@ impl Player {
     }
 
     fn finish(&mut self) {
-        self.done = true;
+        (self.done, self.whole) = (true, true);
         self.close_block();
         if !self.output_fixed {
             self.usage.output = self.written.div_ceil(4).max(1);

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::bill::Bills;
 use crate::faults::FaultCounts;
 use crate::record::{Arrival, Ending, RecordedRequest};
+use crate::wire::Usage;
 
 /// The newest requests, and who waits for them.
 #[derive(Debug)]
@@ -25,6 +27,7 @@ struct State {
     bytes: usize,
     total: u64,
     faults: FaultCounts,
+    bills: Bills,
 }
 
 impl Recorder {
@@ -62,12 +65,21 @@ impl Recorder {
         use_them(&mut self.lock().faults)
     }
 
-    /// Forgets the requests and the faults' strikes; numbers go on.
+    pub(crate) fn bill(&self, model: &str, usage: &Usage) {
+        self.lock().bills.entry(model.to_owned()).or_default().add(usage);
+    }
+
+    pub(crate) fn bills(&self) -> Bills {
+        self.lock().bills.clone()
+    }
+
+    /// Forgets the requests, the faults' strikes and the bill; numbers go on.
     pub(crate) fn clear(&self) {
         let mut state = self.lock();
         state.requests.clear();
         state.bytes = 0;
         state.faults = FaultCounts::default();
+        state.bills.clear();
     }
 
     pub(crate) async fn wait_for(

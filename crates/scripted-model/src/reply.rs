@@ -6,6 +6,9 @@ use crate::conversation::Cue;
 use crate::sample::sample;
 use crate::script::Part;
 
+/// The CLI's tool by which a model gives an answer that fits a schema.
+const STRUCTURED_OUTPUT: &str = "StructuredOutput";
+
 /// How much of a prompt an answer repeats.
 const ECHO_CHARS: usize = 200;
 
@@ -24,10 +27,18 @@ pub(crate) fn reply(body: &Value, cue: Cue) -> Part {
     if let Some(part) = cue.part {
         return part;
     }
-    match cue.prompt {
-        Some(prompt) => Part::text(echo(&prompt)),
-        None => Part::text("done"),
+    // The CLI offers it, without insisting on it, when the answer has to fit a schema.
+    let structured = tool_named(body, STRUCTURED_OUTPUT);
+    match (cue.prompt, structured) {
+        (Some(_), Some(tool)) => Part::tool(STRUCTURED_OUTPUT, sample(&tool["input_schema"])),
+        (Some(prompt), None) => Part::text(echo(&prompt)),
+        (None, _) => Part::text("done"),
     }
+}
+
+/// The tool of this name, if the request offers it.
+fn tool_named<'b>(body: &'b Value, name: &str) -> Option<&'b Value> {
+    body["tools"].as_array()?.iter().find(|tool| tool["name"] == name)
 }
 
 /// The schema of a request for JSON text, as the CLI's side requests make it.

@@ -53,6 +53,8 @@ pub(crate) struct Fault {
 pub(crate) enum FaultKind {
     /// The connection is dropped.
     Cut,
+    /// The answer ends in order after its last block, without saying so.
+    Short,
     /// Nothing more comes until the client leaves.
     Hang,
     /// An error envelope.
@@ -75,6 +77,7 @@ pub(crate) struct UsageOverride {
     pub(crate) output: Option<u64>,
     pub(crate) cache_read: Option<u64>,
     pub(crate) cache_write: Option<u64>,
+    pub(crate) web_searches: Option<u64>,
 }
 
 /// One answer of the model.

@@ -28,6 +28,10 @@ pub(crate) fn router(recorder: Arc<Recorder>) -> Router {
 async fn handle(State(recorder): State<Arc<Recorder>>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     match (&head.method, head.uri.path()) {
+        (&Method::GET, "/__bill") => {
+            let body = json!({"models": recorder.bills()}).to_string();
+            return json_response(StatusCode::OK, body, "req_bill");
+        }
         (&Method::GET, "/__requests") => return requests(&recorder, head.uri.query()),
         (&Method::DELETE, "/__requests") => {
             recorder.clear();

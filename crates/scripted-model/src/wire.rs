@@ -15,6 +15,15 @@ pub(crate) struct Usage {
     pub(crate) cache_read: u64,
     #[serde(rename = "output_tokens")]
     pub(crate) output: u64,
+    #[serde(rename = "server_tool_use", skip_serializing_if = "Option::is_none")]
+    pub(crate) server_tools: Option<ServerTools>,
+}
+
+/// What the provider's own tools did.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub(crate) struct ServerTools {
+    #[serde(rename = "web_search_requests")]
+    pub(crate) web_searches: u64,
 }
 
 /// One server-sent event.

@@ -83,6 +83,27 @@ async fn turns_follow_the_conversation() {
 }
 
 #[tokio::test]
+async fn whole_answers_are_billed_and_others_are_not() {
+    let model = ScriptedModel::start().await.unwrap();
+    let usage = "[[usage:input=10,output=20,cache_read=3,cache_write=4,web_searches=2]]";
+    for stream in [true, false] {
+        let answer = post(&model, &body(&[user(&format!("{usage}[[text:hi]]"))], stream)).await.text().await.unwrap();
+        assert!(answer.contains(r#""server_tool_use":{"web_search_requests":2}"#), "{answer}");
+    }
+    for fault in ["[[cut]]", "[[error:500]]", "[[text:half]][[cut]]", "[[text:half]][[error:529]]"] {
+        drop(ask(&model, &format!("{usage}{fault}")).await.bytes().await);
+    }
+    let url = format!("{}/__bill", model.base_url());
+    let told: Value = Client::new().get(url).send().await.unwrap().json().await.unwrap();
+    let billed = json!({"calls": 2, "input_tokens": 20, "output_tokens": 40, "cache_read_input_tokens": 6,
+        "cache_creation_input_tokens": 8, "web_search_requests": 4});
+    assert_eq!(told, json!({"models": {"claude-x": billed}}));
+    assert_eq!(model.bill()["claude-x"].calls, 2);
+    model.clear();
+    assert!(model.bill().is_empty());
+}
+
+#[tokio::test]
 async fn a_cut_delivers_what_came_before() {
     let model = ScriptedModel::start().await.unwrap();
     let mut response = ask(&model, "[[text:half an]][[cut]][[text: answer]]").await;

@@ -85,6 +85,13 @@ fn a_full_answer_as_events() {
 }
 
 #[test]
+fn a_short_answer_closes_its_block_and_does_not_say_that_it_ends() {
+    let played = played("[[text:a]][[short]][[text:b]]");
+    let (_, end) = played.trim_end().rsplit_once("event: ").unwrap();
+    assert!(end.starts_with("content_block_stop") && end.ends_with("-- Stop"), "{end}");
+}
+
+#[test]
 fn nothing_plays_after_a_fault() {
     insta::assert_snapshot!(played("[[text:a]][[cut]][[text:b]]"), @r#"
     event: message_start
