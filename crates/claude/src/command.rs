@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
+use crate::effort::Effort;
 use crate::permission_mode::PermissionMode;
 
 /// What decides the command line of one run.
@@ -18,10 +19,17 @@ pub struct Invocation {
     pub session: Session,
     /// What happens to tool calls that no rule covers.
     pub permission_mode: PermissionMode,
-    /// Whether the folder's own `.claude/`, `CLAUDE.md` and rules are read.
-    pub project_config: bool,
+    /// Whose configuration is read.
+    pub sources: Sources,
     /// `sonnet`, `opus`, `haiku` or a full model id that the operator allows.
     pub model: Option<String>,
+    /// Models that the CLI takes, one after the other, when that one is overloaded or not there.
+    pub fallback_models: Vec<String>,
+    /// How much the model thinks; `None`: as the model usually does.
+    pub effort: Option<Effort>,
+    /// Whether it has neither tools that run programs nor those that fetch pages, reads no files of settings but
+    /// [`Self::settings_file`], and keeps to its folders. It still asks the guard (checked), unlike with `--bare`.
+    pub is_restricted: bool,
     /// The `name` in the agent's frontmatter.
     pub agent: Option<String>,
     /// The names of the CLI's own tools that the run has; `None`: all. MCP tools are not among them.
@@ -32,7 +40,7 @@ pub struct Invocation {
     pub max_turns: Option<u32>,
     /// Whether partial messages are sent.
     pub deltas: bool,
-    /// Whether a system prompt is given over stdin.
+    /// Whether the whole system prompt or a part of it is given over stdin.
     pub has_system_prompt: bool,
     /// Whether MCP servers are given over stdin.
     pub has_mcp_servers: bool,
@@ -42,6 +50,18 @@ pub struct Invocation {
     pub settings_file: PathBuf,
 }
 
+/// Whose settings, `CLAUDE.md`, rules, agents, skills and commands the CLI reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sources {
+    /// Nobody's, and not the skills that the CLI brings itself: what there is comes over stdin and in
+    /// [`Invocation::settings_file`].
+    None,
+    /// Those in the configuration folder of the run's home.
+    Home,
+    /// Those, and the working folder's own.
+    HomeAndProject,
+}
+
 /// Where the conversation comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Session {
@@ -49,13 +69,33 @@ pub enum Session {
     New(Uuid),
     /// Continues; its transcript is in the run's home.
     Resume(Uuid),
+    /// Begins with a copy of another session, which stays as it is; its transcript is in the run's home.
+    Fork {
+        /// The one that is copied.
+        from: Uuid,
+        /// The new one.
+        id: Uuid,
+    },
 }
 
 impl Session {
     /// The session's id, new or old.
     pub fn id(self) -> Uuid {
         match self {
-            Self::New(id) | Self::Resume(id) => id,
+            Self::New(id) | Self::Resume(id) | Self::Fork { id, .. } => id,
+        }
+    }
+
+    /// Whether nothing was said in it before.
+    pub fn is_new(self) -> bool {
+        matches!(self, Self::New(_))
+    }
+
+    /// The session whose transcript the CLI has to find in the run's home.
+    pub fn transcript(self) -> Option<Uuid> {
+        match self {
+            Self::New(_) => None,
+            Self::Resume(id) | Self::Fork { from: id, .. } => Some(id),
         }
     }
 }
@@ -74,15 +114,35 @@ pub fn arguments(invocation: &Invocation) -> Vec<String> {
     .map(String::from)
     .to_vec();
 
-    args.push(match invocation.session {
-        Session::New(id) => format!("--session-id={id}"),
-        Session::Resume(id) => format!("--resume={id}"),
-    });
+    match invocation.session {
+        Session::New(id) => args.push(format!("--session-id={id}")),
+        Session::Resume(id) => args.push(format!("--resume={id}")),
+        Session::Fork { from, id } => {
+            args.extend([format!("--resume={from}"), "--fork-session".to_owned(), format!("--session-id={id}")]);
+        }
+    }
     args.push(format!("--permission-mode={}", invocation.permission_mode.as_str()));
-    args.push(setting_sources(invocation.project_config));
+    // Always explicit, so that a changed default of the CLI cannot let a repository's settings in.
+    args.push(match invocation.sources {
+        Sources::None => "--setting-sources=".to_owned(),
+        Sources::Home => "--setting-sources=user".to_owned(),
+        Sources::HomeAndProject => "--setting-sources=user,project".to_owned(),
+    });
+    if invocation.sources == Sources::None {
+        args.push("--disable-slash-commands".into());
+    }
     args.push(format!("--settings={}", display(&invocation.settings_file)));
     if let Some(model) = &invocation.model {
         args.push(format!("--model={model}"));
+    }
+    if !invocation.fallback_models.is_empty() {
+        args.push(format!("--fallback-model={}", invocation.fallback_models.join(",")));
+    }
+    if let Some(effort) = invocation.effort {
+        args.push(format!("--effort={}", effort.as_str()));
+    }
+    if invocation.is_restricted {
+        args.push("--restricted".into());
     }
     if let Some(agent) = &invocation.agent {
         args.push(format!("--agent={agent}"));
@@ -100,8 +160,9 @@ pub fn arguments(invocation: &Invocation) -> Vec<String> {
     if invocation.deltas {
         args.push("--include-partial-messages".into());
     }
-    if invocation.has_system_prompt {
-        // With the default, `on`, a resumed session silently keeps the system prompt of its first run.
+    if invocation.has_system_prompt || invocation.session.transcript().is_some() {
+        // With the default, `on`, a session keeps the system prompt of its first run, whatever later ones say or leave out
+        // (checked).
         args.push("--system-prompt-snapshot=off".into());
     }
     if invocation.has_mcp_servers || invocation.has_managed_settings {
@@ -112,12 +173,6 @@ pub fn arguments(invocation: &Invocation) -> Vec<String> {
         args.push("--managed-settings-in-initialize".into());
     }
     args
-}
-
-/// Always explicit, so that a changed default of the CLI cannot let a repository's settings in.
-fn setting_sources(project_config: bool) -> String {
-    let sources = if project_config { "user,project" } else { "user" };
-    format!("--setting-sources={sources}")
 }
 
 /// Paths of askd's own making are UTF-8; the settings refuse others at start.
@@ -133,8 +188,11 @@ mod tests {
         Invocation {
             session: Session::New(Uuid::nil()),
             permission_mode: PermissionMode::AcceptEdits,
-            project_config: false,
+            sources: Sources::Home,
             model: None,
+            fallback_models: Vec::new(),
+            effort: None,
+            is_restricted: false,
             agent: None,
             tools: None,
             max_budget_usd: None,
@@ -167,8 +225,11 @@ mod tests {
     fn every_option_is_one_argument() {
         let full = Invocation {
             session: Session::Resume(Uuid::nil()),
-            project_config: true,
+            sources: Sources::HomeAndProject,
             model: Some("--dangerous".into()),
+            fallback_models: vec!["haiku".into(), "sonnet".into()],
+            effort: Some(Effort::XHigh),
+            is_restricted: true,
             agent: Some("reviewer".into()),
             max_turns: Some(3),
             deltas: true,
@@ -185,6 +246,9 @@ mod tests {
         --setting-sources=user,project
         --settings=/home/run/settings.json
         --model=--dangerous
+        --fallback-model=haiku,sonnet
+        --effort=xhigh
+        --restricted
         --agent=reviewer
         --tools=Read,Agent
         --max-budget-usd=0.25
@@ -194,6 +258,35 @@ mod tests {
         --await-initialize
         --managed-settings-in-initialize
         ");
+    }
+
+    #[test]
+    fn a_session_that_goes_on_gets_no_system_prompt_but_that_of_its_request() {
+        let id = Uuid::nil();
+        for (session, is_off) in
+            [(Session::New(id), false), (Session::Resume(id), true), (Session::Fork { from: id, id }, true)]
+        {
+            let args = arguments(&Invocation { session, ..invocation() });
+            assert_eq!(args.contains(&"--system-prompt-snapshot=off".to_owned()), is_off, "{session:?}");
+        }
+    }
+
+    #[test]
+    fn a_fork_is_a_new_session_from_an_old_one() {
+        let session = Session::Fork { from: Uuid::nil(), id: Uuid::max() };
+        let args = arguments(&Invocation { session, ..invocation() });
+        assert_eq!(args[6], "--resume=00000000-0000-0000-0000-000000000000");
+        assert_eq!(args[7..9], ["--fork-session", "--session-id=ffffffff-ffff-ffff-ffff-ffffffffffff"]);
+        assert_eq!((session.id(), session.transcript()), (Uuid::max(), Some(Uuid::nil())));
+    }
+
+    #[test]
+    fn nobody_s_configuration_is_said_so_and_never_by_a_flag_that_silences_the_guard() {
+        let args = arguments(&Invocation { sources: Sources::None, ..invocation() });
+        assert!(
+            args.contains(&"--setting-sources=".to_owned()) && args.contains(&"--disable-slash-commands".to_owned())
+        );
+        assert!(!args.contains(&"--bare".to_owned()));
     }
 
     #[test]

@@ -29,6 +29,10 @@ const GUARD_TIMEOUT: u32 = 60;
 pub struct Initialize<'a> {
     /// Replaces the CLI's own system prompt.
     pub system_prompt: Option<&'a str>,
+    /// Follows the system prompt.
+    pub append_system_prompt: Option<&'a str>,
+    /// Agents by name, besides those of files, in the CLI's own form.
+    pub agents: Option<&'a Map<String, Value>>,
     /// The schema of the answer. The CLI silently ignores an invalid one (checked): validate it first.
     pub json_schema: Option<&'a Value>,
     /// The tools before whose calls the CLI asks ([`crate::reply::guarded_call`]); none, and it does not ask. It asks in every
@@ -49,6 +53,10 @@ pub fn initialize(options: Initialize<'_>) -> String {
         #[serde(skip_serializing_if = "Option::is_none")]
         system_prompt: Option<[&'a str; 1]>,
         #[serde(skip_serializing_if = "Option::is_none")]
+        append_system_prompt: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        agents: Option<&'a Map<String, Value>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
         json_schema: Option<&'a Value>,
         #[serde(skip_serializing_if = "Option::is_none")]
         hooks: Option<Value>,
@@ -67,6 +75,8 @@ pub fn initialize(options: Initialize<'_>) -> String {
         &Body {
             subtype: "initialize",
             system_prompt: options.system_prompt.map(|text| [text]),
+            append_system_prompt: options.append_system_prompt,
+            agents: options.agents,
             json_schema: options.json_schema,
             hooks: (!options.guarded_tools.is_empty()).then(|| json!({"PreToolUse": [hook()]})),
             mcp_servers: options.mcp_servers,
@@ -90,15 +100,25 @@ pub fn interrupt(number: u32) -> String {
     control_request(&format!("{INTERRUPT_ID}-{number}"), &Body { subtype: "interrupt" })
 }
 
+/// What a message of the user says.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(untagged)]
+pub enum Content<'a> {
+    /// One text.
+    Text(&'a str),
+    /// Blocks in the form of the Messages API.
+    Blocks(&'a [Value]),
+}
+
 /// A message of the user. `uuid` comes back in `command_lifecycle`, which says when it has been worked on.
 ///
 /// `expand` lets the CLI expand `@path` mentions and `/commands` in it; otherwise the text is taken as it stands.
 /// `priority` (`now`, `next` or `later`) is for a message in the middle of a turn.
-pub fn user_message(prompt: &str, uuid: Uuid, expand: bool, priority: Option<&str>) -> String {
+pub fn user_message(content: Content<'_>, uuid: Uuid, expand: bool, priority: Option<&str>) -> String {
     #[derive(Serialize)]
     struct Message<'a> {
         role: &'a str,
-        content: &'a str,
+        content: Content<'a>,
     }
     #[derive(Serialize)]
     struct User<'a> {
@@ -114,7 +134,7 @@ pub fn user_message(prompt: &str, uuid: Uuid, expand: bool, priority: Option<&st
     encode(&User {
         r#type: "user",
         uuid,
-        message: Message { role: "user", content: prompt },
+        message: Message { role: "user", content },
         parent_tool_use_id: None,
         priority,
         client_composed: !expand,
@@ -198,10 +218,10 @@ mod tests {
 
     #[test]
     fn a_prompt_is_one_line_whatever_it_holds() {
-        let line = user_message("--flag\n/config", Uuid::nil(), false, None);
+        let line = user_message(Content::Text("--flag\n/config"), Uuid::nil(), false, None);
         insta::assert_snapshot!(line, @r#"{"type":"user","uuid":"00000000-0000-0000-0000-000000000000","message":{"role":"user","content":"--flag\n/config"},"parent_tool_use_id":null,"client_composed":true}"#);
         assert!(!line.contains('\n'));
-        let further = user_message("x", Uuid::nil(), true, Some("later"));
+        let further = user_message(Content::Text("x"), Uuid::nil(), true, Some("later"));
         assert!(!further.contains("client_composed") && further.contains(r#""priority":"later""#));
     }
 

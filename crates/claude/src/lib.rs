@@ -13,16 +13,20 @@
 //! Facts about the CLI were measured with version 2.1.330; [`version::MINIMUM`] is the oldest that is accepted.
 
 pub mod command;
+pub mod effort;
 pub mod environment;
 pub mod frame;
 pub mod input;
 pub mod managed;
+pub mod notice;
 pub mod outcome;
 pub mod permission_mode;
+pub mod profile;
 pub mod progress;
 pub mod reply;
 pub mod run_settings;
 pub mod said;
+pub mod servers;
 pub mod tools;
 pub mod usage;
 pub mod version;

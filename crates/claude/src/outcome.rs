@@ -1,13 +1,22 @@
 //! What became of a run: never decided by a subtype or an exit code alone.
 //!
 //! The CLI says `subtype: "success"` with `is_error: true` when the provider failed, ends with code 0 after some of
-//! its failures, and gives no `result` at all when it dies. [`judge`] is the one place that turns all of this into an
-//! [`Outcome`].
+//! its failures, and gives no `result` at all when it dies. [`judge`] turns all of this into an [`Outcome`], by a
+//! [table](table::ROWS).
 
 use serde::Deserialize;
 
+use self::details::{Details, head};
+use self::mark::Evidence;
+use self::signs::Signs;
+use self::table::{ROWS, Row, Verdict};
 use crate::frame::Frame;
 use crate::usage::model_costs;
+
+pub mod details;
+pub mod mark;
+pub mod signs;
+pub mod table;
 
 /// The fields of a `result` message that decide the outcome.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -41,6 +50,15 @@ pub struct ResultMessage {
     /// Whether `structured_output` is there; its value is in `raw`.
     #[serde(rename = "structured_output", deserialize_with = "present")]
     pub has_structured_output: bool,
+    /// How its turn went.
+    #[serde(skip)]
+    pub details: Details,
+    /// What the messages before it said of a failure.
+    #[serde(skip)]
+    pub signs: Signs,
+    /// Whether its form is one that is not known.
+    #[serde(skip)]
+    pub is_unreadable: bool,
 }
 
 impl ResultMessage {
@@ -53,11 +71,11 @@ impl ResultMessage {
         let mut message = frame.body::<Self>().unwrap_or_else(|| Self {
             is_error: true,
             errors: vec!["the CLI's result message has an unknown form".into()],
+            is_unreadable: true,
             ..Self::default()
         });
-        if !message.is_error {
-            message.result = None;
-        }
+        message.result = message.result.filter(|_| message.is_error).map(head);
+        message.details = Details::of(frame);
         message.raw = message.has_structured_output.then(|| frame.as_str().into());
         Some(message)
     }
@@ -67,11 +85,23 @@ impl ResultMessage {
         self.subtype == "error_max_budget_usd" || self.terminal_reason.as_deref() == Some("budget_exhausted")
     }
 
+    /// With what the messages before it said.
+    #[must_use]
+    pub fn after(self, signs: Signs) -> Self {
+        Self { signs, ..self }
+    }
+
     /// The CLI's own words for what went wrong.
     fn complaint(&self) -> String {
-        let words =
-            if self.errors.is_empty() { self.result.clone().unwrap_or_default() } else { self.errors.join("; ") };
-        if words.trim().is_empty() { format!("the CLI reported `{}`", self.subtype) } else { words }
+        // The interior of the CLI says nothing to anybody else.
+        let errors: Vec<_> =
+            self.errors.iter().filter(|error| !error.starts_with("[ede_diagnostic]")).map(String::as_str).collect();
+        let words = if errors.is_empty() { self.details.answer.clone().unwrap_or_default() } else { errors.join("; ") };
+        let words = if words.trim().is_empty() { format!("the CLI reported `{}`", self.subtype) } else { words };
+        match &self.startup_failure_reason {
+            Some(reason) => format!("the CLI could not start ({reason}): {words}"),
+            None => words,
+        }
     }
 }
 
@@ -132,6 +162,17 @@ pub enum Deadline {
     Total,
 }
 
+impl Deadline {
+    /// In words of the reference.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::FirstOutput => "first output",
+            Self::Idle => "idle",
+            Self::Total => "total",
+        }
+    }
+}
+
 /// What a run may not have without end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {
@@ -149,6 +190,21 @@ pub enum Limit {
     Disk,
     /// What it may cost.
     Budget,
+}
+
+impl Limit {
+    /// In words of the reference.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Output => "output",
+            Self::Line => "line",
+            Self::Memory => "memory",
+            Self::Processes => "processes",
+            Self::OpenFiles => "open files",
+            Self::Disk => "disk",
+            Self::Budget => "budget",
+        }
+    }
 }
 
 /// What became of a run.
@@ -171,17 +227,65 @@ pub struct Problem {
     pub kind: ProblemKind,
     /// What happened.
     pub message: String,
+    /// What can be done about it.
+    pub hint: Option<&'static str>,
     /// The provider's HTTP status, when the provider refused.
     pub upstream_status: Option<u16>,
     /// The CLI's word for why the last turn ended.
     pub terminal_reason: Option<String>,
+    /// When the provider will take requests again, where it says so: seconds since 1970.
+    pub retry_at: Option<i64>,
 }
 
-/// The kinds of problems, coarse enough for a caller to act on.
+/// The kinds of problems, fine enough for a caller to act on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProblemKind {
-    /// The provider refused or failed.
+    /// The provider refused or failed, in a way that has no kind of its own.
     Upstream,
+    /// The provider has had too many requests.
+    RateLimit,
+    /// The provider has too much to do.
+    Overloaded,
+    /// The provider does not know the server's credential.
+    Authentication,
+    /// The provider is not paid, or only up to here.
+    Billing,
+    /// The provider does not let the server's credential do this.
+    Permission,
+    /// The provider does not take the request, or the CLI the prompt.
+    InvalidRequest,
+    /// There is no such model, or not for the server's credential.
+    ModelNotFound,
+    /// The conversation does not fit into the model's context.
+    PromptTooLong,
+    /// The request has more bytes than the provider takes.
+    RequestTooLarge,
+    /// An image or document cannot be used.
+    Image,
+    /// The provider failed.
+    ServerError,
+    /// The provider was not reached, or the answer was cut off.
+    Connection,
+    /// The model's safeguards have declined.
+    Refusal,
+    /// The answer is longer than the model may write.
+    MaxOutputTokens,
+    /// The conversation has filled the model's context.
+    ContextWindow,
+    /// The provider paused in the middle of its answer.
+    Paused,
+    /// A hook of the configuration has stopped it.
+    HookStopped,
+    /// The model has answered nothing.
+    EmptyAnswer,
+    /// The CLI could not start its work.
+    Startup,
+    /// The CLI does not find the session.
+    SessionNotFound,
+    /// Another process has the session.
+    SessionInUse,
+    /// The CLI ended without a result.
+    CliDied,
     /// A deadline passed.
     Timeout(Deadline),
     /// It took more of something than a run may.
@@ -203,67 +307,67 @@ pub enum ProblemKind {
 /// A result counts only if the CLI said it was done, or exited by itself after giving it: a run that was cancelled or
 /// timed out while a subagent worked did not succeed, whatever its first result says.
 pub fn judge(result: Option<&ResultMessage>, ending: &Ending, wants_schema: bool) -> Outcome {
-    match (ending, result) {
-        (Ending::Cancelled { by }, _) => Outcome::Cancelled(problem(ProblemKind::Cancelled, format!("ended by {by}"))),
-        (Ending::TimedOut { deadline, what }, _) => {
-            Outcome::Failed(problem(ProblemKind::Timeout(*deadline), what.clone()))
-        }
-        (Ending::LimitMet { limit: Limit::Budget, what }, _) => {
-            Outcome::Incomplete(problem(ProblemKind::Budget, what.clone()))
-        }
-        (Ending::LimitMet { limit, what }, _) => Outcome::Failed(problem(ProblemKind::Limit(*limit), what.clone())),
-        (Ending::Broken { what }, _) => Outcome::Failed(problem(ProblemKind::Run, what.clone())),
-        (Ending::Done | Ending::Exited { .. }, Some(result)) => of_result(result, wants_schema),
-        (Ending::Exited { how, stderr }, None) => Outcome::Failed(problem(ProblemKind::Run, died(how, stderr))),
-        (Ending::Done, None) => {
-            Outcome::Failed(problem(ProblemKind::Run, "the CLI said it was done but gave no result".into()))
-        }
+    let evidence = Evidence { result, ending, wants_schema };
+    let row = row_of(evidence);
+    let problem = |kind| evidence.problem(row, kind);
+    match row.then {
+        Verdict::Completed => Outcome::Completed,
+        Verdict::Incomplete(kind) => Outcome::Incomplete(problem(kind)),
+        Verdict::Cancelled => Outcome::Cancelled(problem(ProblemKind::Cancelled)),
+        Verdict::Failed(kind) => Outcome::Failed(problem(kind)),
     }
 }
 
-fn of_result(result: &ResultMessage, wants_schema: bool) -> Outcome {
-    // The turn was interrupted, and nothing that waited has followed it.
-    if let Some(reason) = result.terminal_reason.as_deref().filter(|reason| reason.starts_with("aborted")) {
-        let message = "the run was interrupted".to_owned();
-        let terminal_reason = Some(reason.to_owned());
-        return Outcome::Cancelled(Problem { terminal_reason, ..problem(ProblemKind::Cancelled, message) });
+/// What a person is to be told of a run that [completed](Outcome::Completed) all the same.
+pub fn caveat(result: Option<&ResultMessage>, ending: &Ending, wants_schema: bool) -> Option<&'static str> {
+    let row = row_of(Evidence { result, ending, wants_schema });
+    row.message.filter(|_| row.then == Verdict::Completed)
+}
+
+/// The name of the row that decides, for tests and for the log.
+pub fn row_name(result: Option<&ResultMessage>, ending: &Ending, wants_schema: bool) -> &'static str {
+    row_of(Evidence { result, ending, wants_schema }).name
+}
+
+fn row_of(evidence: Evidence<'_>) -> &'static Row {
+    let fits = |row: &&Row| row.when.iter().all(|mark| evidence.has(*mark));
+    // The last row has no marks, and so takes what is left (tested).
+    ROWS.iter().find(fits).unwrap_or(&ROWS[ROWS.len() - 1])
+}
+
+impl Evidence<'_> {
+    fn problem(self, row: &Row, kind: ProblemKind) -> Problem {
+        let message = row.message.map_or_else(|| self.words(), str::to_owned);
+        // What the provider said counts only if the run ended by it.
+        let result = self.result.filter(|_| matches!(self.ending, Ending::Done | Ending::Exited { .. }));
+        Problem {
+            kind,
+            message,
+            hint: row.hint,
+            upstream_status: result.and_then(|result| result.api_error_status),
+            terminal_reason: result.and_then(|result| result.terminal_reason.clone()),
+            retry_at: result.filter(|_| kind == ProblemKind::RateLimit).and_then(|result| result.signs.resets_at),
+        }
     }
-    if !result.is_error && result.subtype == "success" {
-        return if wants_schema && !result.has_structured_output {
-            let message = "the model gave no structured output".to_owned();
-            Outcome::Incomplete(problem(ProblemKind::Schema, message))
-        } else {
-            Outcome::Completed
-        };
+
+    /// In words, where the row has none.
+    fn words(self) -> String {
+        match (self.ending, self.result) {
+            (Ending::Cancelled { by }, _) => format!("ended by {by}"),
+            (Ending::TimedOut { what, .. } | Ending::LimitMet { what, .. } | Ending::Broken { what }, _) => {
+                what.clone()
+            }
+            (Ending::Done | Ending::Exited { .. }, Some(result)) => result.complaint(),
+            (Ending::Exited { how, stderr }, None) => died(how, stderr),
+            (Ending::Done, None) => "the CLI gave no result".to_owned(),
+        }
     }
-    let terminal_reason = result.terminal_reason.clone();
-    let limit = |kind| {
-        let terminal_reason = terminal_reason.clone();
-        Outcome::Incomplete(Problem { terminal_reason, ..problem(kind, result.complaint()) })
-    };
-    match result.subtype.as_str() {
-        "error_max_turns" => return limit(ProblemKind::TurnLimit),
-        "error_max_structured_output_retries" => return limit(ProblemKind::Schema),
-        "error_max_budget_usd" => return limit(ProblemKind::Budget),
-        _ => {}
-    }
-    let upstream = result.api_error_status.is_some() || result.terminal_reason.as_deref() == Some("api_error");
-    let kind = if upstream { ProblemKind::Upstream } else { ProblemKind::Run };
-    let message = match &result.startup_failure_reason {
-        Some(reason) => format!("the CLI could not start ({reason}): {}", result.complaint()),
-        None => result.complaint(),
-    };
-    Outcome::Failed(Problem { kind, message, upstream_status: result.api_error_status, terminal_reason })
 }
 
 /// The CLI's stderr may name files and hosts of the server: it goes to the log, not to the caller.
 fn died(how: &str, stderr: &str) -> String {
     let hint = if stderr.trim().is_empty() { "it wrote nothing on stderr" } else { "the server's log has its stderr" };
     format!("the CLI ended without a result ({how}); {hint}")
-}
-
-fn problem(kind: ProblemKind, message: String) -> Problem {
-    Problem { kind, message, upstream_status: None, terminal_reason: None }
 }
 
 #[cfg(test)]

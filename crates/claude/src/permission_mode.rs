@@ -1,7 +1,10 @@
 //! The permission modes of the CLI.
 
+use serde::{Deserialize, Serialize};
+
 /// What the CLI does with a tool call that no rule allows or denies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum PermissionMode {
     /// Ask; with nobody to ask, deny.
     Default,

@@ -4,12 +4,17 @@
 //! enough: an `idle` can come 2 ms after an input was written, before the CLI has seen it, and the lifecycle of an
 //! input is `completed` at the first `result`, while a background subagent still works and will bring a second one
 //! (both checked). The answer is the last `result` before the end.
+//!
+//! A CLI that goes idle while a background subagent works ([`Feature::IdleAfterSubagents`]) has ended when none works any
+//! more, and the turn that takes up what it found has brought its `result`.
 
 use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::frame::Frame;
 use crate::outcome::ResultMessage;
+use crate::outcome::signs::Signs;
+use crate::version::capabilities::{Capabilities, Feature};
 
 /// Follows the messages of one process.
 #[derive(Debug, Default)]
@@ -20,20 +25,21 @@ pub struct Progress {
     has_input: bool,
     idle: bool,
     result: Option<ResultMessage>,
-    spent: Spent,
+    signs: Signs,
     /// Whether the CLI took, or will take, a further turn since the last result.
     further_turn: bool,
     background: Vec<BackgroundTask>,
+    idle_means: IdleMeans,
 }
 
-/// What results have said of costs.
-#[derive(Debug, Default)]
-struct Spent {
-    sum: f64,
-    /// A result did not say it.
-    is_unknown: bool,
-    /// Somebody has worked since the last result.
-    is_growing: bool,
+/// What an `idle` says of subagents in the background.
+#[derive(Debug, Default, PartialEq, Eq)]
+enum IdleMeans {
+    /// None works any more.
+    #[default]
+    AllDone,
+    /// Nothing.
+    TurnDone,
 }
 
 /// Work that goes on beside the conversation.
@@ -56,6 +62,12 @@ impl BackgroundTask {
 }
 
 impl Progress {
+    /// Of a process of this CLI. [`Progress::default`] is that of the newest one.
+    pub fn of(cli: Capabilities) -> Self {
+        let idle_means = if cli.has(Feature::IdleAfterSubagents) { IdleMeans::AllDone } else { IdleMeans::TurnDone };
+        Self { idle_means, ..Self::default() }
+    }
+
     /// Notes an input that was written to the process.
     pub fn accept_input(&mut self, uuid: Uuid) {
         self.unsettled.push(uuid);
@@ -72,12 +84,11 @@ impl Progress {
 
     /// Takes the next message into account; `true` when the run has ended with it.
     pub fn observe(&mut self, frame: &Frame) -> bool {
-        self.spent.is_growing |= says_work(frame);
+        self.signs.observe(frame);
         match (frame.kind.as_str(), frame.subtype.as_deref()) {
             ("result", _) => {
-                self.result = ResultMessage::parse(frame);
-                self.note_spending();
-                self.spent.is_growing = false;
+                self.result = ResultMessage::parse(frame).map(|result| result.after(self.signs.clone()));
+                self.signs.refusal = None;
                 self.further_turn = false;
             }
             // The first message of every turn.
@@ -90,27 +101,24 @@ impl Progress {
         self.ended()
     }
 
-    /// Whether the CLI is idle and has settled every input.
+    /// Whether the CLI is idle and has settled every input, and that is the end.
     pub fn ended(&self) -> bool {
-        self.idle && self.unsettled.is_empty()
+        self.idle
+            && self.unsettled.is_empty()
+            && !(self.idle_means == IdleMeans::TurnDone && self.waits_for_subagents())
+    }
+
+    /// Whether a subagent works, or what it has found is yet to be taken up. After an interrupt nothing is.
+    fn waits_for_subagents(&self) -> bool {
+        let reason = self.result.as_ref().and_then(|result| result.terminal_reason.as_deref());
+        let is_aborted = reason.is_some_and(|reason| reason.starts_with("aborted"));
+        !is_aborted && (self.further_turn || !self.background_is_done())
     }
 
     /// Whether an answer is there and nothing that could bring another one is known to run. The `idle` that should
     /// follow at once is then only waited for within a grace.
     pub fn answered(&self) -> bool {
         self.result.is_some() && !self.further_turn && self.further_inputs.is_empty() && self.background_is_done()
-    }
-
-    /// What the process had cost at its last result, by the CLI's estimate, in US dollars; `None` if it has not said so of
-    /// each, or has given none.
-    pub fn spent(&self) -> Option<f64> {
-        (self.result.is_some() && !self.spent.is_unknown).then_some(self.spent.sum)
-    }
-
-    /// Whether the last result tells the cost of all work: subagents may have gone on after it, and been stopped by the CLI
-    /// when the budget was used up, without a further result (checked).
-    pub fn tells_all_spending(&self) -> bool {
-        self.spent().is_some() && !self.spent.is_growing
     }
 
     /// The last result, if any came. When the process is gone, use [`Progress::answer`].
@@ -127,13 +135,6 @@ impl Progress {
     /// What runs in the background now.
     pub fn background(&self) -> &[BackgroundTask] {
         &self.background
-    }
-
-    fn note_spending(&mut self) {
-        match self.result.as_ref().and_then(|result| result.cost_since_last) {
-            Some(cost) => self.spent.sum += cost,
-            None => self.spent.is_unknown = true,
-        }
     }
 
     fn settle(&mut self, frame: &Frame) {
@@ -177,18 +178,10 @@ impl Progress {
     }
 }
 
-/// Whether a message comes of work that may have called the model.
-fn says_work(frame: &Frame) -> bool {
-    match frame.kind.as_str() {
-        "assistant" | "user" => true,
-        "system" => frame.subtype.as_deref().is_some_and(|subtype| subtype.starts_with("task_")),
-        _ => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::version::Version;
 
     const INPUT: &str = "00000000-0000-0000-0000-000000000001";
 
@@ -256,23 +249,33 @@ mod tests {
     }
 
     #[test]
-    fn what_each_result_says_was_spent_is_summed_up_and_unknown_if_one_does_not() {
-        let mut run = started();
-        assert_eq!(run.spent(), None);
-        let said = |cost: &str| {
-            format!(
-                r#"{{"type":"result","subtype":"success","model_usage_since_last_result":{{"opus":{{"costUSD":{cost}}}}}}}"#
-            )
-        };
-        observe(&mut run, &said("0.25"));
-        observe(&mut run, &said("0.5"));
-        assert_eq!((run.spent(), run.tells_all_spending()), (Some(0.75), true));
-        observe(&mut run, r#"{"type":"system","subtype":"task_progress"}"#);
-        assert!(!run.tells_all_spending(), "a subagent works");
-        observe(&mut run, &said("0.25"));
-        assert_eq!((run.spent(), run.tells_all_spending()), (Some(1.0), true));
-        result(&mut run, "of a CLI that does not say it");
-        assert_eq!(run.spent(), None);
+    fn an_idle_that_comes_while_a_subagent_works_is_not_the_end() {
+        let tasks =
+            |tasks: &str| format!(r#"{{"type":"system","subtype":"background_tasks_changed","tasks":[{tasks}]}}"#);
+        let mut run = Progress::of(Capabilities::of(Version(2, 1, 261)));
+        run.accept_input(INPUT.parse().unwrap());
+        state(&mut run, "running");
+        observe(&mut run, &tasks(r#"{"task_id":"a","task_type":"local_agent"}"#));
+        result(&mut run, "first");
+        lifecycle(&mut run, "completed");
+        assert!(!state(&mut run, "idle"), "this CLI is idle, and its subagent is not");
+        assert!(!observe(&mut run, &tasks("")));
+        assert!(!state(&mut run, "running"));
+        result(&mut run, "second");
+        assert!(state(&mut run, "idle"));
+    }
+
+    #[test]
+    fn an_interrupt_ends_a_run_whose_subagent_is_still_listed() {
+        let mut run = Progress::of(Capabilities::of(Version(2, 1, 261)));
+        run.accept_input(INPUT.parse().unwrap());
+        let tasks = r#"[{"task_id":"a","task_type":"local_agent"}]"#;
+        observe(&mut run, &format!(r#"{{"type":"system","subtype":"background_tasks_changed","tasks":{tasks}}}"#));
+        let aborted =
+            r#"{"type":"result","subtype":"error_during_execution","is_error":true,"terminal_reason":"aborted_tools"}"#;
+        observe(&mut run, aborted);
+        lifecycle(&mut run, "cancelled");
+        assert!(state(&mut run, "idle"));
     }
 
     #[test]

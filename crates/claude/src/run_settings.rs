@@ -2,28 +2,78 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::ser::Error as _;
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::environment::{CONFIG_FOLDER, PROJECT_DIR_NAME};
 use crate::managed::{Disable, Models};
 
+/// Variables that files of settings must not set: with `CLAUDE_CODE_SIMPLE` in the `env` of a `settings.json`, also of one that
+/// a run writes into its home while it works, the CLI silently asks no guard any more. What the file of `--settings` says of
+/// a variable wins (checked; nothing else does, neither the variable itself nor managed settings). With it, none of the
+/// other names of the CLI's own families keeps it from asking (checked: some 1,650 of 2.1.330, in `settings.json`, set to 1).
+const FIXED_VARIABLES: [(&str, &str); 1] = [("CLAUDE_CODE_SIMPLE", "0")];
+
 /// The content of the file that `--settings` names.
-#[derive(Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Default, PartialEq)]
 pub struct RunSettings {
     /// Tool rules of this run.
     pub permissions: Permissions,
     /// The CLI reads project settings again during a run: with this, hooks that are written meanwhile do not run
     /// (checked). It silences the operator's hooks too.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub disable_all_hooks: bool,
     /// Which models it may use: see [`crate::managed`], which holds where this is widened.
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub models: Option<Models>,
     /// Commands in the texts of skills are not run.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub disable_skill_shell_execution: bool,
+    /// Settings of the operator that a run has although its CLI does not read the operator's file. Where both say
+    /// something, the fields above win.
+    pub kept: Map<String, Value>,
+}
+
+impl Serialize for RunSettings {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Own<'a> {
+            env: Map<String, Value>,
+            permissions: &'a Permissions,
+            #[serde(skip_serializing_if = "std::ops::Not::not")]
+            disable_all_hooks: bool,
+            #[serde(flatten)]
+            models: &'a Option<Models>,
+            #[serde(skip_serializing_if = "std::ops::Not::not")]
+            disable_skill_shell_execution: bool,
+        }
+        let own = Own {
+            env: FIXED_VARIABLES.map(|(name, value)| (name.to_owned(), value.into())).into_iter().collect(),
+            permissions: &self.permissions,
+            disable_all_hooks: self.disable_all_hooks,
+            models: &self.models,
+            disable_skill_shell_execution: self.disable_skill_shell_execution,
+        };
+        if self.kept.is_empty() {
+            return own.serialize(serializer);
+        }
+        let mut settings = serde_json::to_value(own).map_err(S::Error::custom)?;
+        if let Value::Object(settings) = &mut settings {
+            add(settings, &self.kept);
+        }
+        settings.serialize(serializer)
+    }
+}
+
+/// Adds what is not there yet, and to objects that are in both what is not in them.
+fn add(settings: &mut Map<String, Value>, more: &Map<String, Value>) {
+    for (name, value) in more {
+        match (settings.get_mut(name), value) {
+            (Some(Value::Object(there)), Value::Object(more)) => add(there, more),
+            (Some(_), _) => {}
+            (None, _) => drop(settings.insert(name.clone(), value.clone())),
+        }
+    }
 }
 
 /// Rules in the CLI's own language, e.g. `Bash(git status:*)`. A deny beats an allow.
@@ -119,6 +169,9 @@ mod tests {
         settings.allow_own_files(Path::new("/homes/ab"), Uuid::nil());
         insta::assert_snapshot!(serde_json::to_string_pretty(&settings).unwrap(), @r#"
         {
+          "env": {
+            "CLAUDE_CODE_SIMPLE": "0"
+          },
           "permissions": {
             "allow": [
               "Read(//homes/ab/.claude/skills/**)",
@@ -141,7 +194,17 @@ mod tests {
         settings.permissions.additional_directories.push("/ws/lib".into());
         settings.deny_changes(Path::new("/ws/lib"));
         settings.deny_changes(Path::new("/ws/a[b]"));
-        insta::assert_snapshot!(serde_json::to_string(&settings).unwrap(), @r#"{"permissions":{"allow":[],"deny":["Edit(//ws/lib/**)"],"additionalDirectories":["/ws/lib"]}}"#);
+        insta::assert_snapshot!(serde_json::to_string(&settings).unwrap(), @r#"{"env":{"CLAUDE_CODE_SIMPLE":"0"},"permissions":{"allow":[],"deny":["Edit(//ws/lib/**)"],"additionalDirectories":["/ws/lib"]}}"#);
+    }
+
+    #[test]
+    fn what_is_kept_of_other_settings_never_wins() {
+        let kept = serde_json::json!({"model": "opus", "disableAllHooks": false, "hooks": {"PreToolUse": []},
+            "env": {"CLAUDE_CODE_SIMPLE": "1", "A": "b"}, "permissions": {"deny": [], "disableAutoMode": "disable"}});
+        let Value::Object(kept) = kept else { unreachable!() };
+        let mut settings = RunSettings { disable_all_hooks: true, kept, ..RunSettings::default() };
+        settings.deny_file(Path::new("/x"));
+        insta::assert_snapshot!(serde_json::to_string(&settings).unwrap(), @r#"{"disableAllHooks":true,"env":{"A":"b","CLAUDE_CODE_SIMPLE":"0"},"hooks":{"PreToolUse":[]},"model":"opus","permissions":{"allow":[],"deny":["Read(//x)","Edit(//x)"],"disableAutoMode":"disable"}}"#);
     }
 
     #[test]

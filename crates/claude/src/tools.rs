@@ -51,9 +51,58 @@ pub fn is_known(name: &str) -> bool {
     BUILT_IN.contains(&name)
 }
 
+/// The tools that the CLI leaves to a run with `--restricted` (checked with 2.1.261, 2.1.276 and 2.1.330). With a list of
+/// tools it leaves all that are in the list, `Bash` too, which is not confined then (checked): so no other one may be in it.
+const OF_RESTRICTED: &[&str] = &[
+    "Agent",
+    "AskUserQuestion",
+    "CronDelete",
+    "CronList",
+    "Edit",
+    "EnterWorktree",
+    "ExitWorktree",
+    "Glob",
+    "Grep",
+    "ListAgents",
+    "ListMcpResourcesTool",
+    "NotebookEdit",
+    "Read",
+    "ReadMcpResourceTool",
+    "ReportFindings",
+    "ScheduleWakeup",
+    "SendMessage",
+    "Skill",
+    "StructuredOutput",
+    "Task",
+    "TaskCreate",
+    "TaskGet",
+    "TaskList",
+    "TaskOutput",
+    "TaskStop",
+    "TaskUpdate",
+    "TodoWrite",
+    "ToolSearch",
+    "WebSearch",
+    "Write",
+];
+
+/// Whether a restricted run may have a tool: none that runs programs, loads code or fetches pages.
+pub fn of_restricted(name: &str) -> bool {
+    OF_RESTRICTED.contains(&name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_tool_of_a_restricted_run_runs_programs_or_fetches_pages() {
+        for name in ["Bash", "BashOutput", "KillShell", "LSP", "Monitor", "PowerShell", "WebFetch", "Workflow", "REPL"]
+        {
+            assert!(!of_restricted(name), "{name}");
+        }
+        assert!(of_restricted("Read") && OF_RESTRICTED.iter().all(|name| is_known(name)));
+    }
 
     #[test]
     fn names_are_known_as_they_are_written() {

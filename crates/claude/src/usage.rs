@@ -1,16 +1,21 @@
-//! What a process has cost so far, by the CLI's own estimate, in US dollars.
+//! What a process has used so far, by model, and what that costs by the CLI's own estimate.
 //!
-//! Three places tell it. A `result` tells the cost since the one before, so that the sum over all results of a process is
-//! its cost, whether or not it continues a session (checked). [`get_usage`] can be asked at any time, also while a tool or a
-//! subagent works; it counts calls of the model that have ended, those of subagents included, and counts on from what the
-//! session had cost before. And a process that ends in order, also by a signal, leaves the same figure in the last line of
-//! its transcript ([`cost_state`]).
+//! Three places tell it, and [`Account`](account::Account) makes one sum of them. A `result` tells what was used since the
+//! one before, or in old CLIs since the start of the process. [`get_usage`] can be asked at any time, also while a tool or a
+//! subagent works; it counts calls of the model that have ended, those of subagents included. And a new CLI that ends in
+//! order, also by a signal, leaves its figures in the last line of its transcript ([`cost_state`]).
+//!
+//! What assistant messages say of usage is not final, and some calls have no message (checked), so none is counted.
 
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use self::by_model::ByModel;
 use crate::frame::Frame;
 use crate::input::control_request;
+
+pub mod account;
+pub mod by_model;
 
 /// What the request id of a `get_usage` request begins with.
 pub const USAGE_ID: &str = "askd-usage";
@@ -31,12 +36,12 @@ pub fn may_be_usage(line: &str) -> bool {
     line.len() < MAX_REPLY && line.contains(USAGE_ID)
 }
 
-/// An answer is a few hundred bytes.
+/// An answer is a few hundred bytes for each model.
 const MAX_REPLY: usize = 64 << 10;
 
-/// What the session has cost; an error if the CLI does not tell, because it knows no such question; `None` when the frame
+/// The totals of the conversation; an error if the CLI does not tell, because it knows no such question; `None` when the frame
 /// is something else.
-pub fn usage(frame: &Frame) -> Option<Result<f64, String>> {
+pub fn usage(frame: &Frame) -> Option<Result<ByModel, String>> {
     #[derive(Deserialize)]
     struct Envelope {
         response: Response,
@@ -56,20 +61,25 @@ pub fn usage(frame: &Frame) -> Option<Result<f64, String>> {
     if !response.request_id.starts_with(USAGE_ID) {
         return None;
     }
-    let total = response.body.pointer("/session/total_cost_usd").and_then(Value::as_f64);
+    let session = response.body.get("session");
+    let part = |name| session.and_then(|session| session.get(name));
+    let total = ByModel::with_total(part("model_usage"), part("total_cost_usd"));
     Some(total.ok_or_else(|| response.error.unwrap_or_else(|| "the answer has an unknown form".into())))
 }
 
-/// What the session has cost, if this is the line of a transcript that says so.
-pub fn cost_state(line: &str) -> Option<f64> {
+/// The totals of the conversation, if this is the line of a transcript that says so. Old CLIs write none (checked with
+/// 2.1.276).
+pub fn cost_state(line: &str) -> Option<ByModel> {
     #[derive(Deserialize)]
     struct Line {
         r#type: String,
         #[serde(rename = "totalCostUSD")]
-        total: f64,
+        total: Value,
+        #[serde(default, rename = "modelUsage")]
+        models: Value,
     }
     let line: Line = serde_json::from_str(line).ok()?;
-    (line.r#type == "cost-state").then_some(line.total)
+    (line.r#type == "cost-state").then(|| ByModel::with_total(Some(&line.models), Some(&line.total)))?
 }
 
 /// For a field that has figures by model: the sum of their `costUSD`. A form that is not known counts as none.
@@ -83,7 +93,15 @@ mod tests {
     use super::*;
 
     fn of(line: &str) -> Option<Result<f64, String>> {
-        usage(&Frame::parse(line.into()).unwrap())
+        Some(usage(&Frame::parse(line.into()).unwrap())?.map(|told| told.cost_usd()))
+    }
+
+    /// Of each model: tokens of input and output, read from a cache and written to it, searches.
+    fn tokens(told: &ByModel) -> Vec<(&str, [u64; 5])> {
+        let of = |it: &by_model::Amount| {
+            [it.input_tokens, it.output_tokens, it.cache_read_tokens, it.cache_write_tokens, it.web_searches]
+        };
+        told.iter().map(|(model, amount)| (model, of(amount))).collect()
     }
 
     #[test]
@@ -105,8 +123,24 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_tells_what_each_model_was_used_for() {
+        // As 2.1.330 has written it; older ones leave some fields out.
+        let answer = r#"{"type":"control_response","response":{"subtype":"success","request_id":"askd-usage-1","response":{
+            "session":{"total_cost_usd":0.0042,"total_api_duration_ms":47,"model_usage":{"claude-opus-5-5":{"inputTokens":1000,
+            "outputTokens":10,"cacheReadInputTokens":7,"cacheCreationInputTokens":6,"webSearchRequests":1,"costUSD":0.0042}}},
+            "rate_limits_available":false,"behaviors":null}}}"#;
+        let told = usage(&Frame::parse(answer.into()).unwrap()).unwrap().unwrap();
+        assert_eq!(tokens(&told), [("claude-opus-5-5", [1000, 10, 7, 6, 1])]);
+    }
+
+    #[test]
     fn the_line_of_a_transcript_is_told_from_others() {
-        assert_eq!(cost_state(r#"{"type":"cost-state","totalCostUSD":1.5,"sessionId":"x"}"#), Some(1.5));
+        // As 2.1.330 has written it.
+        let line = r#"{"type":"cost-state","sessionId":"x","totalCostUSD":0.0042,"totalAPIDuration":37,"modelUsage":{
+            "my-model-x[1m]":{"inputTokens":1000,"outputTokens":10,"thinkingTokens":0,"cacheReadInputTokens":0,
+            "cacheCreationInputTokens":0,"webSearchRequests":0,"costUSD":0.0042}},"hasUnknownModelCost":true}"#;
+        assert_eq!(tokens(&cost_state(line).unwrap()), [("my-model-x", [1000, 10, 0, 0, 0])]);
+        assert_eq!(cost_state(r#"{"type":"cost-state","totalCostUSD":1.5}"#).map(|told| told.cost_usd()), Some(1.5));
         assert_eq!(cost_state(r#"{"type":"user","totalCostUSD":1.5}"#), None);
         assert_eq!(cost_state("no json"), None);
     }

@@ -1,6 +1,9 @@
 //! The CLI's version, and which versions are accepted.
 
+use std::cmp::Ordering;
 use std::fmt;
+
+pub mod capabilities;
 
 /// The oldest CLI that askd drives: the first with `--await-initialize` and `--permission-prompts`.
 pub const MINIMUM: Version = Version(2, 1, 261);
@@ -23,6 +26,39 @@ impl Version {
     }
 }
 
+/// How a version stands to the one that every test runs against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It is that one.
+    Tested,
+    /// Older; see [`capabilities`].
+    Older,
+    /// Newer: nobody knows yet what has changed.
+    Newer,
+}
+
+impl Standing {
+    /// Its name, for programs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tested => "tested",
+            Self::Older => "older",
+            Self::Newer => "newer",
+        }
+    }
+}
+
+impl Version {
+    /// Compares it with [`TESTED`].
+    pub fn standing(self) -> Standing {
+        match self.cmp(&TESTED) {
+            Ordering::Less => Standing::Older,
+            Ordering::Equal => Standing::Tested,
+            Ordering::Greater => Standing::Newer,
+        }
+    }
+}
+
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}.{}", self.0, self.1, self.2)
@@ -39,6 +75,12 @@ mod tests {
         assert_eq!(Version::parse("2.2.0-beta.1 (Claude Code)"), Some(Version(2, 2, 0)));
         assert_eq!(Version::parse(""), None);
         assert_eq!(Version::parse("node: not found"), None);
+    }
+
+    #[test]
+    fn a_version_stands_to_the_tested_one() {
+        let word = |version: Version| version.standing().as_str();
+        assert_eq!([word(MINIMUM), word(TESTED), word(Version(2, 2, 0))], ["older", "tested", "newer"]);
     }
 
     #[test]

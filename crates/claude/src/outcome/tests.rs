@@ -1,4 +1,4 @@
-//! The outcome table, row by row.
+//! How the table is read. Row by row, with recorded ends: `tests/outcomes.rs`.
 
 use super::*;
 
@@ -21,7 +21,7 @@ fn describe(outcome: &Outcome) -> &'static str {
             _ => "incomplete",
         },
         Outcome::Failed(problem) => match problem.kind {
-            ProblemKind::Upstream => "failed: upstream",
+            ProblemKind::Overloaded => "failed: overloaded",
             ProblemKind::Timeout(Deadline::Idle) => "failed: idle",
             ProblemKind::Limit(Limit::Line) => "failed: line",
             ProblemKind::Limit(Limit::Memory) => "failed: memory",
@@ -35,7 +35,7 @@ fn only_a_success_without_error_is_a_success() {
     assert_eq!(kind(r#"{"type":"result","subtype":"success","is_error":false,"result":"hi"}"#), "completed");
     assert_eq!(
         kind(r#"{"type":"result","subtype":"success","is_error":true,"api_error_status":529}"#),
-        "failed: upstream"
+        "failed: overloaded"
     );
     assert_eq!(kind(r#"{"type":"result","subtype":"success","is_error":true,"result":"no"}"#), "failed");
     assert_eq!(kind(r#"{"type":"result","subtype":"error_during_execution","is_error":false}"#), "failed");
