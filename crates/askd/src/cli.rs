@@ -15,6 +15,8 @@ use crate::small_file;
 
 use probe::Probed;
 
+pub mod remark;
+
 mod probe;
 
 /// What is remembered of a CLI is much shorter.

@@ -3,9 +3,11 @@
 pub mod ask_stream;
 pub mod events;
 pub mod fold;
+mod options;
 pub mod run;
 pub mod time;
 pub mod types;
+pub mod usage;
 
 /// Text as one line: line ends become blanks. In a JSON message they stand between tokens only, and the framer has cut at
 /// newlines already; a lone CR would end a line of a stream.

@@ -7,7 +7,9 @@ pub mod alarm;
 pub mod begin;
 pub mod budget;
 pub mod chunk_cache;
+pub mod content;
 pub mod conversation;
+mod error;
 pub mod event;
 pub mod follow;
 pub mod ground;
@@ -25,10 +27,14 @@ pub mod redact;
 pub mod request;
 pub mod resolve;
 pub mod schema;
+pub mod seal;
+pub mod secrets;
 pub mod server_secrets;
 pub mod shared;
 pub mod spending;
 pub mod submit;
+pub mod uploads;
+pub mod warning;
 pub mod watch;
 pub mod worker;
 
@@ -38,14 +44,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use claude::command::Session;
-use claude::outcome::{Deadline, Limit, Outcome, Problem, ProblemKind};
+use claude::effort::Effort;
 use claude::permission_mode::PermissionMode;
+use claude::profile::Profile;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use self::content::Block;
 use self::ground::Ground;
 use self::policy::Terms;
 use self::schema::AnswerSchema;
+use self::secrets::RunSecrets;
 use crate::keys::Key;
 use crate::store::chunk::EventRef;
 use crate::usd::Usd;
@@ -77,8 +87,10 @@ impl RunId {
 pub struct RunSpec {
     /// Whose it is.
     pub key: Arc<Key>,
-    /// The user's message.
+    /// The user's message; empty if it is in `content`.
     pub prompt: String,
+    /// The user's message in blocks.
+    pub content: Vec<Block>,
     /// Its working folder, and what it may see and change of the workspaces.
     pub ground: Ground,
     /// Folders besides the working folder that the CLI is to treat as its own.
@@ -95,10 +107,22 @@ pub struct RunSpec {
     pub agent: Option<String>,
     /// `sonnet`, `opus`, `haiku` or an id that the operator allows.
     pub model: Option<String>,
+    /// Models for the case that the first is overloaded or not there.
+    pub fallback_models: Vec<String>,
+    /// How much the model thinks.
+    pub effort: Option<Effort>,
+    /// How much of itself the CLI brings.
+    pub profile: Profile,
+    /// Agents besides those of the configuration, in the CLI's own form.
+    pub agents: Map<String, Value>,
+    /// Variables and MCP servers of its own.
+    pub secrets: RunSecrets,
     /// Turns after which the run ends as incomplete.
     pub max_turns: Option<u32>,
     /// Replaces the CLI's own system prompt.
     pub system_prompt: Option<String>,
+    /// Follows the system prompt.
+    pub append_system_prompt: Option<String>,
     /// The schema that the answer must fit.
     pub schema: Option<AnswerSchema>,
     /// Whether `@path` and `/command` in the prompt are expanded.
@@ -107,6 +131,10 @@ pub struct RunSpec {
     pub deltas: bool,
     /// How long it may take.
     pub timeout: Duration,
+    /// How long the CLI may be silent.
+    pub idle_timeout: Duration,
+    /// How long it may wait for its turn; `None`: as the server's settings say.
+    pub queue_timeout: Option<Duration>,
     /// What it may cost, by the CLI's estimate.
     pub budget: Option<Usd>,
     /// What is set aside for it of what its key may spend in a day.
@@ -203,9 +231,32 @@ pub struct RunError {
     /// What to do about it.
     #[serde(default)]
     pub hint: Option<String>,
+    /// When the provider will take requests again, where it says so: RFC 3339, UTC.
+    #[serde(default)]
+    pub retry_at: Option<String>,
+    /// What does not fit the schema, part by part.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub details: Vec<Flaw>,
 }
 
-/// The kinds of [`RunError`]. Their names are an interface; `docs/reference/events.md` lists them.
+/// What of an answer does not fit its schema. Stored and sent as JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Flaw {
+    /// Which part, a JSON pointer; empty for the whole.
+    pub path: String,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+impl Flaw {
+    /// Of the whole answer.
+    pub fn of_whole(message: impl Into<String>) -> Self {
+        Self { path: String::new(), message: message.into() }
+    }
+}
+
+/// The kinds of [`RunError`]. Their names are an interface; `docs/reference/events.md` lists them. Those that the provider
+/// is the cause of are told from the others by `docs/reference/outcomes.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunErrorKind {
@@ -215,8 +266,52 @@ pub enum RunErrorKind {
     ShuttingDown,
     /// The CLI does not know the agent.
     AgentNotFound,
-    /// The provider refused or failed.
+    /// The provider refused or failed, in a way that has no kind of its own.
     Upstream,
+    /// The provider has had too many requests.
+    RateLimit,
+    /// The provider has too much to do.
+    Overloaded,
+    /// The provider failed.
+    ServerError,
+    /// The provider was not reached, or its answer was cut off.
+    Connection,
+    /// The provider does not know the server's credential.
+    Authentication,
+    /// The provider is not paid, or only up to here.
+    Billing,
+    /// The provider does not let the server's credential do this.
+    Permission,
+    /// There is no such model, or not for the server's credential.
+    ModelNotFound,
+    /// The provider does not take the request, or the CLI the prompt.
+    InvalidRequest,
+    /// The conversation does not fit into the model's context.
+    PromptTooLong,
+    /// The request has more bytes than the provider takes.
+    RequestTooLarge,
+    /// An image or document cannot be used.
+    Image,
+    /// The model's safeguards have declined.
+    Refusal,
+    /// The answer is longer than the model may write.
+    MaxOutputTokens,
+    /// The conversation has filled the model's context.
+    ContextWindow,
+    /// The provider paused in the middle of its answer.
+    Paused,
+    /// The model has answered nothing.
+    EmptyAnswer,
+    /// A hook of the configuration has stopped it.
+    HookStopped,
+    /// The CLI could not start its work.
+    Startup,
+    /// The CLI does not find the session.
+    SessionNotFound,
+    /// Another process has the session.
+    SessionInUse,
+    /// The CLI ended without a result.
+    CliDied,
     /// It took too long.
     Timeout,
     /// The CLI wrote nothing for too long.
@@ -254,39 +349,18 @@ pub enum RunErrorKind {
     Run,
 }
 
-impl RunErrorKind {
-    /// The kind's name, for logs and programs.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Busy => "busy",
-            Self::ShuttingDown => "shutting_down",
-            Self::AgentNotFound => "agent_not_found",
-            Self::Upstream => "upstream",
-            Self::Timeout => "timeout",
-            Self::IdleTimeout => "idle_timeout",
-            Self::FirstOutputTimeout => "first_output_timeout",
-            Self::OutputLimit => "output_limit",
-            Self::LineLimit => "line_limit",
-            Self::MemoryLimit => "memory_limit",
-            Self::ProcessLimit => "process_limit",
-            Self::OpenFilesLimit => "open_files_limit",
-            Self::DiskLimit => "disk_limit",
-            Self::Policy => "policy",
-            Self::TurnLimit => "turn_limit",
-            Self::Budget => "budget",
-            Self::Schema => "schema",
-            Self::Cancelled => "cancelled",
-            Self::Lost => "lost",
-            Self::Invalid => "invalid",
-            Self::Run => "run",
-        }
-    }
-}
-
 impl RunError {
     /// With a kind and a message only.
     pub fn new(kind: RunErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), upstream_status: None, terminal_reason: None, hint: None }
+        Self {
+            kind,
+            message: message.into(),
+            upstream_status: None,
+            terminal_reason: None,
+            hint: None,
+            retry_at: None,
+            details: Vec::new(),
+        }
     }
 
     /// In JSON.
@@ -335,45 +409,5 @@ impl Finished {
             Err(_) => Some(RunError::from_json("")),
         };
         Some(Self { state, error })
-    }
-}
-
-impl From<Outcome> for Finished {
-    fn from(outcome: Outcome) -> Self {
-        let (state, problem) = match outcome {
-            Outcome::Completed => return Self { state: RunState::Completed, error: None },
-            Outcome::Incomplete(problem) => (RunState::Incomplete, problem),
-            Outcome::Cancelled(problem) => (RunState::Cancelled, problem),
-            Outcome::Failed(problem) => (RunState::Failed, problem),
-        };
-        Self { state, error: Some(problem.into()) }
-    }
-}
-
-impl From<Problem> for RunError {
-    fn from(problem: Problem) -> Self {
-        let kind = match problem.kind {
-            ProblemKind::Upstream => RunErrorKind::Upstream,
-            ProblemKind::Timeout(Deadline::Total) => RunErrorKind::Timeout,
-            ProblemKind::Timeout(Deadline::Idle) => RunErrorKind::IdleTimeout,
-            ProblemKind::Timeout(Deadline::FirstOutput) => RunErrorKind::FirstOutputTimeout,
-            ProblemKind::Limit(Limit::Output) => RunErrorKind::OutputLimit,
-            ProblemKind::Limit(Limit::Line) => RunErrorKind::LineLimit,
-            ProblemKind::Limit(Limit::Memory) => RunErrorKind::MemoryLimit,
-            ProblemKind::Limit(Limit::Processes) => RunErrorKind::ProcessLimit,
-            ProblemKind::Limit(Limit::OpenFiles) => RunErrorKind::OpenFilesLimit,
-            ProblemKind::Limit(Limit::Disk) => RunErrorKind::DiskLimit,
-            ProblemKind::TurnLimit => RunErrorKind::TurnLimit,
-            ProblemKind::Budget | ProblemKind::Limit(Limit::Budget) => RunErrorKind::Budget,
-            ProblemKind::Schema => RunErrorKind::Schema,
-            ProblemKind::Cancelled => RunErrorKind::Cancelled,
-            ProblemKind::Run => RunErrorKind::Run,
-        };
-        let message = match problem.upstream_status {
-            Some(status) => format!("the provider answered {status}: {}", problem.message),
-            None => problem.message,
-        };
-        let Problem { upstream_status, terminal_reason, .. } = problem;
-        Self { kind, message, upstream_status, terminal_reason, hint: None }
     }
 }

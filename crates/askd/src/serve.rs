@@ -228,7 +228,7 @@ pub async fn prepare(mut settings: Settings, ambient: Ambient, launcher: PathBuf
     let cli = cli.map_err(unusable_cli)?;
     let isolation = isolate(&settings, &cli, &programs, short_name(ambient.uuid())).await?;
     let credentials = CredentialSource::new(&settings, config.login());
-    warnings::give(&settings, &credentials, &workspaces, &isolation);
+    warnings::give(&settings, &credentials, &workspaces, &isolation, cli.version);
 
     let (listener, certificates) = listen(&settings)?;
     let project_policy = project_policy(&settings);

@@ -4,8 +4,9 @@
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use claude::environment::{CONFIG_FOLDER, PROJECT_DIR_NAME};
@@ -19,6 +20,9 @@ use uuid::Uuid;
 use crate::copy_tree::{Copier, CopyRules};
 use crate::disk::removal;
 use crate::disk::usage::{Taken, measure};
+use returning::Pending;
+
+pub mod returning;
 
 /// Where transcripts are kept, and where older ones may be found.
 #[derive(Debug, Clone)]
@@ -27,10 +31,14 @@ pub struct Sessions {
     /// `CONFIG_DIR/projects`: sessions that the CLI made before askd, or beside it.
     foreign: PathBuf,
     max_bytes: u64,
+    pending: Arc<Pending>,
 }
 
 /// More files than a session can have; big tool results and one transcript a subagent.
 const MAX_ENTRIES: usize = 20_000;
+
+/// How often a session is copied anew because it was exchanged meanwhile.
+const COPIES: u32 = 5;
 
 /// The longest last line of a transcript that is read, in bytes; the one that is looked for has a few hundred.
 const LAST_LINE: u64 = 64 << 10;
@@ -43,7 +51,7 @@ impl Sessions {
     pub fn open(data_dir: &Path, config_dir: &Path, max_bytes: u64) -> io::Result<Self> {
         let folder = data_dir.join("sessions");
         fs::create_dir_all(&folder)?;
-        Ok(Self { folder, foreign: config_dir.join("projects"), max_bytes })
+        Ok(Self { folder, foreign: config_dir.join("projects"), max_bytes, pending: Arc::default() })
     }
 
     /// Whether the session has a transcript here or among the CLI's own.
@@ -51,7 +59,8 @@ impl Sessions {
         self.transcript(session).is_file() || self.find_foreign(session).is_some()
     }
 
-    /// Copies the session into a run's home, so that `--resume` finds it there.
+    /// Copies the session into a run's home, so that `--resume` finds it there. A run of the session may end meanwhile and
+    /// put a newer one in its place, when it is to be forked: the copy is of one of the two, and not of both.
     pub fn carry_in(&self, session: Uuid, home: &Path) -> io::Result<()> {
         let source = if self.transcript(session).is_file() {
             self.folder.join(session.to_string())
@@ -60,6 +69,19 @@ impl Sessions {
         };
         let target = project_folder(home);
         fs::create_dir_all(&target)?;
+        for _ in 0..COPIES {
+            let before = identity(&source, session);
+            self.copy(&source, session, &target)?;
+            if identity(&source, session) == before {
+                return Ok(());
+            }
+            removal::remove(&target)?;
+            fs::create_dir_all(&target)?;
+        }
+        Err(io::Error::other("the session is exchanged again and again while it is copied"))
+    }
+
+    fn copy(&self, source: &Path, session: Uuid, target: &Path) -> io::Result<()> {
         // What an agent may have written is never followed.
         let rules =
             CopyRules { max_bytes: self.max_bytes, max_entries: MAX_ENTRIES, follow_links: false, left_out: "" };
@@ -123,15 +145,22 @@ impl Sessions {
         let folder = self.folder.join(&extras);
         fs::create_dir_all(&folder)?;
         let target = open(&folder, FOLDER, Mode::empty())?;
+        // Only renames, so that whoever copies the session meanwhile finds out (`identity`).
+        let aside = folder.join(format!("{ASIDE}{extras}"));
+        remove_if_there(&aside)?;
         if kept_as == name && kind(source, &extras)? == Some(FileType::Directory) {
-            remove_if_there(&folder.join(&extras))?;
+            match fs::rename(folder.join(&extras), &aside) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
             renameat(source, &extras, &target, &extras)?;
         }
         // By it the oldest sessions are found, and an agent can have given its own any time, one that never comes too.
         let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
         let times = Timestamps { last_access: now, last_modification: now };
         utimensat(source, &name, &times, AtFlags::SYMLINK_NOFOLLOW)?;
-        Ok(renameat(source, &name, &target, kept_as)?)
+        renameat(source, &name, &target, kept_as)?;
+        remove_if_there(&aside)
     }
 
     /// Removes the sessions whose transcript is older than `retention` and that are not `in_use`; gives their number.
@@ -240,6 +269,14 @@ impl Sessions {
     }
 }
 
+/// What tells a session's files from those that a later run puts in their place, which it does by renaming.
+fn identity(folder: &Path, session: Uuid) -> [Option<(u64, u64)>; 2] {
+    [file_name(session), session.to_string()].map(|name| {
+        let metadata = fs::symlink_metadata(folder.join(name)).ok()?;
+        Some((metadata.dev(), metadata.ino()))
+    })
+}
+
 fn file_name(session: Uuid) -> String {
     format!("{session}.jsonl")
 }
@@ -337,6 +374,33 @@ mod tests {
         assert_eq!(Fixture::read(&third), "two");
         let extra = project_folder(&third).join(ID.to_string()).join("subagents/agent-1.jsonl");
         assert_eq!(fs::read_to_string(extra).unwrap(), "two");
+    }
+
+    #[test]
+    fn a_session_that_ends_again_and_again_meanwhile_is_copied_whole() {
+        let f = fixture();
+        let first = f.home("first");
+        Fixture::write(&first, "0");
+        f.sessions.carry_back(ID, &first).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for turn in 1..40 {
+                    let home = f.home(&format!("turn-{turn}"));
+                    Fixture::write(&home, &turn.to_string());
+                    f.sessions.carry_back(ID, &home).unwrap();
+                }
+            });
+            for fork in 0..40 {
+                let home = f.home(&format!("fork-{fork}"));
+                if f.sessions.carry_in(ID, &home).is_err() {
+                    continue;
+                }
+                let extra = project_folder(&home).join(ID.to_string()).join("subagents/agent-1.jsonl");
+                assert!(fs::read_to_string(extra).is_ok(), "{}", Fixture::read(&home));
+            }
+        });
+        let kept = f.root.path().join("data/sessions").join(ID.to_string());
+        assert_eq!(fs::read_dir(kept).unwrap().count(), 2, "nothing is left aside");
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub mod choices;
 pub mod declaration;
 pub mod groups;
 pub mod network;
+pub mod secret_key;
 pub mod suggest;
 pub mod table;
 pub mod tls;
@@ -51,8 +52,9 @@ pub use units::show_size;
 
 use groups::{
     Auth, Child, Configuration, Credentials, Deadlines, Isolation, Limits, Logging, Models, Network, Output, Paths,
-    Permissions, RunLimits, Server, Stopping, Store,
+    Permissions, RunLimits, Server, Stopping, Store, Uploads,
 };
+use secret_key::SecretKey;
 
 /// The effective settings. `Debug` redacts secrets.
 #[derive(Clone, Debug)]
@@ -69,6 +71,8 @@ pub struct Settings {
     pub paths: Paths,
     /// Where runs are kept, and how long.
     pub store: Store,
+    /// What keys may upload for their runs.
+    pub uploads: Uploads,
     /// The configuration of the CLI that clients manage.
     pub configuration: Configuration,
     /// How many runs there may be.
@@ -119,12 +123,13 @@ impl Settings {
         load::load(sources)
     }
 
-    /// Values that no client may see, besides [`Settings::credentials`]: askd's own key and database, and of the variables
+    /// Values that no client may see, besides [`Settings::credentials`]: askd's own keys and database, and of the variables
     /// that the CLI gets those that are secret, the operator's own ones included.
     pub fn secrets(&self) -> Vec<SecretString> {
         let is_plain = |name: &str| child_env::PASSED.iter().any(|passed| !passed.secret && passed.name == name);
         let passed = self.child.environment.iter().filter(|(name, _)| !is_plain(name));
         let own = [&self.auth.api_key].into_iter().chain(&self.store.database_url);
+        let own = own.chain(self.store.secret_key.as_ref().map(SecretKey::written));
         passed.map(|(_, value)| value).chain(own).cloned().collect()
     }
 

@@ -35,9 +35,12 @@ pub mod lease;
 pub mod prune;
 pub mod recovery;
 pub mod runs;
+pub mod secrets;
 pub mod sessions;
 pub mod submit;
 pub mod tokens;
+pub mod uploads;
+pub mod usage;
 pub mod writer;
 
 mod checkpoint;

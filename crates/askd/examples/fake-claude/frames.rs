@@ -48,7 +48,7 @@ pub(crate) fn background(session: &str, argument: &str) -> Value {
 /// A successful result, with fields changed: those of an object, or `result` by a text.
 pub(crate) fn result(session: &str, change: &str) -> Value {
     let mut result = json!({
-        "type": "result", "subtype": "success", "is_error": false, "result": "", "session_id": session,
+        "type": "result", "subtype": "success", "is_error": false, "result": "done", "session_id": session,
         "num_turns": 1, "duration_ms": 1, "duration_api_ms": 1, "total_cost_usd": 0.0, "usage": {}, "modelUsage": {},
         "permission_denials": [], "terminal_reason": "completed", "stop_reason": "end_turn",
     });

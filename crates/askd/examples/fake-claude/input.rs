@@ -52,3 +52,15 @@ impl Inbox {
         }
     }
 }
+
+/// What the user says: the text of the message, or those of its blocks, a line each.
+pub(crate) fn prompt(message: &Value) -> String {
+    match &message["message"]["content"] {
+        Value::String(text) => text.clone(),
+        content => {
+            let blocks = content.as_array().into_iter().flatten();
+            let texts: Vec<_> = blocks.filter_map(|block| block["text"].as_str()).collect();
+            texts.join("\n")
+        }
+    }
+}

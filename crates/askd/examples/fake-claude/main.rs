@@ -8,6 +8,7 @@
 //! | Directive | Plays |
 //! |---|---|
 //! | `bare` | nothing before the script: no `queued`, `started`, `running`, `init` |
+//! | `no-tool` | offers no `StructuredOutput` although there is a schema |
 //! | `say TEXT` | an assistant message |
 //! | `result TEXT` or `result {…}` | a successful result with this text, or with these fields changed (`null` removes) |
 //! | `long BYTES` | a successful result with a text of this size |
@@ -37,6 +38,7 @@
 //! | `dig DEPTH` | makes folder in folder, beginning in the home |
 //! | `stubborn` | ignores SIGTERM, interrupts and the end of the input from now on |
 //! | `close-stdout` | closes standard output and stays |
+//! | `then` | ends the script; what follows is played for the next message that has no script of its own |
 //! | `hang` | stays silent until it is interrupted or killed |
 //! | `exit CODE`, `die` | exits at once; kills itself with SIGKILL |
 //!
@@ -47,7 +49,7 @@
 //!
 //! `FAKE_CLAUDE` holds options, separated by `;`: `version TEXT`, `no-descriptor` (takes no key through a pipe),
 //! `no-reply` (to `initialize`, nor to anything after it), `refuse TEXT`, `no-agents`, `no-managed` (does not say that it took managed settings), `not-held` (says
-//! that they do not count), `junk` (first), `slow MS`, `stderr BYTES`, `die CODE`,
+//! that they do not count), `no-servers` (takes no MCP servers), `junk` (first), `slow MS`, `stderr BYTES`, `die CODE`,
 //! `startup-failure REASON`. The server's probe of the key descriptor meets only the first two.
 
 mod frames;

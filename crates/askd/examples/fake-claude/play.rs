@@ -13,10 +13,10 @@ use serde_json::{Value, json};
 use crate::Started;
 use crate::frames;
 use crate::hooks::{Answers, question};
-use crate::input::{Inbox, Input};
+use crate::input::{Inbox, Input, prompt};
 use crate::output::Output;
 use crate::report::report;
-use crate::script::{Directive, bytes, hex, parse};
+use crate::script::{Directive, bytes, hex, parse_parts};
 use crate::start::flood_stderr;
 use crate::transcript::Transcript;
 
@@ -35,6 +35,8 @@ pub(crate) struct Player<'a> {
     message: Value,
     /// Messages that came during a turn; each gets a turn of its own.
     pending: VecDeque<Value>,
+    /// Scripts for messages that have none, in their order.
+    later: VecDeque<Vec<Directive>>,
     answered: bool,
     /// What the attacks of this turn printed.
     attacks: Vec<Value>,
@@ -71,6 +73,7 @@ impl<'a> Player<'a> {
             stubborn: None,
             message,
             pending: VecDeque::new(),
+            later: VecDeque::new(),
             answered: false,
             attacks: Vec::new(),
             open_files: Vec::new(),
@@ -95,6 +98,14 @@ impl<'a> Player<'a> {
                     let id = message["request_id"].as_str().unwrap_or_default();
                     self.out.frame(&frames::reply(id, &json!({"state": state})));
                 }
+                Input::Message(message) if message["request"]["subtype"] == "mcp_set_servers" => {
+                    let options = self.started.variable("FAKE_CLAUDE").unwrap_or_default();
+                    let servers = message["request"]["servers"].as_object().into_iter().flatten();
+                    let added: Vec<_> =
+                        servers.map(|(name, _)| name).filter(|_| !options.contains("no-servers")).collect();
+                    let id = message["request_id"].as_str().unwrap_or_default();
+                    self.out.frame(&frames::reply(id, &json!({"added": added, "removed": [], "errors": {}})));
+                }
                 Input::Message(message) => drop(self.is_interrupt(&message)),
                 Input::End if self.stubborn.is_some() => std::thread::sleep(Duration::MAX),
                 Input::End => return ExitCode::SUCCESS,
@@ -108,8 +119,11 @@ impl<'a> Player<'a> {
             self.out.frame(&frames::unknown_session(&session));
             return Next::Exit(1);
         }
-        let prompt = self.message["message"]["content"].as_str().unwrap_or_default().to_owned();
-        let script = parse(&prompt);
+        let prompt = prompt(&self.message);
+        let mut scripts = parse_parts(&prompt);
+        self.later.extend(scripts.drain(1..));
+        let own = scripts.pop().unwrap_or_default();
+        let script = if own.is_empty() { self.later.pop_front().unwrap_or_default() } else { own };
         (self.answered, self.attacks) = (false, Vec::new());
         if script.first().is_none_or(|first| first.name != "bare") {
             self.lifecycle("queued");
@@ -117,7 +131,11 @@ impl<'a> Player<'a> {
             self.out.frame(&frames::state(&session, "running"));
             let cwd = std::env::current_dir().unwrap_or_default();
             let (model, mode) = (self.started.flag("model"), self.started.flag("permission-mode"));
-            self.out.frame(&frames::init(&session, &cwd.to_string_lossy(), model, mode));
+            let mut init = frames::init(&session, &cwd.to_string_lossy(), model, mode);
+            if !self.initialize["request"]["jsonSchema"].is_null() && !prompt.contains("!no-tool") {
+                init["tools"] = json!(["StructuredOutput"]);
+            }
+            self.out.frame(&init);
         }
         for directive in &script {
             match self.play(directive) {
@@ -149,11 +167,14 @@ impl<'a> Player<'a> {
         let words: Vec<&str> = argument.split(' ').collect();
         let word = |index: usize| words.get(index).copied().unwrap_or_default();
         match directive.name.as_str() {
-            "bare" => {}
+            "bare" | "no-tool" => {}
             "say" => self.out.frame(&frames::assistant(session, argument)),
             "result" => self.result(argument),
             "long" => self.result(&"x".repeat(bytes(argument))),
-            "line" => self.out.line(argument),
+            "line" => {
+                self.answered |= argument.contains(r#""type":"result""#);
+                self.out.line(argument);
+            }
             "hex" => self.out.raw(&hex(argument)),
             "crlf" => self.out.end_lines_like_dos(),
             "split" => self.out.line_in_pieces(&frames::assistant(session, argument).to_string()),

@@ -6,8 +6,20 @@ pub(crate) struct Directive {
     pub argument: String,
 }
 
-/// All directives of a prompt, in order.
-pub(crate) fn parse(prompt: &str) -> Vec<Directive> {
+/// The directives of a prompt, in order, and those for the messages after it: at least one part.
+pub(crate) fn parse_parts(prompt: &str) -> Vec<Vec<Directive>> {
+    let mut parts = vec![Vec::new()];
+    for directive in parse(prompt) {
+        if directive.name == "then" {
+            parts.push(Vec::new());
+        } else if let Some(last) = parts.last_mut() {
+            last.push(directive);
+        }
+    }
+    parts
+}
+
+fn parse(prompt: &str) -> Vec<Directive> {
     let lines = prompt.lines().filter_map(|line| line.strip_prefix('!'));
     let directives = lines.map(|line| {
         let (name, argument) = line.split_once(' ').unwrap_or((line, ""));

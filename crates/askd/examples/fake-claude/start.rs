@@ -70,11 +70,15 @@ pub(crate) fn run(started: &Started) -> ExitCode {
             sleep(Duration::from_mins(1));
         }
     } else {
-        let agents = if option("no-agents").is_some() { Vec::new() } else { agents(started) };
+        let agents = if option("no-agents").is_some() { Vec::new() } else { agents(started, &request) };
         let key = key(started, options.get("no-descriptor").is_none());
         let mut reply = json!({"agents": agents, "account": {"apiKeySource": key.map(|(from, _)| from)}});
         if !request["request"]["managedSettings"].is_null() && option("no-managed").is_none() {
             reply["managed_settings_applied"] = true.into();
+        }
+        // Older ones say nothing of servers: they do not look for them there.
+        if !request["request"]["mcpServers"].is_null() && options.get("version").is_none() {
+            reply["mcp_servers_applied"] = option("no-servers").is_none().into();
         }
         out.frame(&frames::reply(id, &reply));
     }
@@ -95,13 +99,14 @@ fn key(started: &Started, by_descriptor: bool) -> Option<(&'static str, String)>
     started.variable(VARIABLE).map(|key| (VARIABLE, key.to_owned()))
 }
 
-/// The agents in the configuration folder, by the `name` in their frontmatter.
-fn agents(started: &Started) -> Vec<Value> {
+/// The agents of the request, and those in the configuration folder by the `name` in their frontmatter.
+fn agents(started: &Started, request: &Value) -> Vec<Value> {
     let folder = format!("{}/agents", started.variable("CLAUDE_CONFIG_DIR").unwrap_or_default());
     let files = fs::read_dir(folder).into_iter().flatten().flatten();
     let texts = files.filter_map(|file| fs::read_to_string(file.path()).ok());
     let names = texts.filter_map(|text| text.lines().find_map(|line| line.strip_prefix("name: ").map(str::to_owned)));
-    names.map(|name| json!({"name": name, "description": "an agent"})).collect()
+    let of_request = request["request"]["agents"].as_object().into_iter().flatten().map(|(name, _)| name.clone());
+    of_request.chain(names).map(|name| json!({"name": name, "description": "an agent"})).collect()
 }
 
 /// Writes this much on standard error.

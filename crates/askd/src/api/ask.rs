@@ -19,6 +19,7 @@ use crate::app::App;
 use crate::keys::Scope;
 use crate::runs::follow::FollowError;
 use crate::runs::request::OnDisconnect;
+use crate::runs::secrets::RunSecrets;
 use crate::runs::submit::Submission;
 
 mod answer;
@@ -48,20 +49,28 @@ pub(super) async fn ask(
     })
     .await?;
     let AskRequest { request, stream: streams } = asked;
-    let submission =
-        Submission { request, on_disconnect, metadata: Vec::new(), key: Arc::clone(caller.key()), idempotency };
+    let submission = Submission {
+        request,
+        secrets: RunSecrets::default(),
+        on_disconnect,
+        metadata: Vec::new(),
+        key: Arc::clone(caller.key()),
+        idempotency,
+    };
     let submitted = app.runs().submit(submission).await.map_err(|error| ApiError::of_submit(error, &ASK))?;
     let (id, session, replayed) = (submitted.id, submitted.session, submitted.replayed);
     tracing::info!(run = %id, request_id = request_id.0, streams, replayed, "run submitted");
     // From here on there is a run, so an error names it as well.
     let unread = |error: FollowError| ApiError::from(error).after_submit(id);
     let standing = Standing::of(&app, caller.key(), Scope::Ask, caller.key_id());
+    let ambient = &app.runs().shared().ambient;
     let mut response = match app.runs().follow_submitted(&submitted, 0).await {
         Ok(events) if streams => {
-            let responded = stream::respond(events, submitted.holder, standing, server.heartbeat, unread).await;
+            let responded =
+                stream::respond(events, submitted.holder, standing, server.heartbeat, ambient, unread).await;
             responded.unwrap_or_else(ApiError::into_response)
         }
-        Ok(events) => answer::respond(events, submitted.holder, standing, unread).await,
+        Ok(events) => answer::respond(events, submitted.holder, standing, ambient, unread).await,
         Err(error) => unread(error).into_response(),
     };
     name_run(response.headers_mut(), id, session, replayed);

@@ -23,6 +23,7 @@ pub(super) static ASK: Dialect = Dialect(&[
 /// `POST /v1/runs`.
 pub(super) static RUNS: Dialect = Dialect(&[
     ("prompt", &["prompt"]),
+    ("content", &["content"]),
     ("cwd", &["cwd"]),
     ("max_turns", &["max_turns"]),
     ("agent", &["agent"]),
@@ -36,15 +37,28 @@ pub(super) static RUNS: Dialect = Dialect(&[
     ("deltas", &["deltas"]),
     ("on_disconnect", &["on_disconnect"]),
     ("timeout_seconds", &["timeout_seconds"]),
-    ("metadata", &["metadata"]),
+    ("idle_timeout_seconds", &["idle_timeout_seconds"]),
+    ("queue_timeout_seconds", &["queue_timeout_seconds"]),
+    ("metadata", &["metadata", "labels"]),
     ("write_root", &["write_root"]),
-    ("additional_folders", &["additional_folders"]),
+    ("additional_folders", &["additional_folders", "add_dirs"]),
     ("max_budget_usd", &["max_budget_usd"]),
     ("priority", &["priority"]),
+    ("append_system_prompt", &["append_system_prompt"]),
+    ("tools", &["tools"]),
+    ("disallowed_tools", &["disallowed_tools"]),
+    ("effort", &["effort"]),
+    ("fallback_models", &["fallback_model"]),
+    ("agents", &["agents"]),
+    ("mcp_servers", &["mcp_servers"]),
+    ("env", &["env"]),
+    ("profile", &["profile"]),
+    ("fork_session", &["fork_session"]),
 ]);
 
 /// `POST /v1/runs/{id}/input`.
-pub(super) static INPUT: Dialect = Dialect(&[("message", &["message"]), ("priority", &["priority"])]);
+pub(super) static INPUT: Dialect =
+    Dialect(&[("message", &["message"]), ("content", &["content"]), ("priority", &["priority"])]);
 
 /// `POST /v1/keys` and `PATCH /v1/keys/{id}`.
 pub(super) static KEY: Dialect =
@@ -97,5 +111,21 @@ impl Dialect {
     pub(super) fn list(&self) -> String {
         let names: Vec<_> = self.0.iter().filter_map(|(_, names)| names.first().copied()).collect();
         names.join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_of_a_run_has_its_line_in_the_documentation() {
+        let page = include_str!("../../../../docs/run-options.md");
+        let first_cells: Vec<_> =
+            page.lines().filter_map(|line| line.strip_prefix("| `")?.split(" |").next()).collect();
+        for name in RUNS.0.iter().flat_map(|(_, names)| names.iter()) {
+            let is_there = first_cells.iter().any(|cell| cell.split('`').any(|part| part == *name));
+            assert!(is_there, "docs/run-options.md does not say what `{name}` is");
+        }
     }
 }

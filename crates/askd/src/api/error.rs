@@ -10,15 +10,16 @@ use axum::response::{IntoResponse, Response};
 
 use crate::config::problem::Problem;
 use crate::encode::fold::RunResult;
+use crate::runs::RunId;
 use crate::runs::follow::FollowError;
 use crate::runs::live::CommandError;
-use crate::runs::{RunError, RunErrorKind, RunId};
 use crate::store::StoreError;
 
 pub(super) mod body;
 pub mod code;
 mod config;
 pub mod kind;
+pub mod outcome;
 mod submit;
 
 use self::body::ErrorBody;
@@ -65,6 +66,8 @@ enum Work {
     NotBegun,
     /// The CLI's result, if it gave one.
     Begun(Option<RunResult>),
+    /// The run as clients see it, in JSON.
+    Shown(Vec<u8>),
 }
 
 impl ApiError {
@@ -87,35 +90,6 @@ impl ApiError {
     /// Something that contradicts the state which the run is in.
     pub fn conflict(message: impl Into<String>) -> Self {
         Self::request(message).with_status(StatusCode::CONFLICT)
-    }
-
-    /// A run that did not complete, with the CLI's result, if it gave one.
-    pub fn of_run(error: RunError, result: Option<RunResult>) -> Self {
-        let (code, begun) = match error.kind {
-            RunErrorKind::Busy => (ErrorCode::ServerBusy, false),
-            RunErrorKind::ShuttingDown => (ErrorCode::ShuttingDown, false),
-            RunErrorKind::AgentNotFound => (ErrorCode::AgentNotFound, false),
-            RunErrorKind::Invalid => (ErrorCode::RunFailed, false),
-            RunErrorKind::Upstream => (ErrorCode::UpstreamError, true),
-            RunErrorKind::Timeout | RunErrorKind::IdleTimeout | RunErrorKind::FirstOutputTimeout => {
-                (ErrorCode::Timeout, true)
-            }
-            RunErrorKind::TurnLimit => (ErrorCode::TurnLimit, true),
-            RunErrorKind::Budget => (ErrorCode::BudgetExceeded, true),
-            RunErrorKind::Schema => (ErrorCode::SchemaFailed, true),
-            RunErrorKind::OutputLimit
-            | RunErrorKind::LineLimit
-            | RunErrorKind::MemoryLimit
-            | RunErrorKind::ProcessLimit
-            | RunErrorKind::OpenFilesLimit
-            | RunErrorKind::DiskLimit
-            | RunErrorKind::Policy
-            | RunErrorKind::Cancelled
-            | RunErrorKind::Lost
-            | RunErrorKind::Run => (ErrorCode::RunFailed, true),
-        };
-        let work = if begun { Work::Begun(result) } else { Work::NotBegun };
-        Self { work, ..Self::new(code, error.message) }
     }
 
     /// What happened, for people.
@@ -198,6 +172,8 @@ impl ApiError {
     /// The status below `/v1`: there 429 is for limits of a key, and a full queue is 529.
     pub(super) fn v1_status(&self) -> StatusCode {
         match self.code {
+            // The run says what its status is.
+            _ if matches!(self.work, Work::Shown(_)) => self.status,
             ErrorCode::ServerBusy => StatusCode::from_u16(529).unwrap_or(StatusCode::SERVICE_UNAVAILABLE),
             _ => self.status,
         }

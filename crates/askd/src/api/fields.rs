@@ -79,6 +79,14 @@ impl Fields {
         self.take(field, "given", |value, _| Some(value))
     }
 
+    /// A list of whatever it is.
+    pub(super) fn list(&mut self, field: &'static str) -> Taken<Vec<Value>> {
+        self.take(field, "a list", |value, _| match value {
+            Value::Array(items) => Some(items),
+            _ => None,
+        })
+    }
+
     /// A list of objects.
     pub(super) fn objects(&mut self, field: &'static str) -> Taken<Vec<Map<String, Value>>> {
         self.take(field, "a list of objects", |value, _| match value {

@@ -45,6 +45,16 @@ pub(super) fn none_for_secrets(headers: &HeaderMap) -> Result<(), ApiError> {
     Ok(())
 }
 
+/// Refuses a key where it would be kept for no run: bytes that come twice are stored twice, and that harms nobody.
+pub(super) fn none_for_uploads(headers: &HeaderMap) -> Result<(), ApiError> {
+    if headers.contains_key(HEADER) {
+        let hint = "an upload whose answer was lost may be sent again: what is not used goes by itself; GET /v1/uploads \
+            shows the sha256 of those that are there";
+        return Err(ApiError::param("Idempotency-Key", "is not taken for uploads").with_hint(hint));
+    }
+    Ok(())
+}
+
 fn key(value: &HeaderValue) -> Option<String> {
     let text = value.to_str().ok()?;
     let fits = (1..=MAX_LENGTH).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());

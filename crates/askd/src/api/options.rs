@@ -1,48 +1,96 @@
 //! The options of a run, in whatever dialect: their form is checked here, whether they fit this server is seen later.
+//!
+//! ```text
+//! content, agents, servers, env, folders, models, rules, words > spot (where in the request) > Fields
+//! ```
+//!
+//! `docs/run-options.md` has every option with its bounds.
 
-use claude::permission_mode::PermissionMode;
+use claude::profile::Profile;
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::error::ApiError;
-use super::fields::{Fields, Strings};
-use crate::keys::priority::Priority;
+use super::fields::Fields;
+use crate::keys::policy::tools::{has, tool_of};
+use crate::runs::content::Block;
 use crate::runs::request::RunRequest;
-use crate::usd::Usd;
+use crate::runs::secrets::RunSecrets;
 
+mod agents;
+pub(super) mod content;
+mod env;
 mod folders;
+mod models;
+mod rules;
+mod servers;
+mod spot;
+#[cfg(test)]
+mod tests;
+mod words;
 
-/// Unicode characters, not bytes and not UTF-16 units.
+/// A text, in Unicode characters, not bytes and not UTF-16 units.
 const MAX_TEXT: usize = 50_000;
-const MAX_TURNS: i64 = 50;
-const MAX_RULES: usize = 200;
-const MAX_RULE: usize = 1_000;
 
-/// Takes the options out. `expand` is the route's default.
-pub(super) fn run_request(fields: &mut Fields, expand: bool) -> Result<RunRequest, ApiError> {
-    Ok(RunRequest {
-        prompt: message(fields, "prompt")?,
+/// What bounds the options, for `GET /v1/info`.
+pub(super) const BOUNDS: [(&str, u64); 13] = [
+    ("prompt_characters", MAX_TEXT as u64),
+    ("max_turns", words::MAX_TURNS.unsigned_abs()),
+    ("content_blocks", content::MAX_BLOCKS as u64),
+    ("attachments", content::MAX_ATTACHED as u64),
+    ("image_bytes", content::MAX_IMAGE as u64),
+    ("pdf_bytes", content::MAX_PDFS as u64),
+    ("document_characters", content::MAX_DOCUMENT as u64),
+    ("rules", rules::MAX_RULES as u64),
+    ("agents", agents::MAX_AGENTS as u64),
+    ("mcp_servers", servers::MAX_SERVERS as u64),
+    ("env", env::MAX_VARIABLES as u64),
+    ("fallback_models", models::MAX_FALLBACKS as u64),
+    ("additional_folders", folders::MAX_ADDITIONAL as u64),
+];
+
+/// Takes the options out, and what of them nobody is shown. `expand` is the route's default.
+pub(super) fn run_request(fields: &mut Fields, expand: bool) -> Result<(RunRequest, RunSecrets), ApiError> {
+    let (prompt, content) = content::said(fields, "prompt", &content::PROMPTS)?;
+    let secrets = RunSecrets { env: env::variables(fields)?, mcp_servers: servers::servers(fields)? };
+    let request = RunRequest {
+        prompt,
+        content,
         cwd: fields.string("cwd")?.unwrap_or_default(),
-        max_turns: max_turns(fields)?,
-        agent: fields.string("agent")?,
-        system_prompt: text(fields, "system_prompt")?,
-        model: fields.string("model")?,
-        allowed_tools: rules(fields)?,
-        permission_mode: permission_mode(fields)?,
         resume: session(fields)?,
+        fork_session: fields.bool("fork_session")?.unwrap_or(false),
+        permission_mode: words::permission_mode(fields)?,
+        allowed_tools: rules::allowed(fields)?,
+        disallowed_tools: rules::disallowed(fields)?,
+        tools: rules::tools(fields)?,
+        agents: agents::agents(fields)?,
+        agent: fields.string("agent")?,
+        model: fields.string("model")?,
+        fallback_models: models::fallbacks(fields)?,
+        effort: words::effort(fields)?,
+        profile: words::profile(fields)?,
+        max_turns: words::max_turns(fields)?,
+        system_prompt: text(fields, "system_prompt")?,
+        append_system_prompt: text(fields, "append_system_prompt")?,
         output_schema: fields.object("output_schema")?.map(Value::Object),
         expand: fields.bool("expand")?.unwrap_or(expand),
         deltas: fields.bool("deltas")?.unwrap_or(false),
-        timeout_seconds: timeout_seconds(fields)?,
+        timeout_seconds: words::seconds(fields, "timeout_seconds")?,
+        idle_timeout_seconds: words::seconds(fields, "idle_timeout_seconds")?,
+        queue_timeout_seconds: words::seconds(fields, "queue_timeout_seconds")?,
         write_root: folders::write_root(fields)?,
         additional_folders: folders::additional(fields)?,
-        max_budget_usd: max_budget(fields)?,
-        priority: priority(fields)?,
-    })
+        max_budget_usd: words::max_budget(fields)?,
+        priority: words::priority(fields)?,
+        mcp_servers: secrets.mcp_servers.keys().cloned().collect(),
+        env: secrets.env.keys().cloned().collect(),
+    };
+    agree_with_each_other(fields, &request)?;
+    Ok((request, secrets))
 }
 
 /// A text for the CLI that must be there.
-pub(super) fn message(fields: &mut Fields, field: &'static str) -> Result<String, ApiError> {
+fn message(fields: &mut Fields, field: &'static str) -> Result<String, ApiError> {
     let text = text(fields, field)?.ok_or_else(|| fields.wrong(field, "is missing"))?;
     if text.trim().is_empty() {
         // The CLI takes whitespace alone for an error.
@@ -53,43 +101,14 @@ pub(super) fn message(fields: &mut Fields, field: &'static str) -> Result<String
 
 fn text(fields: &mut Fields, field: &'static str) -> Result<Option<String>, ApiError> {
     let Some(text) = fields.string(field)? else { return Ok(None) };
-    let length = text.chars().count();
-    if length > MAX_TEXT {
-        return Err(fields.wrong(field, format_args!("has {length} characters; at most {MAX_TEXT} are allowed")));
-    }
+    fits(&text, MAX_TEXT).map_err(|what| fields.wrong(field, what))?;
     Ok(Some(text))
 }
 
-fn max_turns(fields: &mut Fields) -> Result<Option<u32>, ApiError> {
-    let Some(number) = fields.integer("max_turns")? else { return Ok(None) };
-    let turns = u32::try_from(number).ok().filter(|_| (1..=MAX_TURNS).contains(&number));
-    turns.map(Some).ok_or_else(|| fields.wrong("max_turns", format_args!("must be from 1 to {MAX_TURNS}")))
-}
-
-fn timeout_seconds(fields: &mut Fields) -> Result<Option<u64>, ApiError> {
-    let Some(number) = fields.integer("timeout_seconds")? else { return Ok(None) };
-    let seconds = u64::try_from(number).ok().filter(|seconds| *seconds >= 1);
-    seconds.map(Some).ok_or_else(|| fields.wrong("timeout_seconds", "must be at least 1"))
-}
-
-fn max_budget(fields: &mut Fields) -> Result<Option<Usd>, ApiError> {
-    const FIELD: &str = "max_budget_usd";
-    let Some(dollars) = fields.number(FIELD)? else { return Ok(None) };
-    let amount = Usd::from_dollars(dollars).filter(|amount| *amount > Usd::ZERO);
-    amount.map(Some).ok_or_else(|| fields.wrong(FIELD, "must be more than 0 and at most 1000000000, in US dollars"))
-}
-
-fn priority(fields: &mut Fields) -> Result<Option<Priority>, ApiError> {
-    let Some(word) = fields.string("priority")? else { return Ok(None) };
-    let words = Priority::WORDS.join(", ");
-    Priority::from_word(&word).map(Some).ok_or_else(|| fields.wrong("priority", format_args!("must be one of {words}")))
-}
-
-fn permission_mode(fields: &mut Fields) -> Result<Option<PermissionMode>, ApiError> {
-    let Some(word) = fields.string("permission_mode")? else { return Ok(None) };
-    let words = PermissionMode::WORDS.join(", ");
-    let mode = PermissionMode::from_word(&word);
-    mode.map(Some).ok_or_else(|| fields.wrong("permission_mode", format_args!("must be one of {words}")))
+/// Whether a text has no more than so many characters.
+fn fits(text: &str, most: usize) -> Result<(), String> {
+    let length = text.chars().count();
+    if length <= most { Ok(()) } else { Err(format!("has {length} characters; at most {most} are allowed")) }
 }
 
 fn session(fields: &mut Fields) -> Result<Option<Uuid>, ApiError> {
@@ -97,50 +116,39 @@ fn session(fields: &mut Fields) -> Result<Option<Uuid>, ApiError> {
     Uuid::try_parse(&text).map(Some).map_err(|_| fields.wrong("resume", "must be a session's id, a UUID"))
 }
 
-/// Tool rules as the CLI writes them, e.g. `Bash(git status:*)`. One string is taken apart at commas and blanks that
-/// stand outside of parentheses, as the CLI's own flag does.
-fn rules(fields: &mut Fields) -> Result<Vec<String>, ApiError> {
-    const FIELD: &str = "allowed_tools";
-    let rules = match fields.strings(FIELD)? {
-        None => return Ok(Vec::new()),
-        Some(Strings::List(rules)) => rules,
-        Some(Strings::One(text)) => split_rules(&text),
+/// Options that would undo each other. The second of two is named.
+fn agree_with_each_other(fields: &Fields, request: &RunRequest) -> Result<(), ApiError> {
+    let wrong = |field: &'static str, what: String| Err(fields.wrong(field, what));
+    let name = |field: &'static str| fields.name(field);
+    if request.fork_session && request.resume.is_none() {
+        return wrong("fork_session", format!("needs {}: the session that is to be copied", name("resume")));
+    }
+    // The CLI expands the last block and no other (checked).
+    if request.expand && !matches!(request.content.last(), None | Some(Block::Text { .. })) {
+        return wrong("expand", "needs a text as the last block of content: nothing else is expanded".to_owned());
+    }
+    // The CLI reads no files of agents then, and silently goes on without (checked).
+    let of_file = request.agent.as_ref().filter(|agent| !request.agents.contains_key(*agent));
+    if let (Some(_), Profile::Bare | Profile::Restricted) = (of_file, request.profile) {
+        let (profile, agents) = (request.profile.as_str(), name("agents"));
+        let what =
+            format!("{profile} leaves out the agents of the configuration, and agent names one; give it in {agents}");
+        return wrong("profile", what);
+    }
+    let Some(tools) = &request.tools else { return Ok(()) };
+    let lacks = |tool: &str| !has(tools.iter().map(String::as_str), tool);
+    let given = name("tools");
+    if let Some(rule) = request.allowed_tools.iter().find(|rule| lacks(tool_of(rule))) {
+        let what = format!("has `{}`, for a tool that {given} does not have", spot::shown(rule));
+        return wrong("allowed_tools", what);
+    }
+    let is_named = |server: &str| {
+        let all = format!("mcp__{server}");
+        tools.iter().any(|tool| *tool == all || tool.strip_prefix(&all).is_some_and(|rest| rest.starts_with("__")))
     };
-    if rules.len() > MAX_RULES {
-        let what = format!("has {} rules; at most {MAX_RULES} are allowed", rules.len());
-        return Err(fields.wrong(FIELD, what));
+    if let Some(server) = request.mcp_servers.iter().find(|server| !is_named(server)) {
+        let what = format!("has `{server}`, of which {given} has nothing; add mcp__{server} to {given}");
+        return wrong("mcp_servers", what);
     }
-    let fine = |rule: &String| {
-        !rule.trim().is_empty() && rule.chars().count() <= MAX_RULE && !rule.chars().any(char::is_control)
-    };
-    if !rules.iter().all(fine) {
-        let name = fields.name(FIELD);
-        let message = format!("each rule of {name} must be 1 to {MAX_RULE} characters without line ends");
-        return Err(ApiError::request(message).with_param(name));
-    }
-    Ok(rules)
-}
-
-fn split_rules(text: &str) -> Vec<String> {
-    let mut depth = 0_usize;
-    let parts = text.split(|character: char| {
-        match character {
-            '(' => depth += 1,
-            ')' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        depth == 0 && (character == ',' || character.is_whitespace())
-    });
-    parts.filter(|part| !part.is_empty()).map(str::to_owned).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_string_of_rules_is_taken_apart_outside_of_parentheses() {
-        assert_eq!(split_rules("Read, Bash(git log:*, x) Edit,,"), ["Read", "Bash(git log:*, x)", "Edit"]);
-        assert_eq!(split_rules(""), [""; 0]);
-    }
+    Ok(())
 }

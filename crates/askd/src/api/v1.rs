@@ -1,4 +1,5 @@
-//! `/v1`: runs and their events, what confines them, the configuration, and keys and what was done with them.
+//! `/v1`: runs and their events, uploads for them, what confines them, the configuration, and keys and what was done
+//! with them.
 
 use std::sync::Arc;
 
@@ -25,6 +26,7 @@ pub mod config;
 pub mod create;
 mod event_stream;
 pub mod events;
+pub mod info;
 pub mod input;
 pub mod isolation;
 pub mod keys;
@@ -33,6 +35,7 @@ pub mod one;
 mod page;
 mod place;
 pub mod stream_token;
+pub mod uploads;
 pub mod usage;
 mod wait;
 
@@ -46,9 +49,11 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/v1/runs/{id}/cancel", post(cancel::cancel))
         .route("/v1/runs/{id}/interrupt", post(input::interrupt))
         .route("/v1/runs/{id}/input", post(input::input))
+        .route("/v1/info", get(info::info))
         .route("/v1/isolation", get(isolation::isolation))
         .merge(config::routes())
         .merge(keys::routes())
+        .merge(uploads::routes())
         .route("/v1/usage", get(usage::usage))
         .route("/v1/audit", get(audit::audit))
 }
@@ -67,11 +72,18 @@ async fn find(app: &App, key: &Key, id: &str) -> Result<(RunId, RunRow), ApiErro
 
 /// A run in an answer, with all that is known of it.
 async fn run_answer(app: &App, status: StatusCode, id: RunId, row: &RunRow) -> Result<Response, ApiError> {
+    Ok(json(status, run_body(app, id, row).await?))
+}
+
+/// The same without the answer around it.
+async fn run_body(app: &App, id: RunId, row: &RunRow) -> Result<Vec<u8>, ApiError> {
     let mut metadata = app.runs().shared().store.metadata(std::slice::from_ref(&row.id)).await?;
     let metadata = metadata.remove(&row.id).unwrap_or_default();
     let result = one::result(app, id, row).await?;
     let result = result.as_ref().map(KeptEvent::data);
-    Ok(json(status, encode(row, &metadata, Detail::Single { result })))
+    let last_words = one::last_words(app, id, row).await?;
+    let last_words = last_words.as_ref().map(KeptEvent::data);
+    Ok(encode(row, &metadata, Detail::Single { result, last_words }))
 }
 
 fn json(status: StatusCode, body: impl Into<Body>) -> Response {

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use claude::command::{Invocation, Session, arguments};
+use claude::command::{Invocation, Session, Sources, arguments};
 use claude::environment::{CONFIG_FOLDER, KEY_DESCRIPTOR, STATE_FILE, of_home};
 use claude::frame::Frame;
 use claude::input::{Initialize, initialize};
@@ -56,8 +56,11 @@ async fn start(program: &Path, programs: &Programs, home: &Home) -> Option<Child
     let invocation = Invocation {
         session: Session::New(Uuid::nil()),
         permission_mode: PermissionMode::Plan,
-        project_config: false,
+        sources: Sources::Home,
         model: None,
+        fallback_models: Vec::new(),
+        effort: None,
+        is_restricted: false,
         agent: None,
         tools: None,
         max_budget_usd: None,

@@ -16,6 +16,8 @@ use crate::copy_tree::{Copier, CopyRules};
 use crate::guard::Policy;
 use crate::small_file;
 
+pub mod restrained;
+
 /// The operator's configuration of the CLI.
 #[derive(Debug, Clone)]
 pub struct ConfigDir {
@@ -219,16 +221,19 @@ impl ConfigDir {
 
     /// Whether the CLI would take these settings, with all that they forbid; and whether they have hooks.
     fn judge_settings(&self, file: &Path) -> Result<bool, SeedError> {
-        let Some(text) = settings_text(file)? else { return Ok(false) };
+        settings_text(file)?.map_or(Ok(false), |text| self.judge_text(&text))
+    }
+
+    fn judge_text(&self, text: &str) -> Result<bool, SeedError> {
         let etag = Etag::of_bytes(text.as_bytes());
         let known = self.judged.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let judged = match known {
             Some(judged) if judged.etag == etag => judged,
             _ => {
-                let errors = settings::check_standing(&text).errors;
+                let errors = settings::check_standing(text).errors;
                 let told: Vec<_> = errors.iter().take(MAX_TOLD).map(ToString::to_string).collect();
                 let wrong = (!told.is_empty()).then(|| told.join("; "));
-                let judged = Judged { etag, wrong, has_hooks: has_hooks(&text) };
+                let judged = Judged { etag, wrong, has_hooks: has_hooks(text) };
                 *self.judged.lock().unwrap_or_else(PoisonError::into_inner) = Some(judged.clone());
                 judged
             }

@@ -15,6 +15,7 @@ use super::change::{
     Action, Author, Change, ChangeId, Condition, Document, Edit, Export, Import, Imported, Listed, Overview, Page,
     Written,
 };
+use super::dir::restrained::Restrained;
 use super::dir::{ConfigDir, SeedError, Seeded};
 use super::document::Content;
 use super::edit::Order;
@@ -153,6 +154,12 @@ impl Config {
     pub fn seed(&self, home: &Path) -> Result<Seeded, SeedError> {
         let _held = self.inner.lock.share().map_err(SeedError::Copy)?;
         self.dir().seed(home)
+    }
+
+    /// What a run is given that is to have nothing of the configuration but what holds it back. Blocking.
+    pub fn restrain(&self, home: &Path) -> Result<Restrained, SeedError> {
+        let _held = self.inner.lock.share().map_err(SeedError::Copy)?;
+        self.dir().restrain(home)
     }
 
     /// A page of the documents of a kind, by name. Names that are none of ours are left out.

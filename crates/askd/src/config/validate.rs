@@ -40,7 +40,8 @@ mod skill_files;
 mod tests;
 
 pub use agent::{agent_name, usable_agent};
-pub use permission_rule::{dead_allow_rule, doubtful_deny_rule};
+pub use forbidden::variable_flaw;
+pub use permission_rule::{dead_allow_rule, dead_deny_rule, doubtful_deny_rule};
 pub use secrets::{all_may_hold_secrets, may_hold_secrets};
 pub use skill_files::flaw as skill_path_flaw;
 

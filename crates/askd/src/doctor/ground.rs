@@ -11,6 +11,7 @@ use claude::version::{MINIMUM, Version};
 use super::layers;
 use super::{Check, Status};
 use crate::ambient::Ambient;
+use crate::cli::remark::{Remark, remark};
 use crate::isolation::place::{PREFIX, short_name};
 use crate::isolation::report::Report;
 use crate::isolation::view::HostView;
@@ -75,7 +76,10 @@ impl Ground {
             Ok(Some(version)) if version < MINIMUM => {
                 Check::fail("cli", format!("`{shown}` is {version}, and {MINIMUM} is needed"), "update it")
             }
-            Ok(Some(version)) => Check::ok("cli", format!("`{shown}` is {version}")),
+            Ok(Some(version)) => match remark(version) {
+                None => Check::ok("cli", format!("`{shown}` is {version}")),
+                Some(Remark { message, hint }) => Check::warn("cli", format!("`{shown}`: {message}"), hint),
+            },
             Ok(None) => Check::fail(
                 "cli",
                 format!("`{shown} --version` printed no version"),

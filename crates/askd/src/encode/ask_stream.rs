@@ -1,10 +1,10 @@
 //! Server-sent events as `/ask` sends them: the CLI's own lines.
 
 use claude::frame::Frame;
-use serde::Deserialize;
 
 use super::push_line;
 use crate::runs::event::{AGENT, WARNING};
+use crate::runs::warning::{Warning, WarningCode};
 use crate::runs::{Finished, RunState};
 use crate::store::chunk::EventRef;
 
@@ -21,22 +21,22 @@ pub fn encode(event: &EventRef<'_>, out: &mut Vec<u8>) {
             out.extend_from_slice(b"\n\n");
         }
     } else if event.kind == WARNING {
-        // A comment: clients of the Node server do not know warnings, people who look at the stream see them.
-        out.extend_from_slice(b": warning: ");
-        push_line(&warning(event), out);
-        out.extend_from_slice(b"\n\n");
+        if let Some(message) = warning(event) {
+            // A comment: clients of the Node server do not know warnings, people who look at the stream see them.
+            out.extend_from_slice(b": warning: ");
+            push_line(&message, out);
+            out.extend_from_slice(b"\n\n");
+        }
     } else if let Some(finished) = Finished::of_event(event) {
         end(&finished, out);
     }
 }
 
-/// The text of a warning.
-pub fn warning(event: &EventRef<'_>) -> String {
-    #[derive(Deserialize)]
-    struct Data {
-        message: String,
-    }
-    serde_json::from_str::<Data>(event.data).map(|data| data.message).unwrap_or_default()
+/// The text of a warning; `None` for one that `/ask` does not show: which CLI the server has concerns its operator, and would
+/// be said with every answer.
+pub fn warning(event: &EventRef<'_>) -> Option<String> {
+    let warning: Warning = serde_json::from_str(event.data).ok()?;
+    (warning.code != WarningCode::CliVersion).then_some(warning.message)
 }
 
 /// The end of a stream whose run's end is not known.
@@ -87,11 +87,11 @@ mod tests {
 
     #[test]
     fn the_end_says_whether_it_succeeded() {
-        insta::assert_snapshot!(encoded(&EventBody::Finished(Finished::completed())), @r#"
+        insta::assert_snapshot!(encoded(&EventBody::Finished(Finished::completed().into())), @r#"
         event: done
         data: {"code":0}
         "#);
-        insta::assert_snapshot!(encoded(&EventBody::Finished(Finished::failed(RunErrorKind::Run, "it \"failed\"\n"))), @r#"
+        insta::assert_snapshot!(encoded(&EventBody::Finished(Finished::failed(RunErrorKind::Run, "it \"failed\"\n").into())), @r#"
         event: error
         data: {"error":"it \"failed\"\n"}
 
@@ -102,6 +102,10 @@ mod tests {
 
     #[test]
     fn a_warning_is_a_comment_of_one_line() {
-        assert_eq!(encoded(&EventBody::Warning("a\ndata: b".into())), ": warning: a data: b\n\n");
+        assert_eq!(
+            encoded(&EventBody::Warning(Warning::new(WarningCode::Other, "a\ndata: b"))),
+            ": warning: a data: b\n\n"
+        );
+        assert_eq!(encoded(&EventBody::Warning(Warning::new(WarningCode::CliVersion, "old"))), "");
     }
 }

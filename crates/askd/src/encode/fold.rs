@@ -59,7 +59,9 @@ impl Fold {
         for event in batch.events() {
             match event.kind {
                 RESULT => self.0.result = Some(RunResult(batch.keep(event.seq))),
-                WARNING if self.0.warnings.len() < MAX_WARNINGS => self.0.warnings.push(ascii_line(&warning(&event))),
+                WARNING if self.0.warnings.len() < MAX_WARNINGS => {
+                    self.0.warnings.extend(warning(&event).map(|message| ascii_line(&message)));
+                }
                 _ => self.0.finished = Finished::of_event(&event).or(self.0.finished.take()),
             }
         }
@@ -95,7 +97,12 @@ mod tests {
     use super::*;
     use crate::runs::RunState;
     use crate::runs::event::EventBody;
+    use crate::runs::warning::{Warning, WarningCode};
     use crate::store::chunk::ChunkBuilder;
+
+    fn warning_event(message: &str) -> EventBody {
+        EventBody::Warning(Warning::new(WarningCode::Other, message))
+    }
 
     fn agent(line: &str) -> EventBody {
         EventBody::Agent(Frame::parse(line.into()).unwrap())
@@ -108,8 +115,8 @@ mod tests {
             agent(r#"{"type":"result","subtype":"success","result":"first"}"#),
             agent(r#"{"type":"assistant"}"#),
             agent(r#"{"type":"result","subtype":"success","result":"second","permission_denials":[{}]}"#),
-            EventBody::Warning("\u{26a0}\u{fe0f} ünder\nline \u{2014} it\u{2019}s".into()),
-            EventBody::Finished(Finished::completed()),
+            warning_event("\u{26a0}\u{fe0f} ünder\nline \u{2014} it\u{2019}s"),
+            EventBody::Finished(Finished::completed().into()),
         ] {
             chunk.push(0, &body.kind(), &body.data());
         }

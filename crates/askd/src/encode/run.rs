@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::options::options;
 use super::time::rfc3339;
+use super::usage::RunUsage;
 use crate::runs::RunError;
 use crate::runs::request::RunRequest;
 use crate::store::runs::RunRow;
@@ -20,10 +22,12 @@ const MAX_RESULT_PART: usize = 1 << 20;
 pub enum Detail<'a> {
     /// As one of many: without long texts and without its result.
     Listed,
-    /// With everything; `result` is the data of its last `agent.result`, as far as there is one and it is kept.
+    /// With everything, as far as there is some and it is kept.
     Single {
-        /// JSON.
+        /// The data of its last `agent.result`, JSON.
         result: Option<&'a str>,
+        /// The data of the last message of a run without a full answer, JSON.
+        last_words: Option<&'a str>,
     },
 }
 
@@ -51,7 +55,10 @@ struct Run<'a> {
     last_seq: u64,
     result_seq: Option<u64>,
     permission_denials: Denials<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warnings: Option<&'a RawValue>,
     cost_usd: Option<Usd>,
+    usage: Option<RunUsage>,
     #[serde(flatten)]
     result: Option<Answer<'a>>,
     error: Option<RunError>,
@@ -67,8 +74,9 @@ struct Denials<'a> {
 #[derive(Serialize)]
 struct Answer<'a> {
     result: Option<&'a RawValue>,
+    /// What the model had said, if it did not come to its end.
+    partial_result: Option<String>,
     structured_output: Option<&'a RawValue>,
-    usage: Option<&'a RawValue>,
 }
 
 /// What is taken out of the CLI's message, as it stands there.
@@ -80,8 +88,6 @@ struct Message<'a> {
     #[serde(borrow)]
     structured_output: Option<&'a RawValue>,
     #[serde(borrow)]
-    usage: Option<&'a RawValue>,
-    #[serde(borrow)]
     permission_denials: Option<&'a RawValue>,
 }
 
@@ -89,8 +95,12 @@ struct Message<'a> {
 pub fn encode(row: &RunRow, metadata: &[(String, String)], detail: Detail<'_>) -> Vec<u8> {
     let request = serde_json::from_str::<RunRequest>(&row.request).ok();
     let message = match detail {
-        Detail::Listed | Detail::Single { result: None } => Message::default(),
-        Detail::Single { result: Some(text) } => serde_json::from_str(text).unwrap_or_default(),
+        Detail::Listed | Detail::Single { result: None, .. } => Message::default(),
+        Detail::Single { result: Some(text), .. } => serde_json::from_str(text).unwrap_or_default(),
+    };
+    let partial_result = match detail {
+        Detail::Listed | Detail::Single { last_words: None, .. } => None,
+        Detail::Single { last_words: Some(text), .. } => text_of(text),
     };
     let since = |time: Option<i64>| time.map(|time| (time - row.created_at).max(0));
     let run = Run {
@@ -115,11 +125,16 @@ pub fn encode(row: &RunRow, metadata: &[(String, String)], detail: Detail<'_>) -
         last_seq: row.last_seq,
         result_seq: row.result_seq,
         permission_denials: Denials { count: row.denials, calls: small(message.permission_denials) },
+        warnings: matches!(detail, Detail::Single { .. })
+            .then(|| row.warnings.as_deref().unwrap_or("[]"))
+            .and_then(|text| serde_json::from_str(text).ok()),
         cost_usd: row.cost_micros.map(Usd::from_micros),
+        usage: RunUsage::of(row),
         result: matches!(detail, Detail::Single { .. }).then(|| Answer {
             result: small(message.result),
-            structured_output: small(message.structured_output),
-            usage: small(message.usage),
+            partial_result,
+            // One that does not fit its schema stays in the event.
+            structured_output: small(message.structured_output).filter(|_| row.state == "completed"),
         }),
         error: row.error.as_deref().map(RunError::from_json),
     };
@@ -127,23 +142,30 @@ pub fn encode(row: &RunRow, metadata: &[(String, String)], detail: Detail<'_>) -
     serde_json::to_vec(&run).unwrap_or_default()
 }
 
-fn small(value: Option<&RawValue>) -> Option<&RawValue> {
-    value.filter(|value| value.get().len() <= MAX_RESULT_PART)
+/// What a message of the model says; `None` if that is nothing, or very long.
+fn text_of(message: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Said {
+        message: Content,
+    }
+    #[derive(Deserialize)]
+    struct Content {
+        content: Vec<Block>,
+    }
+    #[derive(Deserialize)]
+    struct Block {
+        #[serde(default)]
+        r#type: String,
+        #[serde(default)]
+        text: String,
+    }
+    let Said { message } = serde_json::from_str(message).ok()?;
+    let text: String = message.content.into_iter().filter(|it| it.r#type == "text").map(|it| it.text).collect();
+    (!text.is_empty() && text.len() <= MAX_RESULT_PART).then_some(text)
 }
 
-/// The request with the names of `POST /v1/runs`; in lists without what may be long.
-fn options(request: &RunRequest, detail: Detail<'_>) -> Value {
-    let mut options = serde_json::to_value(request).unwrap_or_default();
-    let Value::Object(fields) = &mut options else { return options };
-    fields.remove("cwd");
-    let session = fields.remove("resume").unwrap_or_default();
-    fields.insert("session_id".to_owned(), session);
-    if matches!(detail, Detail::Listed) {
-        for long in ["prompt", "system_prompt", "output_schema"] {
-            fields.remove(long);
-        }
-    }
-    options
+fn small(value: Option<&RawValue>) -> Option<&RawValue> {
+    value.filter(|value| value.get().len() <= MAX_RESULT_PART)
 }
 
 #[cfg(test)]
@@ -177,9 +199,17 @@ mod tests {
             error: Some(r#"{"type":"turn_limit","message":"Reached maximum number of turns (3)"}"#.into()),
             cost_micros: Some(250_000),
             reserved_micros: None,
+            usage: Some(
+                r#"{"complete":false,"models":{"":{"cost_micros":50000},"opus":{"input_tokens":10,"cost_micros":150000}}}"#
+                    .into(),
+            ),
+            warnings: Some(r#"[{"code":"tools_denied","message":"1 tool call was denied: Bash"}]"#.into()),
+            answer_seq: None,
             events_expired: false,
         }
     }
+
+    const LAST_WORDS: &str = r#"{"type":"assistant","message":{"content":[{"type":"thinking","thinking":"x"},{"type":"text","text":"half a"}]}}"#;
 
     fn pretty(detail: Detail<'_>) -> String {
         let metadata = [("team".to_owned(), "a".to_owned())];
@@ -190,8 +220,8 @@ mod tests {
 
     #[test]
     fn a_single_run_shows_everything() {
-        let result = r#"{"type":"result","result":"half","usage":{"input_tokens":1e0},"permission_denials":[{"tool_name":"Bash"}]}"#;
-        insta::assert_snapshot!(pretty(Detail::Single { result: Some(result) }), @r#"
+        let result = r#"{"type":"result","result":"half","permission_denials":[{"tool_name":"Bash"}]}"#;
+        insta::assert_snapshot!(pretty(Detail::Single { result: Some(result), last_words: Some(LAST_WORDS) }), @r#"
         {"type":"run",
         "id":"run_00000000-0000-0000-0000-000000000007",
         "key":"admin",
@@ -202,19 +232,32 @@ mod tests {
         "metadata":{"team":"a"},
         "options":{"additional_folders":[],
         "agent":null,
+        "agents":{},
         "allowed_tools":[],
+        "append_system_prompt":null,
+        "content":[],
         "deltas":false,
+        "disallowed_tools":[],
+        "effort":null,
+        "env":[],
         "expand":false,
+        "fallback_model":[],
+        "fork_session":false,
+        "idle_timeout_seconds":null,
         "max_budget_usd":null,
         "max_turns":3,
+        "mcp_servers":[],
         "model":null,
         "output_schema":null,
         "permission_mode":null,
         "priority":null,
+        "profile":"default",
         "prompt":"hi",
+        "queue_timeout_seconds":null,
         "session_id":"00000000-0000-0000-0000-000000000008",
         "system_prompt":null,
         "timeout_seconds":null,
+        "tools":null,
         "write_root":null},
         "on_disconnect":"continue",
         "created_at":"2026-11-18T11:06:40.000Z",
@@ -231,15 +274,32 @@ mod tests {
         "result_seq":8,
         "permission_denials":{"count":1,
         "calls":[{"tool_name":"Bash"}]},
+        "warnings":[{"code":"tools_denied",
+        "message":"1 tool call was denied: Bash"}],
         "cost_usd":0.25,
+        "usage":{"estimate":true,
+        "complete":false,
+        "input_tokens":10,
+        "output_tokens":0,
+        "cache_read_input_tokens":0,
+        "cache_creation_input_tokens":0,
+        "web_search_requests":0,
+        "cost_usd":0.25,
+        "models":{"opus":{"input_tokens":10,
+        "output_tokens":0,
+        "cache_read_input_tokens":0,
+        "cache_creation_input_tokens":0,
+        "web_search_requests":0,
+        "cost_usd":0.15}}},
         "result":"half",
+        "partial_result":"half a",
         "structured_output":null,
-        "usage":{"input_tokens":1e0},
         "error":{"type":"turn_limit",
         "message":"Reached maximum number of turns (3)",
         "upstream_status":null,
         "terminal_reason":null,
-        "hint":null}}
+        "hint":null,
+        "retry_at":null}}
         "#);
     }
 
@@ -258,14 +318,24 @@ mod tests {
         "agent":null,
         "allowed_tools":[],
         "deltas":false,
+        "disallowed_tools":[],
+        "effort":null,
+        "env":[],
         "expand":false,
+        "fallback_model":[],
+        "fork_session":false,
+        "idle_timeout_seconds":null,
         "max_budget_usd":null,
         "max_turns":3,
+        "mcp_servers":[],
         "model":null,
         "permission_mode":null,
         "priority":null,
+        "profile":"default",
+        "queue_timeout_seconds":null,
         "session_id":"00000000-0000-0000-0000-000000000008",
         "timeout_seconds":null,
+        "tools":null,
         "write_root":null},
         "on_disconnect":"continue",
         "created_at":"2026-11-18T11:06:40.000Z",
@@ -282,19 +352,46 @@ mod tests {
         "result_seq":8,
         "permission_denials":{"count":1},
         "cost_usd":0.25,
+        "usage":{"estimate":true,
+        "complete":false,
+        "input_tokens":10,
+        "output_tokens":0,
+        "cache_read_input_tokens":0,
+        "cache_creation_input_tokens":0,
+        "web_search_requests":0,
+        "cost_usd":0.25,
+        "models":{"opus":{"input_tokens":10,
+        "output_tokens":0,
+        "cache_read_input_tokens":0,
+        "cache_creation_input_tokens":0,
+        "web_search_requests":0,
+        "cost_usd":0.15}}},
         "error":{"type":"turn_limit",
         "message":"Reached maximum number of turns (3)",
         "upstream_status":null,
         "terminal_reason":null,
-        "hint":null}}
+        "hint":null,
+        "retry_at":null}}
         "#);
     }
 
     #[test]
+    fn last_words_are_texts_and_not_too_long() {
+        assert_eq!(text_of(LAST_WORDS).as_deref(), Some("half a"));
+        let long =
+            format!(r#"{{"message":{{"content":[{{"type":"text","text":"{}"}}]}}}}"#, "x".repeat(MAX_RESULT_PART + 1));
+        for nothing in [&long, "{}", r#"{"message":{"content":"of another form"}}"#, r#"{"message":{"content":[]}}"#] {
+            assert_eq!(text_of(nothing), None);
+        }
+    }
+
+    #[test]
     fn a_long_result_is_left_where_it_is() {
-        let result = format!(r#"{{"result":"{}","usage":{{"x":1}}}}"#, "x".repeat(MAX_RESULT_PART));
+        let result = format!(r#"{{"result":"{}","permission_denials":[1]}}"#, "x".repeat(MAX_RESULT_PART));
         let run: Value =
-            serde_json::from_slice(&encode(&row(), &[], Detail::Single { result: Some(&result) })).unwrap();
-        assert_eq!((&run["result"], &run["usage"]["x"], &run["result_seq"]), (&Value::Null, &1.into(), &8.into()));
+            serde_json::from_slice(&encode(&row(), &[], Detail::Single { result: Some(&result), last_words: None }))
+                .unwrap();
+        let calls = &run["permission_denials"]["calls"][0];
+        assert_eq!((&run["result"], calls, &run["result_seq"]), (&Value::Null, &1.into(), &8.into()));
     }
 }

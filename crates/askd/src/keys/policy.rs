@@ -31,7 +31,7 @@ pub struct Policy {
     pub models: Option<Vec<String>>,
     /// The permission modes that its runs may have; the first is the one of a run that names none, unless the server's
     /// default is among them.
-    #[serde(skip_serializing_if = "Option::is_none", with = "modes")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub permission_modes: Option<Vec<PermissionMode>>,
     /// The names of the tools that its runs have, e.g. `Read`, `mcp__tracker`; all others are taken away.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -42,6 +42,9 @@ pub struct Policy {
     /// Rules for calls that are always denied, e.g. `Bash(curl:*)`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub denied_tools: Vec<String>,
+    /// The names of variables that a request may set (`env`); empty: none. Absent: any that requests may set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub env: Option<Vec<String>>,
     /// `false`: a repository's own configuration is never loaded for its runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub project_config: Option<bool>,
@@ -64,26 +67,4 @@ pub struct Policy {
     /// is set aside for each.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_usd_per_day: Option<Usd>,
-}
-
-mod modes {
-    use claude::permission_mode::PermissionMode;
-    use serde::de::Error;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    #[expect(clippy::ref_option, reason = "serde passes the field by reference")]
-    pub(super) fn serialize<S: Serializer>(modes: &Option<Vec<PermissionMode>>, to: S) -> Result<S::Ok, S::Error> {
-        match modes {
-            Some(modes) => to.collect_seq(modes.iter().map(|mode| mode.as_str())),
-            None => to.serialize_none(),
-        }
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<PermissionMode>>, D::Error> {
-        let Some(words) = Option::<Vec<String>>::deserialize(from)? else { return Ok(None) };
-        let modes = words.iter().map(|word| PermissionMode::from_word(word).ok_or(word));
-        let modes: Result<_, _> = modes.collect();
-        let expected = PermissionMode::WORDS.join(", ");
-        modes.map(Some).map_err(|word| D::Error::custom(format!("`{word}` is none of {expected}")))
-    }
 }

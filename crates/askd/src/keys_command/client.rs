@@ -92,8 +92,12 @@ impl Client {
         let mut asking = std::pin::pin!(asking);
         tokio::select! {
             answered = &mut asking => answered,
-            // The other side has closed, or the connection is broken: what has come is all.
-            _ = connection => asking.await,
+            // The other side has closed, or the connection is broken: what has come is all. A request that was on its way
+            // then is only said to be cancelled; the connection says why.
+            ended = connection => asking.await.map_err(|cancelled| match ended {
+                Ok(()) => cancelled,
+                Err(error) => self.broken(&error),
+            }),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Puts a run that is in the store into the hands of its tasks: one that works on it, one that keeps its log.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
@@ -35,20 +36,21 @@ impl Runs {
         let live = Live::new(Arc::clone(&log), cancel);
         self.live_runs().insert(id, Arc::clone(&live));
         shared.lifecycle.spawn(self.clone().keep_log(Arc::clone(&live), epoch));
-        let turn_until = self.turn_until(on_disconnect, queued_since);
+        let turn_until = self.turn_until(spec.queue_timeout, on_disconnect, queued_since);
         let run = Arc::new(Run { id, spec, live: Arc::clone(&live), on_disconnect, turn_until });
-        let worker = Worker { shared: Arc::clone(shared), run };
+        let worker = Worker { shared: Arc::clone(shared), run, returning: OnceLock::new() };
         shared.lifecycle.spawn(worker.drive(ticket));
         live
     }
 
     /// A client that waits is answered soon; a run that goes on alone has time, also across restarts.
-    fn turn_until(&self, on_disconnect: OnDisconnect, queued_since: Timestamp) -> Instant {
+    fn turn_until(&self, asked: Option<Duration>, on_disconnect: OnDisconnect, queued_since: Timestamp) -> Instant {
         let limits = &self.shared().settings.limits;
         let patience = match on_disconnect {
             OnDisconnect::Cancel => limits.queue_timeout,
             OnDisconnect::Continue => limits.run_queue_timeout,
         };
+        let patience = asked.map_or(patience, |asked| asked.min(patience));
         let waited = self.shared().ambient.now().duration_since(queued_since).unsigned_abs();
         Instant::now() + patience.saturating_sub(waited)
     }

@@ -5,11 +5,14 @@ use std::pin::pin;
 use std::time::Duration;
 
 use claude::frame::Frame;
-use claude::input::{Initialize, guard_answer, initialize, refuse, user_message};
+use claude::input::{Content, Initialize, guard_answer, initialize, refuse, user_message};
+use claude::notice::Notices;
 use claude::outcome::{Ending, Limit};
 use claude::progress::Progress;
-use claude::reply::{guarded_call, initialized, is_held, request_id, skipped_servers};
+use claude::reply::{guarded_call, initialized, is_held, request_id};
+use claude::servers::servers_taken;
 use claude::version::Version;
+use claude::version::capabilities::Capabilities;
 use futures_util::FutureExt;
 use serde_json::{Map, Value};
 use supervisor::deadlines::{DeadlineLimits, Deadlines};
@@ -28,14 +31,22 @@ use super::judge::{Call, Judges, Judging};
 use super::live::Command;
 use super::log::RunLog;
 use super::redact::Redactor;
+use super::schema::{self, AnswerSchema};
 use super::spending::{Heard, Spending};
+use super::warning::{Warning, WarningCode};
 use super::{Finished, RunErrorKind, RunSpec};
 use crate::ambient::Ambient;
 use crate::guard::{self, Policy, Verdict};
 use pipes::{exited, next_line, write_lines};
+use repair::Repair;
 
+mod agents;
 mod commands;
+pub(super) mod message;
+mod notices;
 mod pipes;
+mod repair;
+mod servers;
 mod terms;
 mod time;
 
@@ -52,12 +63,14 @@ pub struct Bounds {
     pub result_grace: Duration,
     /// All lines together, in bytes.
     pub max_output: u64,
+    /// How often an answer that does not fit its schema is asked for again.
+    pub schema_repairs: u32,
 }
 
 /// Lines that are no messages are told to the reader, but not without end.
 const MAX_LINE_WARNINGS: u32 = 20;
 
-/// Refusals of the guard, and servers that the CLI leaves out, are told to the reader, each once and so many in all.
+/// Refusals of the guard are told to the reader, each once and so many in all.
 const MAX_NOTICES: usize = 50;
 
 /// What is kept of a call's id, in characters: enough to tell calls apart.
@@ -65,9 +78,6 @@ const MAX_ID: usize = 100;
 
 /// How much of such a line is told, in characters.
 const MAX_LINE_WARNING: usize = 500;
-
-/// The message that the CLI has begun a new conversation, e.g. at `/clear` (checked).
-const CONVERSATION_RESET: &str = "conversation_reset";
 
 /// What the conversation works with.
 pub struct Conversation<'a> {
@@ -105,6 +115,8 @@ pub struct Ended {
     pub ready: bool,
     /// How far the CLI came.
     pub progress: Progress,
+    /// Whether the answer fits its schema, if there is one and it was looked at.
+    pub verdict: Option<schema::verdict::Verdict>,
     /// The process's input, unless a line is stuck in it.
     pub stdin: Option<Stdin>,
     /// What the guard may still be looking at.
@@ -120,26 +132,34 @@ struct Talk<'a> {
     initialized: bool,
     /// For the word that the policy of its key counts; until then it has no prompt.
     waits_to_be_held: bool,
+    /// For the word that its MCP servers are taken; until then it has no prompt.
+    waits_for_servers: bool,
     deadlines: Deadlines,
     last_moment: Instant,
     answered_at: Option<Instant>,
     output: u64,
     line_warnings: u32,
-    /// What was told already: ids of calls, names of servers.
+    /// Ids of calls whose refusal was told.
     noticed: BTreeSet<String>,
+    notices: Notices,
     commands: u32,
     /// Calls of tools that wait for the guard.
     judging: Judging,
     to_child: mpsc::UnboundedSender<String>,
     spending: Spending,
+    /// An answer that has to fit a schema.
+    repair: Repair<'a>,
     refused: Option<Finished>,
+    /// The blocks of the first message, until it is given; none for a prompt that is a text.
+    message: Vec<Value>,
 }
 
 impl Conversation<'_> {
     /// Holds the conversation. It ends when the CLI is done, or a bound is met, or somebody asks. Commands that come
-    /// later find their channel closed.
+    /// later find their channel closed. `message` are the blocks of the first message, none for a prompt that is a text.
     pub async fn hold(
         &self,
+        message: Vec<Value>,
         stdin: Stdin,
         lines: &mut Lines,
         stderr: &StderrTail,
@@ -158,31 +178,38 @@ impl Conversation<'_> {
         };
         let mut talk = Talk {
             conversation: self,
-            progress: Progress::default(),
+            progress: Progress::of(Capabilities::of(self.cli_version)),
             initialized: false,
             waits_to_be_held: false,
+            waits_for_servers: false,
             deadlines: Deadlines::new(start.into_std(), limits),
             last_moment: start + self.bounds.total,
             answered_at: None,
             output: 0,
             line_warnings: 0,
             noticed: BTreeSet::new(),
+            notices: Notices::default(),
             commands: 0,
             judging: Judging::new(self.judges.clone(), self.policy.clone()),
             to_child,
-            spending: Spending::new(self.spec.budget),
+            spending: Spending::new(self.spec.budget, self.spec.session.transcript().is_some()),
+            repair: Repair::new(self.spec.schema.as_ref(), self.bounds.schema_repairs),
             refused: None,
+            message,
         };
-        let managed = self.spec.terms.managed();
+        let managed = self.spec.terms.managed_by(Capabilities::of(self.cli_version));
+        let schema = self.spec.schema.as_ref().map(AnswerSchema::for_cli);
         talk.say(initialize(Initialize {
             system_prompt: self.spec.system_prompt.as_deref(),
-            json_schema: self.spec.schema.as_ref().map(|schema| &schema.schema),
+            append_system_prompt: self.spec.append_system_prompt.as_deref(),
+            agents: (!self.spec.agents.is_empty()).then_some(&self.spec.agents),
+            json_schema: schema.as_ref(),
             guarded_tools: self.guarded_tools(),
             mcp_servers: (!self.mcp_servers.is_empty()).then_some(self.mcp_servers),
             managed_settings: managed.as_ref(),
         }));
-        if self.spec.agent.is_none() && managed.is_none() {
-            // Together, so that the CLI finds it when it is ready. Only an agent has to be looked for first.
+        if !self.holds_back() {
+            // Together, so that the CLI finds it when it is ready.
             talk.give_prompt();
         }
 
@@ -202,23 +229,32 @@ impl Conversation<'_> {
                 Some(command) = commands.recv(), if talk.is_ready() => { talk.obey(command); None }
                 () = talk.spending.due() => { let question = talk.spending.question(); talk.say(question); None }
                 (call, verdict) = talk.judging.next() => { talk.answer(call, verdict); None }
+                verdict = talk.repair.checked() => talk.heed(verdict),
                 line = next_line(lines, process) => match line {
                     Some(line) => talk.hear_all(line, lines).await,
                     None => Some(exited(process, stderr, self.redactor).await),
                 },
             };
-            if let Some(ending) = step {
+            if let Some(ending) = step.and_then(|ending| talk.end(ending)) {
                 break ending;
             }
         };
+        talk.tell_rest();
         let ready = talk.is_ready();
-        let Talk { progress, judging, to_child, refused, spending, .. } = talk;
+        let Talk { progress, judging, to_child, refused, spending, repair, .. } = talk;
         drop(to_child);
         // All lines are written by now, unless the child does not read.
         if stdin.is_none() {
             stdin = writer.now_or_never().and_then(Result::ok);
         }
-        Ended { ending, refused, ready, progress, stdin, judging, spending }
+        let verdict = repair.verdict();
+        Ended { ending, refused, ready, progress, verdict, stdin, judging, spending }
+    }
+
+    /// Whether the prompt waits until the CLI has said something: that it knows the agents, is held, has its MCP servers.
+    fn holds_back(&self) -> bool {
+        let has_agents = self.spec.agent.is_some() || !self.spec.agents.is_empty();
+        has_agents || self.must_be_held() || self.servers_follow()
     }
 
     /// Whether somebody wants the end, so that no further line is looked at.
@@ -230,7 +266,7 @@ impl Conversation<'_> {
 impl Talk<'_> {
     /// Whether it has its prompt.
     fn is_ready(&self) -> bool {
-        self.initialized && !self.waits_to_be_held
+        self.initialized && !self.waits_to_be_held && !self.waits_for_servers
     }
 
     fn say(&self, line: String) {
@@ -263,6 +299,7 @@ impl Talk<'_> {
         if let Line::Text(text) = &line
             && self.spending.hear(text) == Heard::Answer
         {
+            self.tell_usage(true);
             // A run whose answer is there has come to its own end.
             return self.over_budget();
         }
@@ -295,6 +332,9 @@ impl Talk<'_> {
         if let Some(is_held) = is_held(&frame) {
             return self.heed_whether_held(is_held);
         }
+        if let Some(reply) = servers_taken(&frame) {
+            return self.heed_servers(reply);
+        }
         if let Some(call) = guarded_call(&frame).filter(|_| !self.conversation.guarded_tools().is_empty()) {
             if let Some((call, verdict)) = self.judge(call) {
                 self.answer(call, verdict);
@@ -315,10 +355,8 @@ impl Talk<'_> {
         } else {
             frame
         };
-        for server in skipped_servers(&frame) {
-            let message = format!("the MCP server `{}` was left out: {}", server.name, server.message);
-            self.notice(&format!("server {}", server.name), message);
-        }
+        self.tell_notices(&frame);
+        self.repair.observe(&frame);
         let breach = self.breach(&frame);
         let ended = self.progress.observe(&frame);
         let over_budget = self.look_at_budget(&frame);
@@ -349,24 +387,27 @@ impl Talk<'_> {
         if !self.conversation.guarded_tools().is_empty() && reply.hooks_applied == Some(false) {
             return Some(Ending::Broken { what: "the CLI does not ask the guard before it calls tools".into() });
         }
-        if !self.conversation.mcp_servers.is_empty() && reply.mcp_servers_applied == Some(false) {
-            return Some(Ending::Broken { what: "the CLI does not take the MCP servers of CONFIG_DIR".into() });
+        if let Some(ending) = self.see_to_servers(&reply) {
+            return Some(ending);
         }
-        let spec = self.conversation.spec;
-        if let Some(agent) = spec.agent.as_ref().filter(|agent| !reply.agents.contains(agent)) {
-            let message = format!("the CLI does not know the agent `{agent}`; it silently skips files it cannot use");
-            self.refused = Some(Finished::failed(RunErrorKind::AgentNotFound, message.clone()));
-            return Some(Ending::Broken { what: message });
+        if let Some(ending) = self.see_to_agents(&reply) {
+            return Some(ending);
         }
         let started = EventBody::Started { cli_version: self.conversation.cli_version.to_string() };
         self.conversation.log.append_now(self.conversation.ambient.now(), &started);
+        self.tell_version();
         if self.conversation.must_be_held() {
             return self.ask_whether_held(&reply);
         }
-        if spec.agent.is_some() {
+        self.go_on();
+        None
+    }
+
+    /// The CLI has said one of the things that the prompt waits for: with the last of them it gets it.
+    fn go_on(&mut self) {
+        if self.is_ready() && self.conversation.holds_back() {
             self.give_prompt();
         }
-        None
     }
 
     /// Says whether a tool may be called.
@@ -381,6 +422,7 @@ impl Talk<'_> {
                 let id: String = tool_use_id.unwrap_or(request_id).chars().take(MAX_ID).collect();
                 self.notice(
                     &format!("call {id}"),
+                    WarningCode::ToolsDenied,
                     format!("the guard refused a call of {tool}: {message} (rule {rule})"),
                 );
             }
@@ -388,9 +430,9 @@ impl Talk<'_> {
     }
 
     /// Tells the reader something once.
-    fn notice(&mut self, id: &str, message: String) {
+    fn notice(&mut self, id: &str, code: WarningCode, message: String) {
         if self.noticed.len() < MAX_NOTICES && self.noticed.insert(id.to_owned()) {
-            let body = EventBody::Warning(self.conversation.redactor.redact(message));
+            let body = EventBody::Warning(Warning::new(code, self.conversation.redactor.redact(message)));
             self.conversation.log.append_now(self.conversation.ambient.now(), &body);
         }
     }
@@ -401,22 +443,33 @@ impl Talk<'_> {
             self.say(question);
         }
         self.progress.accept_input(uuid);
-        self.say(user_message(&spec.prompt, uuid, spec.expand, None));
+        // Let go when it is said: it may be large.
+        let blocks = std::mem::take(&mut self.message);
+        let content = if blocks.is_empty() { Content::Text(&spec.prompt) } else { Content::Blocks(&blocks) };
+        self.say(user_message(content, uuid, spec.expand, None));
     }
 
     /// Looks at the budget when a result has said what was spent: the CLI's own look begins anew with its conversation.
     fn look_at_budget(&mut self, frame: &Frame) -> Option<Ending> {
-        match frame.kind.as_str() {
-            CONVERSATION_RESET => self.spending.begin_anew(),
-            "result" => return self.over_budget(),
-            _ => {}
+        self.spending.observe(frame);
+        if frame.kind != "result" {
+            return None;
         }
-        None
+        // With the result itself.
+        self.tell_usage(false);
+        self.over_budget()
+    }
+
+    /// Says in the run's row what is known to be used: with the next event, or at once.
+    fn tell_usage(&mut self, at_once: bool) {
+        if let Some(usage) = self.spending.news() {
+            self.conversation.log.note_usage(&usage, at_once);
+        }
     }
 
     /// The end of a run that has cost as much as it may. One whose answer is there has come to its own end.
     fn over_budget(&self) -> Option<Ending> {
-        self.spending.met(self.progress.spent()).filter(|_| !self.progress.answered())
+        self.spending.met().filter(|_| !self.progress.answered())
     }
 
     /// Appends an event, waiting for the store as long as the run may last; `false` when it was given up.
@@ -441,7 +494,8 @@ impl Talk<'_> {
         if self.line_warnings <= MAX_LINE_WARNINGS {
             let line = self.conversation.redactor.redact(line);
             let start: String = line.chars().take(MAX_LINE_WARNING).collect();
-            let body = EventBody::Warning(format!("the CLI wrote a line {what}: {start}"));
+            let body =
+                EventBody::Warning(Warning::new(WarningCode::Output, format!("the CLI wrote a line {what}: {start}")));
             self.conversation.log.append_now(self.conversation.ambient.now(), &body);
         }
         None

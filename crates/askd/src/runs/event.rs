@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use claude::frame::Frame;
 use serde_json::json;
 
+use super::warning::Warning;
 use super::{Finished, RunState};
 
 /// The run was admitted and waits for its turn.
@@ -40,9 +41,9 @@ pub enum EventBody {
     /// The CLI said something.
     Agent(Frame),
     /// See [`WARNING`].
-    Warning(String),
+    Warning(Warning),
     /// The end. Nothing comes after it.
-    Finished(Finished),
+    Finished(Box<Finished>),
 }
 
 impl EventBody {
@@ -65,7 +66,7 @@ impl EventBody {
             Self::Turn { .. } => format!(r#"{{"state":"{}"}}"#, RunState::Running.as_str()).into(),
             Self::Started { cli_version } => json!({ "cli_version": cli_version }).to_string().into(),
             Self::Agent(frame) => frame.as_str().into(),
-            Self::Warning(message) => json!({ "message": message }).to_string().into(),
+            Self::Warning(warning) => json!(warning).to_string().into(),
             Self::Finished(finished) => finished.to_json().into(),
         }
     }

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::RunId;
+use super::content::Block;
 use super::log::RunLog;
 
 /// A run's task answers commands one by one, each at once; so many may wait.
@@ -52,8 +53,10 @@ pub enum Command {
 pub struct Input {
     /// Comes back in the CLI's `command_lifecycle` messages.
     pub uuid: Uuid,
-    /// The text.
+    /// The text; empty if it is in `content`.
     pub message: String,
+    /// The message in blocks, none of them a document or an upload.
+    pub content: Vec<Block>,
     /// When the CLI takes it up.
     pub priority: Priority,
 }

@@ -13,9 +13,11 @@ use tokio::sync::{Notify, broadcast, watch};
 
 use super::RunId;
 use super::event::EventBody;
+use super::warning::Warning;
 use crate::store::append::RunPatch;
 use crate::store::budget::Charge;
 use crate::store::chunk::{Chunk, ChunkBuilder};
+use crate::store::usage::Usage;
 
 mod patch;
 pub(super) mod pump;
@@ -81,8 +83,12 @@ struct State {
     pending: usize,
     /// What the next commit says of the run.
     patch: RunPatch,
+    /// It is to be stored also if no event comes.
+    is_due: bool,
     /// What the run is charged, for the commit that ends it.
     charge: Charge,
+    /// What its row tells of warnings.
+    warnings: Vec<Warning>,
     /// The CLI has said something.
     spoken: bool,
     /// The last event was appended.
@@ -115,7 +121,9 @@ impl RunLog {
             full: VecDeque::new(),
             pending: 0,
             patch: RunPatch::default(),
+            is_due: false,
             charge: Charge::default(),
+            warnings: Vec::new(),
             spoken: false,
             ended: false,
             ring: VecDeque::new(),
@@ -183,11 +191,33 @@ impl RunLog {
         if state.ended {
             state.patch.charge = state.charge;
         }
+        if let EventBody::Warning(warning) = body {
+            state.keep_warning(warning);
+        }
         patch::note(&mut state.patch, seq, time.as_millisecond(), body);
         drop(state);
         self.appended.notify_one();
         if filled {
             self.filled.notify_one();
+        }
+    }
+
+    /// Notes what the run's row says of warnings from before a restart.
+    pub fn recall_warnings(&self, stored: &str) {
+        self.lock().recall_warnings(stored);
+    }
+
+    /// Notes what the run has used so far. The next event tells; `at_once`, nobody waits for one.
+    pub fn note_usage(&self, usage: &Usage, at_once: bool) {
+        let mut state = self.lock();
+        if state.ended || state.closed.is_some() {
+            return;
+        }
+        state.keep_usage(usage);
+        state.is_due |= at_once;
+        drop(state);
+        if at_once {
+            self.appended.notify_one();
         }
     }
 

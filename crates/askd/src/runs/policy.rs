@@ -4,16 +4,20 @@
 //! more by themselves. The CLI is given the [`Terms`] on its command line and as managed settings, it asks before each call
 //! of a tool ([`Terms::objection`]), and what it says of its work is looked at ([`Terms::breach`]).
 
+mod asked;
 mod models;
 mod tools;
 mod watch;
 
 use claude::managed::{Disable, ManagedSettings, Models as HeldModels, Permissions};
 use claude::permission_mode::PermissionMode;
+use claude::profile::Profile;
 use claude::run_settings::RunSettings;
+use claude::version::capabilities::{Capabilities, Feature};
 
 use super::request::RunRequest;
 use super::resolve::{Refusal, Why, refuse};
+use super::secrets::RunSecrets;
 use crate::keys::Policy;
 use crate::keys::policy::tools::tool_of;
 use crate::keys::priority::Priority;
@@ -21,7 +25,7 @@ use crate::settings::Settings;
 use models::Models;
 use tools::Tools;
 
-/// What one run is held to. Nothing, if its key has no policy.
+/// What one run is held to. Nothing, if its key has no policy and its request takes no tools away.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Terms {
     models: Option<Models>,
@@ -29,6 +33,8 @@ pub struct Terms {
     tools: Option<Tools>,
     denied: Vec<String>,
     no_project_config: bool,
+    /// Some of it is of the key's policy, which nobody may widen.
+    is_of_policy: bool,
 }
 
 /// What of a request depends on the policy of its key.
@@ -40,19 +46,32 @@ pub(super) struct Agreed {
 }
 
 /// Whether the request may have what it asks for, and what it gets where it asks for nothing.
-pub(super) fn agree(policy: &Policy, request: &RunRequest, settings: &Settings) -> Result<Agreed, Refusal> {
+pub(super) fn agree(
+    policy: &Policy,
+    request: &RunRequest,
+    secrets: &RunSecrets,
+    settings: &Settings,
+) -> Result<Agreed, Refusal> {
     let permission_mode = permission_mode(policy, request, settings)?;
     let model = model(policy, request, settings)?;
-    let tools = policy.tools.as_deref().map(Tools::new);
+    asked::fallbacks(policy, request, model.as_deref(), settings)?;
+    let tools = asked::tools(policy, request)?;
     rules(policy, tools.as_ref(), &request.allowed_tools)?;
+    asked::agents(policy, request, tools.as_ref(), settings)?;
+    asked::servers(policy, request, secrets)?;
+    asked::variables(policy, request)?;
     budget(policy, request)?;
     priority(policy, request)?;
     let terms = Terms {
         models: policy.models.as_deref().map(|models| Models::new(models, &settings.child)),
         modes: policy.permission_modes.clone(),
         tools,
-        denied: policy.denied_tools.clone(),
+        denied: policy.denied_tools.iter().chain(&request.disallowed_tools).cloned().collect(),
         no_project_config: policy.project_config == Some(false),
+        is_of_policy: policy.models.is_some()
+            || policy.permission_modes.is_some()
+            || policy.tools.is_some()
+            || !policy.denied_tools.is_empty(),
     };
     Ok(Agreed { terms, permission_mode, model })
 }
@@ -70,6 +89,10 @@ fn permission_mode(policy: &Policy, request: &RunRequest, settings: &Settings) -
         let message = "bypassPermissions is not allowed on this server (ASKD_ALLOW_BYPASS)";
         return Err(refuse(FIELD, Why::Value, message));
     }
+    if mode == PermissionMode::BypassPermissions && request.profile == Profile::Restricted {
+        // The CLI would end at once (checked).
+        return Err(refuse("profile", Why::Value, "restricted cannot be had with bypassPermissions"));
+    }
     match of_policy.filter(|modes| !modes.contains(&mode)) {
         Some(modes) => Err(beyond(FIELD, mode.as_str(), modes.iter().map(|mode| mode.as_str()))),
         None => Ok(mode),
@@ -80,9 +103,7 @@ fn model(policy: &Policy, request: &RunRequest, settings: &Settings) -> Result<O
     const FIELD: &str = "model";
     let (allowed, usual) = (&settings.models, settings.models.default.as_ref());
     if let Some(model) = request.model.as_deref().filter(|model| !allowed.allows(model)) {
-        let model: String = model.chars().take(100).collect();
-        let message = format!("`{model}` is not allowed; use sonnet, opus, haiku or an id of ASKD_MODELS");
-        return Err(refuse(FIELD, Why::Value, message));
+        return Err(refuse(FIELD, Why::Value, format!("{} {}", shown(model), asked::NO_MODEL)));
     }
     let Some(of_policy) = &policy.models else { return Ok(request.model.clone().or_else(|| usual.cloned())) };
     match &request.model {
@@ -139,10 +160,24 @@ const READ: &str = "Read";
 const MAX_LISTED: usize = 20;
 
 fn beyond<'a>(field: &'static str, asked: &str, allowed: impl Iterator<Item = &'a str>) -> Refusal {
-    let asked: String = asked.chars().take(100).collect();
+    let asked = shown(asked);
     let allowed = allowed.take(MAX_LISTED).collect::<Vec<_>>().join(", ");
     let allowed = if allowed.is_empty() { "none".to_owned() } else { allowed };
-    refuse(field, Why::Policy, format!("`{asked}` is not allowed by the policy of this key; allowed: {allowed}"))
+    refuse(field, Why::Policy, format!("{asked} is not allowed by the policy of this key; allowed: {allowed}"))
+}
+
+/// How much of a foreign name is told, in characters.
+const MAX_SHOWN: usize = 100;
+
+/// A foreign name in a text.
+fn shown(name: &str) -> String {
+    format!("`{}`", name.chars().take(MAX_SHOWN).collect::<String>())
+}
+
+/// What a request that is agreed to is held to.
+#[cfg(test)]
+pub(super) fn terms_of(policy: &Policy, request: &RunRequest, settings: &Settings) -> Terms {
+    agree(policy, request, &RunSecrets::default(), settings).unwrap().terms
 }
 
 impl Terms {
@@ -180,6 +215,12 @@ impl Terms {
             disable_skill_shell_execution: self.has_closed_tools(),
         };
         (settings != ManagedSettings::default()).then_some(settings)
+    }
+
+    /// [`Self::managed`], as far as this CLI is given it. Only a policy needs it: a request may leave out tools for itself also
+    /// with a CLI that has no managed settings, by its command line, the file of `--settings` and the look at each call.
+    pub fn managed_by(&self, cli: Capabilities) -> Option<ManagedSettings> {
+        self.managed().filter(|_| self.is_of_policy || cli.has(Feature::ManagedSettings))
     }
 
     /// The same in the file of `--settings`, where a machine's own managed settings do not displace it.

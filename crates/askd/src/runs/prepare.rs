@@ -4,43 +4,47 @@ use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use claude::command::{Invocation, Session, arguments};
-use claude::environment::{CONFIG_FOLDER, PROVIDER_MANAGED_BY_HOST, STATE_FILE, TEMP_FOLDER, of_home};
-use claude::run_settings::RunSettings;
-use rustix::fs::{Mode, OFlags, openat};
+use claude::command::{Invocation, Sources, arguments};
+use claude::environment::{CONFIG_FOLDER, STATE_FILE, TEMP_FOLDER};
+use claude::profile::Profile;
+use claude::tools::of_restricted;
+use claude::version::capabilities::Capabilities;
 use serde_json::{Map, Value};
-use supervisor::confinement::Access;
 use supervisor::spawn::Launch;
 
-use super::ground::{Gone, Ground};
+use super::ground::Gone;
 use super::own_config::{self, Loading};
 use super::shared::Shared;
+use super::warning::{Warning, WarningCode};
 use super::{RunId, RunSpec};
-use crate::config::dir::{MCP_FILE, SeedError, Seeded, mcp_servers};
+use crate::config::dir::SeedError;
 use crate::credentials::{Granted, LOGIN_FILE};
 use crate::guard::Policy;
 use crate::homes::Home;
 use crate::isolation::Layer;
 use crate::isolation::view::RunView;
-use crate::programs::environment;
 use crate::project_config::{HOW_TO_TRUST, ProjectConfigPolicy};
-use crate::small_file;
 use crate::workspaces::Folder;
+use environment::child_environment;
+use given::Given;
+use rules::run_settings;
+
+mod environment;
+mod given;
+mod rules;
+mod servers;
 
 /// The settings file's name in the run's configuration folder.
 const SETTINGS_FILE: &str = "askd-run.json";
-
-/// A repository's list of MCP servers, in bytes: a text that a person wrote.
-const MAX_MCP_FILE: u64 = 1 << 20;
 
 /// Everything is ready to start.
 pub struct Prepared {
     /// For the supervisor.
     pub launch: Launch,
     /// What a person should know of it.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Warning>,
     /// What its tools are kept from.
     pub policy: Policy,
     /// What it is given over stdin.
@@ -81,11 +85,11 @@ pub fn prepare(
 ) -> Result<Prepared, PrepareError> {
     // Held from here on: names may come to mean something else.
     let (folder, reach) = spec.ground.open(&shared.workspaces)?;
-    let Seeded { policy, mcp_servers: mut servers, has_hooks } = shared.config.seed(home.path())?;
+    let Given { policy, servers: of_operator, has_hooks, restrictions, kept } = Given::of(shared, spec.profile, home)?;
     let state = serde_json::to_vec(&shared.cli.state).map_err(io::Error::other);
     let state_file = home.path().join(CONFIG_FOLDER).join(STATE_FILE);
     state.and_then(|state| fs::write(state_file, state)).map_err(PrepareError::Home)?;
-    if let Session::Resume(session) = spec.session {
+    if let Some(session) = spec.session.transcript() {
         shared.sessions.carry_in(session, home.path()).map_err(PrepareError::Transcript)?;
     }
     // Where it really lies: other links of `CONFIG_DIR` are not in the run's view.
@@ -93,21 +97,19 @@ pub fn prepare(
     if let Some(login) = &login {
         symlink(login, home.path().join(CONFIG_FOLDER).join(LOGIN_FILE)).map_err(PrepareError::Home)?;
     }
-    let mut warnings = Vec::new();
-    let project_config = project_config(shared, spec, &folder, granted.login.is_some(), &mut warnings);
-    if project_config && matches!(shared.project_policy, ProjectConfigPolicy::Trusted(_)) {
-        // The operator's own win over the repository's.
-        let own = std::mem::replace(&mut servers, project_servers(&folder, &mut warnings));
-        servers.extend(own);
-    }
-    servers.retain(|name, _| spec.terms.has_server(name));
-    let mut settings = tool_rules(shared, spec, home);
+    let (mut left_out, mut warnings) = (Vec::new(), Vec::new());
+    let project_config = project_config(shared, spec, &folder, granted.login.is_some(), &mut left_out);
+    let is_trusted = project_config && matches!(shared.project_policy, ProjectConfigPolicy::Trusted(_));
+    let of_project = is_trusted.then(|| servers::of_project(&folder, &mut left_out));
+    let servers = servers::of_run(spec, of_operator, of_project, &mut warnings);
+    let mut settings = run_settings(shared, spec, home);
     settings.permissions.deny.extend(policy.deny_rules().iter().cloned());
-    spec.terms.write_into(&mut settings);
+    settings.permissions.deny.extend(restrictions.deny);
+    settings.permissions.ask.extend(restrictions.ask);
+    settings.kept = kept;
     if !project_config {
-        own_config::bind(&shared.project_policy, &folder, &mut settings, &mut warnings);
+        own_config::bind(&shared.project_policy, &folder, &mut settings, &mut left_out);
     }
-    settings.permissions.additional_directories.clone_from(&spec.additional_directories);
     // What was harmless at the check may have been given hooks since, by the run itself. The operator's own hooks would be
     // silenced with them, so where there are some, they stay.
     let checked = project_config && matches!(shared.project_policy, ProjectConfigPolicy::Auto);
@@ -119,18 +121,26 @@ pub fn prepare(
     let invocation = Invocation {
         session: spec.session,
         permission_mode: spec.permission_mode,
-        project_config,
+        sources: match spec.profile {
+            Profile::Default if project_config => Sources::HomeAndProject,
+            Profile::Default => Sources::Home,
+            Profile::Bare | Profile::Restricted => Sources::None,
+        },
         model: spec.model.clone(),
+        fallback_models: spec.fallback_models.clone(),
+        effort: spec.effort,
+        is_restricted: spec.profile == Profile::Restricted,
         agent: spec.agent.clone(),
-        tools: spec.terms.own_tools(),
+        tools: own_tools(spec),
         max_budget_usd: spec.budget.map(|budget| budget.to_string()),
         max_turns: spec.max_turns,
         deltas: spec.deltas,
-        has_system_prompt: spec.system_prompt.is_some(),
+        has_system_prompt: spec.system_prompt.is_some() || spec.append_system_prompt.is_some(),
         has_mcp_servers: !servers.is_empty(),
-        has_managed_settings: spec.terms.managed().is_some(),
+        has_managed_settings: spec.terms.managed_by(Capabilities::of(shared.cli.version)).is_some(),
         settings_file,
     };
+    let env = child_environment(shared, home.path(), &granted, &spec.secrets, &mut warnings);
     let view = RunView {
         home: home.path(),
         temporary: &home.path().join(TEMP_FOLDER),
@@ -142,14 +152,24 @@ pub fn prepare(
         launcher: shared.launcher.clone(),
         program: program(shared).map_err(PrepareError::View)?,
         args: arguments(&invocation).into_iter().map(OsString::from).collect(),
-        env: child_environment(shared, home.path(), &granted),
+        env,
         cwd: folder.descriptor().try_clone_to_owned().map_err(PrepareError::Home)?,
         cwd_path: folder.path().to_owned(),
         secret: granted.secret,
         marker: shared.marker.of(&id.to_string()),
         confinement,
     };
+    warnings.extend(left_out.into_iter().map(|left_out| Warning::new(WarningCode::ProjectConfigLeftOut, left_out)));
     Ok(Prepared { launch, warnings, policy, mcp_servers: servers })
+}
+
+/// The CLI's own tools that the run has. A list beats `--restricted` (checked), so the list keeps to it.
+fn own_tools(spec: &RunSpec) -> Option<Vec<String>> {
+    let mut tools = spec.terms.own_tools();
+    if let (Some(tools), Profile::Restricted) = (&mut tools, spec.profile) {
+        tools.retain(|tool| of_restricted(tool));
+    }
+    tools
 }
 
 /// The CLI as a run finds it: links that lead to it may lie in something hidden. Looked up each time, since an update may
@@ -161,37 +181,11 @@ fn program(shared: &Shared) -> io::Result<PathBuf> {
     }
 }
 
-/// The rules that every run has, and those that it asked for.
-fn tool_rules(shared: &Shared, spec: &RunSpec, home: &Home) -> RunSettings {
-    let mut settings = RunSettings::default();
-    settings.permissions.allow.extend(spec.allowed_tools.iter().cloned());
-    settings.allow_own_files(home.path(), spec.session.id());
-    // Never a parent of this home: a deny beats an allow, and the run could not read its own files.
-    for folder in &shared.private_folders {
-        settings.deny_folder(folder);
-    }
-    for file in &shared.private_files {
-        settings.deny_file(file);
-    }
-    settings.deny_siblings(shared.homes.folder(), home.name());
-    // So that the CLI says no by itself, rather than meet an error of the file system.
-    for (folder, _) in spec.ground.additional.iter().filter(|(_, access)| *access == Access::ReadOnly) {
-        if !has_writable_part(&spec.ground, folder.path()) {
-            settings.deny_changes(folder.path());
-        }
-    }
-    settings
-}
-
-/// Whether a folder that is to be read has a part that may be changed: a deny beats an allow, and would cover it.
-fn has_writable_part(reach: &Ground, folder: &Path) -> bool {
-    let additional =
-        reach.additional.iter().filter(|(_, access)| *access == Access::ReadWrite).map(|(folder, _)| folder);
-    additional.chain([&reach.write_root]).any(|writable| writable.path().starts_with(folder))
-}
-
 /// Whether the folder's own configuration is loaded; a warning says what kept it out.
 fn project_config(shared: &Shared, spec: &RunSpec, folder: &Folder, login: bool, warnings: &mut Vec<String>) -> bool {
+    if spec.profile != Profile::Default {
+        return false;
+    }
     match own_config::loading(&shared.workspaces, &shared.project_policy, login, folder) {
         Loading::Loaded if !spec.terms.may_load_project_config() => {
             let message = "the folder's own configuration for the CLI was left out: the policy of the key says so";
@@ -206,27 +200,4 @@ fn project_config(shared: &Shared, spec: &RunSpec, folder: &Folder, login: bool,
             false
         }
     }
-}
-
-/// The MCP servers of a repository that the operator trusts. A file that is not valid is left out, as the CLI would.
-fn project_servers(folder: &Folder, warnings: &mut Vec<String>) -> Map<String, Value> {
-    let file = openat(folder.descriptor(), MCP_FILE, small_file::FLAGS | OFlags::NOFOLLOW, Mode::empty());
-    let bytes = file.map_err(io::Error::from).and_then(|file| small_file::beginning(file, MAX_MCP_FILE));
-    let text = bytes.and_then(|bytes| String::from_utf8(bytes).map_err(io::Error::other));
-    mcp_servers(text).unwrap_or_else(|error| {
-        tracing::warn!(%error, "a repository's MCP servers cannot be used");
-        warnings.push(format!("the folder's own `{MCP_FILE}` was left out: it is not valid"));
-        Map::new()
-    })
-}
-
-fn child_environment(shared: &Shared, home: &Path, granted: &Granted) -> Vec<(OsString, OsString)> {
-    let mut variables = environment(&shared.settings.child.environment);
-    variables.extend(of_home(home).into_iter().map(|(name, value)| (name.into(), value.into())));
-    if granted.login.is_none() {
-        let (name, value) = PROVIDER_MANAGED_BY_HOST;
-        variables.push((name.into(), value.into()));
-    }
-    variables.extend(environment(&granted.environment));
-    variables
 }

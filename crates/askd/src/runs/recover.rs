@@ -12,8 +12,10 @@ use super::of_key::Standing;
 use super::queue::Share;
 use super::request::{OnDisconnect, RunRequest, Unreadable};
 use super::resolve::Why;
+use super::seal::Unopened;
+use super::secrets::RunSecrets;
 use super::submit::Runs;
-use super::{Finished, RunError, RunErrorKind, RunId, RunState};
+use super::{Finished, RunError, RunErrorKind, RunId, RunState, seal};
 use crate::store::StoreError;
 use crate::store::recovery::Adopt;
 use crate::store::runs::RunRow;
@@ -151,7 +153,20 @@ impl Runs {
             }
             Standing::Over(end) | Standing::Unreadable(end) => return self.end(row, end).await,
         };
-        let mut spec = match self.resolve(&key, &request, session).await {
+        let secrets = match self.opened(id, &request).await? {
+            Ok(secrets) => secrets,
+            // The server that it came from may have the key.
+            Err(why) if may_pass(Why::Value, cause) && !self.has_waited_too_long(&row) => {
+                tracing::warn!(run = %id, %why, "the secrets of a waiting run cannot be opened here");
+                return Ok(Taken::NotNow);
+            }
+            Err(why) => {
+                let message =
+                    format!("the run was not begun: its variables and MCP servers cannot be used, since {why}");
+                return self.end(row, Finished::failed(RunErrorKind::Invalid, message)).await;
+            }
+        };
+        let mut spec = match Box::pin(self.resolve(&key, &request, &secrets, session)).await {
             Ok(spec) => spec,
             Err(refusal) if may_pass(refusal.why, cause) && !self.has_waited_too_long(&row) => {
                 tracing::warn!(run = %id, %refusal, "a waiting run cannot be taken up now");
@@ -173,8 +188,19 @@ impl Runs {
         set_aside(&mut spec, row.reserved_micros, self.shared().settings.limits.budget_margin);
         let share = Share::of(&spec.key, request.priority);
         let ticket = self.queue().enter_again(spec.session.id(), share);
-        self.begin(id, row.last_seq, epoch, spec, OnDisconnect::Continue, since, ticket);
+        let live = self.begin(id, row.last_seq, epoch, spec, OnDisconnect::Continue, since, ticket);
+        live.log.recall_warnings(row.warnings.as_deref().unwrap_or("[]"));
         Ok(Taken::Queued)
+    }
+
+    /// The secrets of a run that waits, if it has some.
+    async fn opened(&self, id: RunId, request: &RunRequest) -> Result<Result<RunSecrets, Unopened>, StoreError> {
+        if request.env.is_empty() && request.mcp_servers.is_empty() {
+            return Ok(Ok(RunSecrets::default()));
+        }
+        let sealed = self.shared().store.run_secrets(&id.to_string()).await?;
+        let key = self.shared().settings.store.secret_key.as_ref();
+        Ok(sealed.ok_or(Unopened::Gone).and_then(|sealed| seal::open(key, id, &sealed)))
     }
 
     fn has_waited_too_long(&self, row: &RunRow) -> bool {
@@ -196,7 +222,7 @@ impl Runs {
         let error = end.error.as_ref().map(|error| error.kind.as_str());
         tracing::warn!(run = %id, state = end.state.as_str(), error, "run ended: nobody worked on it");
         let log = RunLog::new(id, row.last_seq, Capacity { pending: 0, ring: 0 });
-        log.append_now(self.shared().ambient.now(), &EventBody::Finished(end));
+        log.append_now(self.shared().ambient.now(), &EventBody::Finished(end.into()));
         pump::pump(&log, epoch, &self.shared().store).await.map(|pumped| pumped == pump::Pumped::Complete)
     }
 

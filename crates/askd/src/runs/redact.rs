@@ -32,7 +32,9 @@ impl Redactor {
             // Of several lines, as of ANTHROPIC_CUSTOM_HEADERS, each is one secret: `name: value`.
             for line in value.lines() {
                 let secret = line.split_once(": ").map_or(line, |(_, secret)| secret).trim();
-                spellings.extend([secret.to_owned(), escaped(secret)]);
+                // The whole, too: it may be a text with a colon in it, whose second part is a short one.
+                let line = line.trim();
+                spellings.extend([secret.to_owned(), escaped(secret), line.to_owned(), escaped(line)]);
             }
         }
         spellings.retain(|spelling| spelling.len() >= SHORTEST);
@@ -85,5 +87,7 @@ mod tests {
         ]);
         assert_eq!(redactor.redact(r#"{"a":"pass\"word\\1"}"#.into()), r#"{"a":"[redacted]"}"#);
         assert_eq!(redactor.redact("first-value second-value x-one".into()), "[redacted] [redacted] x-one");
+        let redactor = Redactor::new(["what to say: hush".to_owned().into()]);
+        assert_eq!(redactor.redact("I was told what to say: hush".into()), "I was told [redacted]");
     }
 }

@@ -1,11 +1,14 @@
 //! What a client asks for, in the form in which it is stored: enough to start the run later, on a server that has been
 //! restarted meanwhile.
 
+use claude::effort::Effort;
 use claude::permission_mode::PermissionMode;
+use claude::profile::Profile;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use super::content::Block;
 use crate::keys::priority::Priority;
 use crate::usd::Usd;
 
@@ -14,10 +17,14 @@ use crate::usd::Usd;
 ///
 /// Stored as JSON. A field that is added needs a default, one that is removed must still be accepted: queued runs of an
 /// earlier version are read.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunRequest {
-    /// The user's message.
+    /// The user's message; empty if it is in `content`.
+    #[serde(default)]
     pub prompt: String,
+    /// The user's message in blocks.
+    #[serde(default)]
+    pub content: Vec<Block>,
     /// The working folder, relative to the workspace root.
     #[serde(default)]
     pub cwd: String,
@@ -25,7 +32,7 @@ pub struct RunRequest {
     #[serde(default)]
     pub resume: Option<Uuid>,
     /// What happens to tool calls that no rule covers; `None`: as the server's setting says.
-    #[serde(default, with = "mode")]
+    #[serde(default)]
     pub permission_mode: Option<PermissionMode>,
     /// Tool rules that need no approval.
     #[serde(default)]
@@ -66,11 +73,47 @@ pub struct RunRequest {
     /// Its place among the waiting runs of its key; `None`: the usual one, or the highest that the key's policy allows.
     #[serde(default)]
     pub priority: Option<Priority>,
+    /// Follows the CLI's own system prompt, or the one that replaces it.
+    #[serde(default)]
+    pub append_system_prompt: Option<String>,
+    /// The only tools that the run has; `None`: all.
+    #[serde(default)]
+    pub tools: Option<Vec<String>>,
+    /// Tool rules for calls that are always denied.
+    #[serde(default)]
+    pub disallowed_tools: Vec<String>,
+    /// How much the model thinks.
+    #[serde(default)]
+    pub effort: Option<Effort>,
+    /// Models for the case that the first is overloaded or not there.
+    #[serde(default)]
+    pub fallback_models: Vec<String>,
+    /// Agents besides those of the configuration, by name, in the CLI's own form.
+    #[serde(default)]
+    pub agents: Map<String, Value>,
+    /// The names of the MCP servers that [`super::secrets::RunSecrets`] has.
+    #[serde(default)]
+    pub mcp_servers: Vec<String>,
+    /// The names of the variables that [`super::secrets::RunSecrets`] has.
+    #[serde(default)]
+    pub env: Vec<String>,
+    /// How much of itself the CLI brings.
+    #[serde(default)]
+    pub profile: Profile,
+    /// How long the CLI may be silent, in seconds; `None`: as the server's setting says.
+    #[serde(default)]
+    pub idle_timeout_seconds: Option<u64>,
+    /// How long it may wait for its turn, in seconds; `None`: as the server's setting says.
+    #[serde(default)]
+    pub queue_timeout_seconds: Option<u64>,
+    /// Whether the session that is to be continued is copied, and stays as it is.
+    #[serde(default)]
+    pub fork_session: bool,
 }
 
 /// What the form of stored requests is numbered with. To be raised with every field that a server must not overlook: 2 has
-/// `write_root` and `additional_folders`, 3 has `max_budget_usd`.
-const VERSION: u32 = 3;
+/// `write_root` and `additional_folders`, 3 has `max_budget_usd`, 4 has `content`, `tools` and what came with them.
+const VERSION: u32 = 4;
 
 /// A request as it is stored. A server of before versions does not look at this one.
 #[derive(Serialize, Deserialize)]
@@ -145,26 +188,6 @@ impl OnDisconnect {
     /// What the word says.
     pub fn from_word(word: &str) -> Option<Self> {
         [Self::Cancel, Self::Continue].into_iter().find(|choice| choice.as_str() == word)
-    }
-}
-
-mod mode {
-    use claude::permission_mode::PermissionMode;
-    use serde::de::Error;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    #[expect(clippy::ref_option, clippy::trivially_copy_pass_by_ref, reason = "serde passes the field by reference")]
-    pub(super) fn serialize<S: Serializer>(mode: &Option<PermissionMode>, to: S) -> Result<S::Ok, S::Error> {
-        match mode {
-            Some(mode) => to.serialize_some(mode.as_str()),
-            None => to.serialize_none(),
-        }
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PermissionMode>, D::Error> {
-        let word = Option::<String>::deserialize(from)?;
-        word.map(|word| PermissionMode::from_word(&word).ok_or_else(|| D::Error::custom("an unknown permission mode")))
-            .transpose()
     }
 }
 

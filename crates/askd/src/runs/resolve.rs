@@ -12,13 +12,16 @@ use super::RunSpec;
 use super::policy::{Agreed, agree};
 use super::request::RunRequest;
 use super::schema::{AnswerSchema, SchemaError};
+use super::secrets::RunSecrets;
 use super::shared::Shared;
 use super::submit::Runs;
 use crate::aside::{Gate, Unfinished};
 use crate::config::dir::AgentError;
 use crate::keys::Key;
+use crate::settings::Settings;
 use crate::workspaces::Place;
 
+mod features;
 mod reach;
 
 use reach::{Found, Wanted};
@@ -77,27 +80,36 @@ impl Runs {
         &self,
         key: &Arc<Key>,
         request: &RunRequest,
+        secrets: &RunSecrets,
         session: Uuid,
     ) -> Result<RunSpec, Refusal> {
         let shared = self.shared();
         let settings = &shared.settings;
-        let Agreed { terms, permission_mode, model } = agree(&key.policy, request, settings)?;
+        let Agreed { terms, permission_mode, model } = agree(&key.policy, request, secrets, settings)?;
+        features::check(&key.policy, request, &terms, shared.cli.version)?;
+        let deadlines = deadlines(request, settings)?;
         let wanted = Wanted::of(request, &key.policy);
         let found = look("cwd", "WORKSPACE_DIR", shared, move |shared| {
             wanted.find(&shared.workspaces, shared.settings.isolation.write_root, shared.isolation.layer())
         });
         let Found { ground, named } = found.await??;
         let agent = match request.agent.clone() {
+            // It comes with the request, and wins over a file's.
+            Some(name) if request.agents.contains_key(&name) => Some(name),
             Some(name) => Some(agent(name, ground.folder.clone(), shared).await?),
             None => None,
         };
         let session = match request.resume {
+            Some(from) if request.fork_session => {
+                Session::Fork { from: self.own_session(key, from).await?, id: session }
+            }
             Some(id) => Session::Resume(self.own_session(key, id).await?),
             None => Session::New(session),
         };
         Ok(RunSpec {
             key: Arc::clone(key),
             prompt: request.prompt.clone(),
+            content: request.content.clone(),
             ground,
             additional_directories: named,
             session,
@@ -106,12 +118,20 @@ impl Runs {
             allowed_tools: request.allowed_tools.clone(),
             agent,
             model,
+            fallback_models: request.fallback_models.clone(),
+            effort: request.effort,
+            profile: request.profile,
+            agents: request.agents.clone(),
+            secrets: secrets.clone(),
             max_turns: request.max_turns,
             system_prompt: request.system_prompt.clone(),
+            append_system_prompt: request.append_system_prompt.clone(),
             schema: schema(request).await?,
             expand: request.expand,
             deltas: request.deltas,
-            timeout: timeout(request, shared)?,
+            timeout: deadlines.timeout,
+            idle_timeout: deadlines.idle,
+            queue_timeout: deadlines.queue,
             budget: request.max_budget_usd.or(key.policy.max_usd_per_run),
             reserved: None,
         })
@@ -148,15 +168,29 @@ fn no_session(session: Uuid) -> Refusal {
     refuse("resume", Why::NoSession, format!("there is no session {session}"))
 }
 
-fn timeout(request: &RunRequest, shared: &Shared) -> Result<Duration, Refusal> {
-    let deadlines = &shared.settings.deadlines;
-    let Some(seconds) = request.timeout_seconds else { return Ok(deadlines.process_timeout) };
-    let timeout = Duration::from_secs(seconds);
-    if timeout > deadlines.max_run_time {
-        let message = format!("must be at most {} (ASKD_MAX_RUN_TIME)", deadlines.max_run_time.as_secs());
-        return Err(refuse("timeout_seconds", Why::Value, message));
-    }
-    Ok(timeout)
+/// How long a run may take, be silent, and wait for its turn.
+struct Deadlines {
+    timeout: Duration,
+    idle: Duration,
+    /// `None`: as the server's settings say.
+    queue: Option<Duration>,
+}
+
+fn deadlines(request: &RunRequest, settings: &Settings) -> Result<Deadlines, Refusal> {
+    let (of_server, limits) = (&settings.deadlines, &settings.limits);
+    let within = |field: &'static str, asked: Option<u64>, most: Duration, setting: &str| {
+        let asked = asked.map(Duration::from_secs);
+        match asked.filter(|asked| *asked > most) {
+            Some(_) => Err(refuse(field, Why::Value, format!("must be at most {} ({setting})", most.as_secs()))),
+            None => Ok(asked),
+        }
+    };
+    let most = of_server.max_run_time;
+    let timeout = within("timeout_seconds", request.timeout_seconds, most, "ASKD_MAX_RUN_TIME")?;
+    let idle = within("idle_timeout_seconds", request.idle_timeout_seconds, most, "ASKD_MAX_RUN_TIME")?;
+    let most = limits.run_queue_timeout;
+    let queue = within("queue_timeout_seconds", request.queue_timeout_seconds, most, "ASKD_RUN_QUEUE_TIMEOUT")?;
+    Ok(Deadlines { timeout: timeout.unwrap_or(of_server.process_timeout), idle: idle.unwrap_or(of_server.idle), queue })
 }
 
 async fn schema(request: &RunRequest) -> Result<Option<AnswerSchema>, Refusal> {

@@ -1,16 +1,21 @@
 //! The schema of an answer: a stranger's program, so it is bounded, and it is compiled and applied aside.
+//!
+//! It is given to the CLI in a form that the CLI can use ([`AnswerSchema::for_cli`]), and what comes back is judged by the
+//! schema itself ([`verdict`]).
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use claude::outcome::{Outcome, ResultMessage};
-use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Finished, RunError, RunErrorKind, RunState};
+use super::Flaw;
 use crate::aside::{Gate, Unfinished};
 
+pub mod verdict;
+
 mod checker;
+mod for_cli;
+mod top;
 
 use checker::Watch;
 
@@ -45,7 +50,8 @@ pub enum SchemaError {
 }
 
 impl AnswerSchema {
-    /// Checks the bounds; the error says what leaves which.
+    /// Checks the bounds, and that an object can fit: the CLI takes the answer as the input of a tool. The error says what
+    /// is wrong, and follows the schema's name.
     pub fn new(schema: Value) -> Result<Self, String> {
         let size = schema.to_string().len();
         if size > MAX_BYTES {
@@ -60,7 +66,20 @@ impl AnswerSchema {
                 return Err(format!("has {found} {what}; at most {most} are allowed"));
             }
         }
+        if !top::can_be_object(&schema) {
+            return Err(
+                "must describe an object, since the model gives its answer as the arguments of a tool; hint: wrap it, \
+                        e.g. {\"type\": \"object\", \"properties\": {\"value\": …}, \"required\": [\"value\"]}"
+                    .into(),
+            );
+        }
         Ok(Self { schema })
+    }
+
+    /// The schema in the form in which the CLI can use it: what fits the schema fits the copy, though not always the other
+    /// way round.
+    pub fn for_cli(&self) -> Value {
+        for_cli::for_cli(&self.schema)
     }
 
     /// Compiles the schema and drops what comes out.
@@ -70,9 +89,11 @@ impl AnswerSchema {
             .map_err(SchemaError::Schema)
     }
 
-    /// Checks an answer; the inner error names what does not fit, for a person.
-    async fn check(&self, answer: Value) -> Result<Result<(), String>, SchemaError> {
-        aside(&self.schema, move |schema, watch| checker::check(schema, &answer, watch)).await
+    /// Checks an answer; the inner error says part by part what does not fit, and is never empty.
+    async fn check(&self, answer: Value) -> Result<Result<(), Vec<Flaw>>, SchemaError> {
+        aside(&self.schema, move |schema, watch| checker::check(schema, &answer, watch))
+            .await?
+            .map_err(SchemaError::Schema)
     }
 }
 
@@ -140,25 +161,6 @@ impl Count {
         }
         Ok(())
     }
-}
-
-/// The CLI checks the structured output by its own means; what reaches a client is checked again.
-pub(super) async fn check_answer(schema: &AnswerSchema, result: &ResultMessage) -> Finished {
-    #[derive(Deserialize)]
-    struct Answer {
-        structured_output: Value,
-    }
-    let answer = result.raw.as_deref().and_then(|raw| serde_json::from_str::<Answer>(raw).ok());
-    let checked = match answer {
-        Some(answer) => schema.check(answer.structured_output).await,
-        None => Ok(Err("there is no structured output".into())),
-    };
-    let message = match checked {
-        Ok(Ok(())) => return Outcome::Completed.into(),
-        Ok(Err(reason)) => format!("the structured output does not fit the schema: {reason}"),
-        Err(error) => format!("the structured output could not be checked: the schema {error}"),
-    };
-    Finished { state: RunState::Incomplete, error: Some(RunError::new(RunErrorKind::Schema, message)) }
 }
 
 #[cfg(test)]

@@ -35,6 +35,20 @@ pub fn secrets(servers: &Map<String, Value>) -> Vec<SecretString> {
     found.into_iter().map(|value| SecretString::from(value.to_owned())).collect()
 }
 
+/// All values of headers and variables, whatever they are called. Of a header with a scheme (`Bearer …`) the part after it,
+/// too.
+pub fn values(servers: &Map<String, Value>) -> Vec<SecretString> {
+    let mut found = Vec::new();
+    for server in servers.values() {
+        for (_, value) in texts(&server["headers"]) {
+            found.push(value);
+            found.extend(value.split_once(' ').map(|(_, secret)| secret.trim()));
+        }
+        found.extend(texts(&server["env"]).map(|(_, value)| value));
+    }
+    found.into_iter().map(|value| SecretString::from(value.to_owned())).collect()
+}
+
 fn texts(fields: &Value) -> impl Iterator<Item = (&str, &str)> {
     let fields = fields.as_object().into_iter().flatten();
     fields.filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)))

@@ -16,9 +16,12 @@ use super::limits::too_little_disk;
 use super::live::{Holder, Live, LiveRuns};
 use super::queue::{Occupancy, Queue, QueueFull, SessionHold, Share, Ticket};
 use super::request::{OnDisconnect, RunRequest};
-use super::resolve::Refusal;
+use super::resolve::{Refusal, Why, refuse};
+use super::secrets::RunSecrets;
 use super::shared::Shared;
-use super::{RunId, RunSpec, RunState};
+use super::uploads::{ContentError, check, place};
+use super::warning::{Warning, WarningCode};
+use super::{RunId, RunSpec, RunState, seal};
 use crate::disk::free::Low;
 use crate::keys::Key;
 use crate::store::StoreError;
@@ -26,6 +29,7 @@ use crate::store::budget::Reserve;
 use crate::store::chunk::ChunkBuilder;
 use crate::store::runs::RunRow;
 use crate::store::submit as stored;
+use crate::store::uploads::Needed;
 use crate::usd::Usd;
 
 /// Takes runs in, and finds those that are here. Cheap to clone.
@@ -58,6 +62,8 @@ pub(super) struct Run {
 pub struct Submission {
     /// What is asked.
     pub request: RunRequest,
+    /// What of it nobody is shown.
+    pub secrets: RunSecrets,
     /// What becomes of it when the client leaves.
     pub on_disconnect: OnDisconnect,
     /// The client's own notes, for filters.
@@ -103,6 +109,9 @@ pub enum SubmitError {
     /// The request does not fit this server.
     #[error("{0}")]
     Refused(Refusal),
+    /// Its message cannot have these pictures and documents.
+    #[error("{0}")]
+    Content(ContentError),
     /// No room to wait.
     #[error("{0}; a turn is to be expected in about {wait}", wait = seconds(.0.wait()))]
     QueueFull(#[from] QueueFull),
@@ -211,15 +220,20 @@ impl Runs {
             return Err(SubmitError::DiskLow(low));
         }
         let new_session = shared.ambient.uuid();
-        let spec =
-            self.resolve(&submission.key, &submission.request, new_session).await.map_err(SubmitError::Refused)?;
+        let spec = self
+            .resolve(&submission.key, &submission.request, &submission.secrets, new_session)
+            .await
+            .map_err(SubmitError::Refused)?;
+        self.can_keep(&submission).map_err(SubmitError::Refused)?;
+        let needed = check(shared, &submission.key, &submission.request.content).await?;
+        let needed = needed.map_err(SubmitError::Content)?;
         let ticket = self.queue().enter(spec.session.id(), Share::of(&submission.key, submission.request.priority))?;
         // In a task of its own: a client that leaves must not leave a row behind that nobody drives.
         let (answer, answered) = oneshot::channel();
         let runs = self.clone();
         shared.lifecycle.spawn(async move {
             // An answer that nobody takes is dropped with its holder, which cancels the run if that was asked for.
-            drop(answer.send(runs.take_in(submission, spec, ticket).await));
+            drop(answer.send(runs.take_in(submission, needed, spec, ticket).await));
         });
         answered.await.unwrap_or(Err(SubmitError::Mistake))
     }
@@ -281,10 +295,23 @@ impl Runs {
         Ok(None)
     }
 
+    /// Secrets of a run that goes on without its client have to be kept until it begins.
+    fn can_keep(&self, submission: &Submission) -> Result<(), Refusal> {
+        let Submission { secrets, on_disconnect, .. } = submission;
+        if !survives(secrets, *on_disconnect) || self.shared().settings.store.secret_key.is_some() {
+            return Ok(());
+        }
+        let what = "cannot be given to a run that goes on without its client: its values are kept sealed until it begins, and \
+            the server has no key for that; either the operator sets ASKD_SECRET_KEY, or the request says \"on_disconnect\": \
+            \"cancel\" and waits for the run (?wait=SECONDS, or Accept: text/event-stream)";
+        Err(refuse(secrets.field(), Why::Value, what))
+    }
+
     /// Stores the run and starts its tasks.
     async fn take_in(
         &self,
         submission: Submission,
+        needed: Needed,
         mut spec: RunSpec,
         ticket: Ticket,
     ) -> Result<Submitted, SubmitError> {
@@ -292,7 +319,7 @@ impl Runs {
         let (now, id) = (shared.ambient.now(), RunId(shared.ambient.ordered_uuid()));
         let on_disconnect = submission.on_disconnect;
         let wish = wish(&spec, &submission.request, self.margin());
-        let new = self.row(&submission, &spec, id, now, wish.clone()).ok_or(SubmitError::Mistake)?;
+        let new = self.row(&submission, needed, &spec, id, now, wish.clone()).ok_or(SubmitError::Mistake)?;
         let mut less = None;
         self.live_runs().enter(id);
         match shared.store.write(new).await {
@@ -310,6 +337,10 @@ impl Runs {
                         let turn = ticket.expected_wait();
                         Err(SubmitError::Budget(Exhausted::new(found, &wish, asked, turn, now)))
                     }
+                    (stored::Submitted::NoUpload { upload_id: id }, _) => {
+                        let block = place(&submission.request.content, &id);
+                        Err(SubmitError::Content(ContentError::NoUpload { block, id, is_of_others: false }))
+                    }
                     _ => Err(SubmitError::KeyReused),
                 };
             }
@@ -323,7 +354,7 @@ impl Runs {
         if let Some(less) = less {
             let message =
                 format!("no more is left of what this key may spend today: the run may cost {less} US dollars");
-            live.log.append_now(shared.ambient.now(), &EventBody::Warning(message));
+            live.log.append_now(shared.ambient.now(), &EventBody::Warning(Warning::new(WarningCode::Budget, message)));
         }
         let holder = (on_disconnect == OnDisconnect::Cancel).then(|| live.hold());
         Ok(Submitted { id, session, replayed: false, live: Some(live), holder })
@@ -337,6 +368,7 @@ impl Runs {
     fn row(
         &self,
         submission: &Submission,
+        uploads: Needed,
         spec: &RunSpec,
         id: RunId,
         now: Timestamp,
@@ -345,6 +377,11 @@ impl Runs {
         let mut first = ChunkBuilder::new(1);
         first.push(now.as_millisecond(), QUEUED, "{}");
         let first = first.finish();
+        let key = self.shared().settings.store.secret_key.as_ref();
+        let secrets = match key.filter(|_| survives(&submission.secrets, submission.on_disconnect)) {
+            Some(key) => Some(seal::seal(key, id, &submission.secrets)?),
+            None => None,
+        };
         Some(stored::Submit {
             run: stored::NewRun {
                 id: id.to_string(),
@@ -364,6 +401,8 @@ impl Runs {
             first_chunk: first.compress(),
             idempotency: submission.idempotency.as_ref().map(|given| self.claim(given, submission.key.id.as_str())),
             reserve,
+            uploads,
+            secrets,
         })
     }
 
@@ -383,6 +422,12 @@ impl Runs {
             runs.live_runs().leave(id);
         });
     }
+}
+
+/// Whether there are secrets that have to survive a restart. A run that ends with its client is never begun after one, and
+/// has them in memory only.
+fn survives(secrets: &RunSecrets, on_disconnect: OnDisconnect) -> bool {
+    !secrets.is_empty() && on_disconnect == OnDisconnect::Continue
 }
 
 /// How often a run that is just coming to life is looked at, and with what pauses.

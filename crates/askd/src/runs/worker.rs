@@ -1,9 +1,10 @@
 //! Drives one run from its place in the line to the end of its last process.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use claude::input::interrupt;
-use claude::outcome::{Ending, Limit, Outcome, judge};
+use claude::notice::says_transcript_lost;
+use claude::outcome::{Ending, Limit, caveat, judge};
 use claude::progress::{BackgroundTask, Progress};
 use supervisor::input::Stdin;
 use supervisor::ladder::{Rung, Stopped};
@@ -22,12 +23,13 @@ use super::limits::Breach;
 use super::live::COMMANDS_WAITING;
 use super::queue::{Slot, Ticket};
 use super::request::OnDisconnect;
-use super::schema::check_answer;
+use super::schema::verdict::{Verdict, asks_for_verdict, verdict};
 use super::shared::Shared;
 use super::submit::Run;
+use super::warning::{Warning, WarningCode};
 use super::{Finished, RunErrorKind, RunState};
 use crate::homes::Home;
-use crate::usd::Usd;
+use crate::sessions::returning::Returning;
 use cost::{Cost, LastWords, is_told, out_of_budget};
 use start::{NotStarted, Started, not_prepared};
 
@@ -38,13 +40,15 @@ mod start;
 pub(super) struct Worker {
     pub(super) shared: Arc<Shared>,
     pub(super) run: Arc<Run>,
+    /// From the run's end on, until its transcript is back.
+    pub(super) returning: OnceLock<Returning>,
 }
 
 impl Drop for Worker {
     /// Whatever happens to the task, followers see an end. After the end that the run already has, this does nothing.
     fn drop(&mut self) {
         let end = Finished::failed(RunErrorKind::Run, "the server made a mistake; its log has the details");
-        self.log(&EventBody::Finished(end));
+        self.log(&EventBody::Finished(end.into()));
     }
 }
 
@@ -63,7 +67,7 @@ impl Worker {
             Ok(home) => Arc::new(home),
             Err(error) => {
                 tracing::error!(%error, "cannot make a home for a run");
-                self.charge(Cost::Known(Usd::ZERO));
+                self.charge_nothing();
                 return self.finish(not_prepared("the run's private home cannot be made", &error));
             }
         };
@@ -77,7 +81,7 @@ impl Worker {
             }
             Err(NotStarted { end, leaked }) => {
                 // Nothing was asked of the model.
-                self.charge(Cost::Known(Usd::ZERO));
+                self.charge_nothing();
                 self.finish(end);
                 if !leaked {
                     self.clear_up(&home).await;
@@ -127,7 +131,7 @@ impl Worker {
 
     /// Talks to the process, gives the answer, and ends the tree; whether something of it could not be ended.
     async fn work(&self, started: Started, home: &Arc<Home>) -> bool {
-        let Started { child, redactor, policy, mcp_servers, cgroup } = started;
+        let Started { child, redactor, policy, mcp_servers, cgroup, message } = started;
         let Child { stdin, mut lines, stderr, process } = child;
         let (shared, limits) = (&self.shared, &self.shared.settings.run_limits);
         let alarm = Arc::new(Alarm::default());
@@ -156,8 +160,8 @@ impl Worker {
             cancelled: self.run.live.cancel.token(),
             alarm: &alarm,
         };
-        let Ended { mut ending, refused, ready, progress, stdin, judging, spending } =
-            conversation.hold(stdin, &mut lines, &stderr, &process, commands).await;
+        let Ended { mut ending, refused, ready, progress, verdict, stdin, judging, mut spending } =
+            conversation.hold(message, stdin, &mut lines, &stderr, &process, commands).await;
         if matches!(ending, Ending::Exited { .. }) {
             watching.look_again(limits);
             ending = alarm.breach().map_or(ending, Breach::ending);
@@ -165,54 +169,59 @@ impl Worker {
         let first_rung = first_rung(&ending, &progress, ready);
         let conclude = async |ending: &Ending| match refused {
             Some(end) => end,
-            None => self.conclude(ending, &progress).await,
+            None => self.conclude(ending, &progress, verdict).await,
         };
         let words = LastWords::default();
         let stopping = async { tokio::join!(judging.end(), self.stop(process, first_rung, stdin, lines, &words)).1 };
-        let leaked = if self.run.spec.budget.is_none() || is_told(&ending, &progress, &spending) {
+        let leaked = if is_told(&ending, &progress, &spending) {
             let end = conclude(&ending).await;
-            if let Some(cost) = progress.spent().and_then(Usd::from_dollars) {
-                self.charge(Cost::Known(cost));
-            }
+            self.charge(Cost::Known, &spending);
             self.finish_with(end, watching.most_memory());
             stopping.await.leaked > 0
         } else {
-            // A run with a budget has ended when it is known what it has cost, and that is told last.
-            let stopped = stopping.await;
-            let cost = self.cost((&ending, ready, stopped), &progress, &spending, &words, home).await;
-            let ending = out_of_budget(&ending, &progress, cost.at_least(), self.run.spec.budget).unwrap_or(ending);
+            // A run has ended when it is known what it has used, and that is told last.
+            let mut stopping = std::pin::pin!(stopping);
+            let stopped = self.last_words(&mut stopping, &words, &spending).await;
+            let cost = self.cost((&ending, ready, stopped), &mut spending, &words, home).await;
+            let spent = spending.spent();
+            let ending = out_of_budget(&ending, &spending, spent, self.run.spec.budget).unwrap_or(ending);
             let end = conclude(&ending).await;
-            self.charge(cost);
+            self.charge(cost, &spending);
             self.finish_with(end, watching.most_memory());
-            stopped.leaked > 0
+            match stopped {
+                Some(stopped) => stopped.leaked > 0,
+                None => stopping.await.leaked > 0,
+            }
         };
         self.remove_cgroup(watching.end()).await;
         leaked
     }
 
     /// Says what a person wants to know, and what became of the run.
-    async fn conclude(&self, ending: &Ending, progress: &Progress) -> Finished {
+    async fn conclude(&self, ending: &Ending, progress: &Progress, judged: Option<Verdict>) -> Finished {
         if matches!(ending, Ending::Cancelled { .. }) {
             return self.cancelled();
         }
         let result = if *ending == Ending::Done { progress.result() } else { progress.answer() };
         for task in progress.background().iter().filter(|task| task.outlives_the_answer()) {
-            self.log(&EventBody::Warning(ended_task(task)));
-        }
-        if let Some(denials) = result.map(|result| result.denials).filter(|denials| *denials > 0) {
-            let calls = if denials == 1 { "tool call was" } else { "tool calls were" };
-            self.log(&EventBody::Warning(format!("{denials} {calls} denied; the result lists them")));
+            self.log(&EventBody::Warning(Warning::new(WarningCode::BackgroundEnded, ended_task(task))));
         }
         let schema = self.run.spec.schema.as_ref();
-        match (judge(result, ending, schema.is_some()), schema, result) {
-            (Outcome::Completed, Some(schema), Some(result)) => {
-                tokio::select! {
-                    biased;
-                    checked = check_answer(schema, result) => checked,
-                    () = self.run.live.cancel.cancelled() => self.cancelled(),
-                }
-            }
-            (outcome, ..) => outcome.into(),
+        let outcome = judge(result, ending, schema.is_some());
+        if let Some(caveat) = caveat(result, ending, schema.is_some()) {
+            self.log(&EventBody::Warning(Warning::new(WarningCode::Other, caveat)));
+        }
+        let (Some(schema), Some(result), true) = (schema, result, asks_for_verdict(&outcome)) else {
+            return outcome.into();
+        };
+        if let Some(verdict) = judged {
+            return verdict.end_of(outcome);
+        }
+        // A CLI that exited after its answer cannot be asked again.
+        tokio::select! {
+            biased;
+            verdict = verdict(schema, result) => verdict.end_of(outcome),
+            () = self.run.live.cancel.cancelled() => self.cancelled(),
         }
     }
 
@@ -234,6 +243,10 @@ impl Worker {
         };
         let drain = async {
             while let Some(line) = lines.next().await {
+                if matches!(&line, Ok(Line::Text(text)) if says_transcript_lost(text)) {
+                    // Too late for a warning of the run: its end was told.
+                    tracing::error!(run = %self.run.id, "the CLI could not save all of a conversation; is the disk full?");
+                }
                 // An interrupted turn ends with a result. There is nothing more to wait for.
                 if matches!(line, Ok(Line::Text(text)) if words.hear(&text)) {
                     escalator.escalate(after_result);
@@ -329,7 +342,8 @@ impl Worker {
         } else {
             tracing::info!(%run, state, error, error_message, max_memory_bytes, "run ended");
         }
-        self.log(&EventBody::Finished(end));
+        self.returning.get_or_init(|| self.shared.sessions.returning(self.run.spec.session.id()));
+        self.log(&EventBody::Finished(end.into()));
     }
 
     fn bounds(&self) -> Bounds {
@@ -337,9 +351,10 @@ impl Worker {
         Bounds {
             total: self.run.spec.timeout,
             first_output: deadlines.first_output,
-            idle: deadlines.idle,
+            idle: self.run.spec.idle_timeout,
             result_grace: deadlines.result_grace,
             max_output: output.max_output,
+            schema_repairs: self.shared.settings.limits.schema_repairs,
         }
     }
 }

@@ -68,11 +68,12 @@ async fn prune_store(app: &App) {
     };
     match shared.store.prune(&retention).await {
         Ok(pruned) if pruned == Pruned::default() => {}
-        Ok(Pruned { runs, events, .. }) => {
+        Ok(Pruned { runs, events, uploads, .. }) => {
             tracing::info!(
                 runs,
                 events,
-                "removed runs older than ASKD_RUN_RETENTION, events older than ASKD_EVENT_RETENTION"
+                uploads,
+                "removed runs older than ASKD_RUN_RETENTION, events older than ASKD_EVENT_RETENTION, uploads that are over"
             );
         }
         Err(error) => tracing::warn!(%error, "cannot remove old runs"),

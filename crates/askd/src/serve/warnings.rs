@@ -1,7 +1,9 @@
 //! What works and is probably not meant, or has to be known: for the log, at every start.
 
+use claude::version::Version;
 use rustix::fs::Access;
 
+use crate::cli::remark::{Remark, remark};
 use crate::credentials::CredentialSource;
 use crate::isolation::protection::Protection;
 use crate::isolation::{Isolation, Layer};
@@ -19,7 +21,11 @@ pub(super) fn give(
     credentials: &CredentialSource,
     workspaces: &Workspaces,
     isolation: &Isolation,
+    cli: Version,
 ) {
+    if let Some(Remark { message, hint }) = remark(cli) {
+        tracing::warn!("{message}; {hint}");
+    }
     about_encryption(settings);
     if rustix::process::geteuid().is_root() {
         let means = match isolation.layer() {

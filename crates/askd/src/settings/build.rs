@@ -10,10 +10,11 @@ use super::choices::{
 };
 use super::groups::{
     Auth, Cgroup, Child, Configuration, Credentials, Deadlines, Isolation, Limits, Logging, Models, Network, Output,
-    Paths, Permissions, RunLimits, Server, Stopping, Store,
+    Paths, Permissions, RunLimits, Server, Stopping, Store, Uploads,
 };
 use super::load::Passed;
 use super::network::{AllowedHost, Origin, Rates, network as one_network};
+use super::secret_key::SecretKey;
 use super::values::Values;
 
 impl Settings {
@@ -40,6 +41,13 @@ impl Settings {
                 max_session: v.size("max_session"),
             },
             store: store(v),
+            uploads: Uploads {
+                max_size: v.size("max_upload"),
+                max_of_key: v.size("max_uploads_per_key"),
+                max_of_all: v.size("max_uploads"),
+                retention: v.duration("upload_retention"),
+                max_content: v.size("max_content"),
+            },
             configuration: Configuration {
                 versions: v.integer("config_versions"),
                 audit_retention: v.duration("audit_retention"),
@@ -50,6 +58,7 @@ impl Settings {
                 queue_timeout: v.duration("queue_timeout"),
                 run_queue_timeout: v.duration("run_queue_timeout"),
                 budget_margin: v.usd("budget_margin"),
+                schema_repairs: u32::try_from(v.integer("schema_repairs")).unwrap_or(u32::MAX),
             },
             deadlines: Deadlines {
                 process_timeout: v.duration("process_timeout"),
@@ -135,6 +144,8 @@ fn store(v: &Values) -> Store {
         run_retention,
         // Whoever lowers the one alone has said enough; what is written and contradicts is reported by `checks`.
         event_retention: v.duration("event_retention").min(run_retention),
+        // It has been read once by `checks`.
+        secret_key: v.optional_secret("secret_key").and_then(|written| SecretKey::read(&written).ok()),
     }
 }
 

@@ -6,6 +6,7 @@ use secrecy::ExposeSecret as _;
 
 use super::network::network;
 use super::problem::{Origin, Problem};
+use super::secret_key::SecretKey;
 use super::units::show_duration;
 use super::value::Value;
 use super::values::Values;
@@ -68,6 +69,24 @@ pub(super) fn contradictions(values: &Values, origins: &BTreeMap<&'static str, O
             let what = format!("is above ASKD_MAX_RUN_TIME, {}", show_duration(*most));
             report("process_timeout", show_duration(*usual), &what, "lower it, or raise ASKD_MAX_RUN_TIME");
         }
+    }
+}
+
+/// A key that seals nothing. Its value is not shown.
+pub(super) fn secret_key(values: &Values, origins: &BTreeMap<&'static str, Origin>, problems: &mut Vec<Problem>) {
+    const KEY: &str = "secret_key";
+    if let Some(Value::Secret(written)) = values.get(KEY)
+        && let Err(why) = SecretKey::read(written)
+    {
+        problems.push(Problem {
+            setting: KEY.to_owned(),
+            value: None,
+            origin: origins.get(KEY).cloned(),
+            what: why.to_string(),
+            hint:
+                "give 32 random bytes as 64 hexadecimal digits or in base64, such as `openssl rand -base64 32` prints"
+                    .to_owned(),
+        });
     }
 }
 

@@ -162,6 +162,53 @@ pub(super) fn check_name(name: &str) -> Result<(), &'static str> {
     found.map_or(Ok(()), |(_, reason)| Err(*reason))
 }
 
+/// The longest name that a request may give to a variable, in bytes.
+const MAX_NAME: usize = 128;
+
+/// Beginnings of names, in capitals, by which the CLI itself is switched and that no other list has (checked with 2.1.330).
+const SWITCHES: &[&str] = &[
+    "API_",
+    "CCR_",
+    "DEMO_VERSION",
+    "DISABLE_",
+    "ENABLE_",
+    "FALLBACK_FOR_ALL",
+    "FORCE_AUTOUPDATE",
+    "FORCE_PROMPT",
+    "IS_DEMO",
+    "IS_SANDBOX",
+    "MAX_MCP",
+    "MAX_STRUCTURED",
+    "MAX_THINKING",
+    "MCP_",
+    "SESSION_INGRESS",
+    "SLASH_COMMAND",
+    "SRT_",
+    "TASK_MAX",
+    "USE_",
+];
+
+/// What is askd's in the environment of a run, besides what begins with the server's own names.
+const OF_THE_RUN: &[&str] = &["LOGNAME", "OLDPWD", "PWD", "TEMP", "TERM", "TMP", "USER"];
+
+/// Why a request may not set a variable of this name, as the end of "it …"; `None`: for all that this list knows it may.
+pub fn flaw_in_request(name: &str) -> Option<&'static str> {
+    if name.len() > MAX_NAME {
+        return Some("is longer than 128 bytes");
+    }
+    if PASSED.iter().any(|passed| passed.name.eq_ignore_ascii_case(name)) {
+        return Some("is the operator's to set");
+    }
+    if let Err(why) = check_name(name) {
+        return Some(why);
+    }
+    let name = name.to_ascii_uppercase();
+    if OF_THE_RUN.contains(&name.as_str()) {
+        return Some("is set by the server for each run");
+    }
+    SWITCHES.iter().any(|begin| name.starts_with(begin)).then_some("changes how the CLI works")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -196,6 +243,31 @@ mod tests {
         ] {
             assert!(check_name(name).is_err(), "{name}");
         }
+    }
+
+    #[test]
+    fn a_request_may_set_ordinary_names_and_none_that_switches_the_cli() {
+        for name in ["GH_TOKEN", "DATABASE_URL", "MAX_ITEMS", "SESSION_SECRET", "TASK_ID", "FORCE_COLOR", "CI", "_x"] {
+            assert_eq!(flaw_in_request(name), None, "{name}");
+        }
+        for name in [
+            "AWS_REGION",
+            "https_PROXY",
+            "Term",
+            "pwd",
+            "MCP_TIMEOUT",
+            "api_timeout_ms",
+            "IS_SANDBOX",
+            "ENABLE_LSP_TOOL",
+            "ASKD_LOG",
+            "MAX_CONCURRENT",
+            "CLAUDE_CODE_SIMPLE",
+            "A B",
+            "",
+        ] {
+            assert!(flaw_in_request(name).is_some(), "{name}");
+        }
+        assert!(flaw_in_request(&"A".repeat(129)).is_some());
     }
 
     #[test]

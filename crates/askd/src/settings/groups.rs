@@ -16,6 +16,7 @@ use super::choices::{
     ConfigChanges, ForwardedHeader, IsolationPolicy, LogFormat, ProjectConfig, SqliteSynchronous, WriteRoot,
 };
 use super::network::{AllowedHost, Origin, Rates};
+use super::secret_key::SecretKey;
 use super::tls::Tls;
 
 /// The listener and its connections.
@@ -150,6 +151,23 @@ pub struct Store {
     pub run_retention: Duration,
     /// How long its events are kept after its end; never longer than the run.
     pub event_retention: Duration,
+    /// What seals the secrets of runs that wait; `None`: only runs that end with their client may have some.
+    pub secret_key: Option<SecretKey>,
+}
+
+/// What keys may upload for their runs. Sizes are in bytes.
+#[derive(Clone, Debug)]
+pub struct Uploads {
+    /// One upload.
+    pub max_size: u64,
+    /// All uploads of a key.
+    pub max_of_key: u64,
+    /// All uploads.
+    pub max_of_all: u64,
+    /// How long an upload can be used.
+    pub retention: Duration,
+    /// Pictures and documents of one message, uploads among them.
+    pub max_content: u64,
 }
 
 /// The configuration of the CLI that clients manage.
@@ -174,6 +192,8 @@ pub struct Limits {
     pub run_queue_timeout: Duration,
     /// What one more call of the model may cost.
     pub budget_margin: Usd,
+    /// How often an answer that does not fit its schema is asked for again.
+    pub schema_repairs: u32,
 }
 
 /// How long a run may take.
@@ -251,6 +271,11 @@ impl Models {
     /// Whether a request may name this model.
     pub fn allows(&self, model: &str) -> bool {
         Self::is_alias(model) || self.allowed.iter().any(|allowed| allowed == model)
+    }
+
+    /// What a request may name: families of models, and full ids.
+    pub fn names(&self) -> Vec<&str> {
+        ALIASES.iter().copied().chain(self.allowed.iter().map(String::as_str)).collect()
     }
 
     /// Whether it is a name of the CLI for a family of models.

@@ -33,6 +33,7 @@ pub(super) fn load(sources: &Sources) -> Result<Loaded, SettingsErrors> {
     }
     unknown::find(&layers, &mut problems);
     checks::contradictions(&values, &origins, &mut problems);
+    checks::secret_key(&values, &origins, &mut problems);
     let encryption = tls::load(&values, &origins, &mut problems);
     let mut warnings = checks::warnings(&values);
     let environment = environment(&layers, &values, &mut problems, &mut warnings);

@@ -13,6 +13,7 @@ use reach::{WHAT_A_RUN_MAY_REACH, WHAT_A_RUN_MAY_USE_UP};
 use runs::{OUTPUT_OF_A_RUN, RUNS_AND_THE_QUEUE};
 use server::{LOGGING, SERVER, STOPPING};
 use tls::TLS;
+use uploads::UPLOADS;
 
 mod agents;
 mod files;
@@ -21,6 +22,7 @@ mod reach;
 mod runs;
 mod server;
 mod tls;
+mod uploads;
 
 /// Timers far in the future overflow on some platforms; thirty days is longer than any run.
 const LONGEST: Duration = Duration::from_hours(30 * 24);
@@ -48,6 +50,7 @@ pub const SECTIONS: &[Section] = &[
     Section { title: "Keys and credentials", settings: KEYS_AND_CREDENTIALS },
     Section { title: "Files and folders", settings: FILES_AND_FOLDERS },
     Section { title: "Store", settings: STORE },
+    Section { title: "Uploads", settings: UPLOADS },
     Section { title: "Configuration over HTTP", settings: CONFIGURATION },
     Section { title: "Runs and the queue", settings: RUNS_AND_THE_QUEUE },
     Section { title: "What an agent may do", settings: WHAT_AN_AGENT_MAY_DO },

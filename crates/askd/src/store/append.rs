@@ -6,7 +6,7 @@ use super::budget::{Charge, settle};
 use super::command::free_key_if_not_begun;
 use super::sql::{get, number, statement};
 use super::writer::Operation;
-use crate::usd::Usd;
+use super::{secrets, uploads};
 
 /// Chunks of one run that follow what is stored, in one commit with what they change in the run's row.
 #[derive(Debug, Default)]
@@ -44,13 +44,16 @@ pub struct RunPatch {
     pub error: Option<String>,
     /// What confines it, JSON; what is stored stays.
     pub isolation: Option<String>,
-    /// What its session has cost so far, in US dollars; changes the session's row.
-    pub session_cost: Option<f64>,
-    /// What the run has cost besides what was told before, in millionths of a US dollar. Without it, the growth of
-    /// `session_cost` counts.
-    pub cost_more: Option<u64>,
+    /// What it has cost so far, in millionths of a US dollar.
+    pub cost: Option<u64>,
     /// With the end: what the run is charged.
     pub charge: Charge,
+    /// What it has used by model, JSON.
+    pub usage: Option<String>,
+    /// What a person wants to know of it, JSON.
+    pub warnings: Option<String>,
+    /// The number of the last message with a text of the answer.
+    pub answer_seq: Option<u64>,
 }
 
 impl RunPatch {
@@ -59,14 +62,14 @@ impl RunPatch {
         *self == Self::default()
     }
 
-    /// Whether nothing changes in the run's own row.
+    /// Whether nothing changes in the run's own row but the place of its answer.
     fn leaves_the_run(&self) -> bool {
         let Self { state, started_at, first_event_at, finished_at, result_seq, denials, .. } = self;
-        let Self { cli_version, error, isolation, cost_more, .. } = self;
+        let Self { cli_version, error, isolation, cost, usage, warnings, .. } = self;
         state.is_none()
             && [started_at, first_event_at, finished_at].iter().all(|time| time.is_none())
-            && [result_seq, denials, cost_more].iter().all(|number| number.is_none())
-            && [cli_version, error, isolation].iter().all(|text| text.is_none())
+            && [result_seq, denials, cost].iter().all(|number| number.is_none())
+            && [cli_version, error, isolation, usage, warnings].iter().all(|text| text.is_none())
     }
 }
 
@@ -80,7 +83,8 @@ pub enum Appended {
 }
 
 /// Without a patch, the usual one: no index changes.
-const EXTEND: &str = "UPDATE runs SET last_seq = $1, log_bytes = log_bytes + $2 \
+const EXTEND: &str = "UPDATE runs SET last_seq = $1, log_bytes = log_bytes + $2, \
+    answer_seq = COALESCE($6, answer_seq) \
     WHERE id = $3 AND epoch = $4 AND last_seq = $5 AND finished_at IS NULL";
 
 const PATCH: &str = "UPDATE runs SET last_seq = $1, log_bytes = log_bytes + $2, \
@@ -88,7 +92,8 @@ const PATCH: &str = "UPDATE runs SET last_seq = $1, log_bytes = log_bytes + $2, 
     first_event_at = COALESCE(first_event_at, $8), finished_at = COALESCE($9, finished_at), \
     cli_version = COALESCE($10, cli_version), result_seq = COALESCE($11, result_seq), \
     denials = COALESCE($12, denials), error = COALESCE($13, error), isolation = COALESCE(isolation, $14), \
-    cost_micros = COALESCE(cost_micros + $15, $15, cost_micros) \
+    cost_micros = COALESCE($15, cost_micros), usage = COALESCE($16, usage), \
+    warnings = COALESCE($17, warnings), answer_seq = COALESCE($18, answer_seq) \
     WHERE id = $3 AND epoch = $4 AND last_seq = $5 AND finished_at IS NULL";
 
 /// As [`PATCH`], for a change that brings no events.
@@ -96,22 +101,19 @@ const PATCH_ONLY: &str = "UPDATE runs SET state = COALESCE($3, state), started_a
     first_event_at = COALESCE(first_event_at, $5), finished_at = COALESCE($6, finished_at), \
     cli_version = COALESCE($7, cli_version), result_seq = COALESCE($8, result_seq), \
     denials = COALESCE($9, denials), error = COALESCE($10, error), isolation = COALESCE(isolation, $11), \
-    cost_micros = COALESCE(cost_micros + $12, $12, cost_micros) \
+    cost_micros = COALESCE($12, cost_micros), usage = COALESCE($13, usage), \
+    warnings = COALESCE($14, warnings), answer_seq = COALESCE($15, answer_seq) \
     WHERE id = $1 AND epoch = $2 AND finished_at IS NULL";
 
 const INSERT: &str = "INSERT INTO event_chunks (run_id, first_seq, last_seq, bytes) VALUES ($1, $2, $3, $4)";
 
-const SESSION: &str = "UPDATE sessions SET cost_baseline_usd = COALESCE($2, cost_baseline_usd), \
-    last_run_at = COALESCE($3, last_run_at) WHERE id = (SELECT session_id FROM runs WHERE id = $1)";
-
-const BASELINE: &str = "SELECT s.cost_baseline_usd FROM sessions s JOIN runs r ON r.session_id = s.id WHERE r.id = $1";
+const SESSION: &str = "UPDATE sessions SET last_run_at = $2 WHERE id = (SELECT session_id FROM runs WHERE id = $1)";
 
 impl Operation for Append {
     type Output = Appended;
 
     async fn apply(&mut self, tx: &DatabaseTransaction) -> Result<Appended, DbErr> {
-        let cost_more = self.cost_more(tx).await?;
-        if tx.execute_raw(self.update(tx, cost_more)).await?.rows_affected() == 0 {
+        if tx.execute_raw(self.update(tx)).await?.rows_affected() == 0 {
             return self.look(tx).await;
         }
         for (first, last, bytes) in &self.chunks {
@@ -124,13 +126,15 @@ impl Operation for Append {
             ];
             tx.execute_raw(statement(tx.get_database_backend(), INSERT, values)).await?;
         }
+        if self.patch.started_at.is_some() || self.patch.finished_at.is_some() {
+            secrets::forget(tx, &self.run_id).await?;
+        }
         // In the order of `Operation::takes_shared_rows`.
-        if self.patch.finished_at.is_some() {
+        if let Some(finished_at) = self.patch.finished_at {
+            uploads::release(tx, &self.run_id).await?;
             free_key_if_not_begun(tx, &self.run_id).await?;
             settle(tx, &self.run_id, self.patch.charge).await?;
-        }
-        if self.takes_shared_rows() {
-            let values = [self.run_id.as_str().into(), self.patch.session_cost.into(), self.patch.finished_at.into()];
+            let values = [self.run_id.as_str().into(), finished_at.into()];
             tx.execute_raw(statement(tx.get_database_backend(), SESSION, values)).await?;
         }
         Ok(Appended::Stored)
@@ -141,15 +145,16 @@ impl Operation for Append {
     }
 
     fn takes_shared_rows(&self) -> bool {
-        self.patch.session_cost.is_some() || self.patch.finished_at.is_some()
+        self.patch.finished_at.is_some()
     }
 }
 
 impl Append {
     /// The change of the row, which happens only if the run is as the caller believes.
-    fn update(&self, tx: &DatabaseTransaction, cost_more: Option<u64>) -> Statement {
+    fn update(&self, tx: &DatabaseTransaction) -> Statement {
         let engine = tx.get_database_backend();
-        let RunPatch { state, started_at, first_event_at, finished_at, result_seq, denials, .. } = self.patch;
+        let RunPatch { state, started_at, first_event_at, finished_at, result_seq, denials, answer_seq, cost, .. } =
+            self.patch;
         let patch = [
             state.into(),
             started_at.into(),
@@ -160,7 +165,10 @@ impl Append {
             denials.map(number).into(),
             self.patch.error.clone().into(),
             self.patch.isolation.clone().into(),
-            cost_more.map(number).into(),
+            cost.map(number).into(),
+            self.patch.usage.clone().into(),
+            self.patch.warnings.clone().into(),
+            answer_seq.map(number).into(),
         ];
         let [run, epoch]: [Value; 2] = [self.run_id.as_str().into(), self.epoch.into()];
         let (Some((first, ..)), Some((_, last, _))) = (self.chunks.first(), self.chunks.last()) else {
@@ -168,24 +176,11 @@ impl Append {
             return Statement::from_sql_and_values(engine, PATCH_ONLY, values);
         };
         let base = [number(*last).into(), number(self.log_bytes).into(), run, epoch, (number(*first) - 1).into()];
-        if self.patch.leaves_the_run() && cost_more.is_none() {
-            statement(engine, EXTEND, base)
+        if self.patch.leaves_the_run() {
+            Statement::from_sql_and_values(engine, EXTEND, base.into_iter().chain([answer_seq.map(number).into()]))
         } else {
             Statement::from_sql_and_values(engine, PATCH, base.into_iter().chain(patch))
         }
-    }
-
-    /// What the run has cost besides. A CLI that does not say so tells what the session has cost in all.
-    async fn cost_more(&self, tx: &DatabaseTransaction) -> Result<Option<u64>, DbErr> {
-        let (None, Some(total)) = (self.patch.cost_more, self.patch.session_cost) else {
-            return Ok(self.patch.cost_more);
-        };
-        let row =
-            tx.query_one_raw(statement(tx.get_database_backend(), BASELINE, [self.run_id.as_str().into()])).await?;
-        let before = row.map(|row| get::<f64>(&row, "cost_baseline_usd")).transpose()?.unwrap_or_default();
-        // Less than before: a session that was begun anew, or a CLI that counts from its own start.
-        let more = if total < before { total } else { total - before };
-        Ok(Usd::from_dollars(more).map(Usd::micros))
     }
 
     /// Why no row changed. When the connection broke in the middle of a commit, our own append may be there already.

@@ -1,4 +1,5 @@
-//! What runs cost: what is set aside for those that have not ended, what those that have were charged, and sums by day.
+//! What runs cost: what is set aside for those that have not ended, and what those that have were charged. Sums of it are in
+//! [`super::usage`].
 //!
 //! Money is set aside in the transaction that stores the run ([`Submit`](super::submit::Submit)), and settled in the one that
 //! stores its end ([`Append`](super::append::Append)) or takes it away again ([`Withdraw`](super::submit::Withdraw)). There is
@@ -10,7 +11,8 @@ use sea_orm::{ConnectionTrait as _, DatabaseTransaction, DbBackend, DbErr, Query
 
 use super::Store;
 use super::error::StoreError;
-use super::sql::{get, get_number, number, read_all, read_first, statement};
+use super::sql::{get, get_number, number, read_first, statement};
+use super::usage::{Counted, Usage, count};
 
 /// Milliseconds in a day.
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
@@ -65,10 +67,6 @@ const TAKE: &str = "UPDATE budget_days SET reserved_micros = reserved_micros + $
 const GIVE_BACK: &str = "UPDATE budget_days SET reserved_micros = reserved_micros - $3, spent_micros = spent_micros + $4 \
     WHERE key_id = $1 AND day = $2";
 
-const USED: &str = "INSERT INTO usage_days (key_id, day, workspace, runs, cost_micros) VALUES ($1, $2, $3, 1, $4) \
-    ON CONFLICT (key_id, day, workspace) DO UPDATE SET runs = usage_days.runs + 1, \
-    cost_micros = usage_days.cost_micros + excluded.cost_micros";
-
 /// Sets money aside for a run that was stored in this transaction.
 pub(super) async fn reserve(
     tx: &DatabaseTransaction,
@@ -103,8 +101,6 @@ pub enum Charge {
     /// was never begun.
     #[default]
     AsReserved,
-    /// What was told of it while it worked.
-    AsTold,
     /// So much, in millionths of a US dollar.
     Exactly(u64),
 }
@@ -113,11 +109,12 @@ pub enum Charge {
 pub(super) async fn settle(tx: &DatabaseTransaction, run_id: &str, charge: Charge) -> Result<(), DbErr> {
     let Some(run) = Unsettled::of(tx, run_id).await? else { return Ok(()) };
     let engine = tx.get_database_backend();
+    let told = run.known.max(run.usage.as_ref().map(|usage| usage.sum().cost_micros));
     let charged = match charge {
-        Charge::Exactly(cost) => Some(cost),
+        // Not less than what its models are known to have cost, or the sums would differ.
+        Charge::Exactly(cost) => Some(cost).max(told),
         Charge::AsReserved if !run.begun => Some(0),
-        Charge::AsReserved => run.known.max(run.reserved),
-        Charge::AsTold => run.known,
+        Charge::AsReserved => told.max(run.reserved),
     };
     if charged != run.known {
         let sql = "UPDATE runs SET cost_micros = $2 WHERE id = $1";
@@ -125,14 +122,23 @@ pub(super) async fn settle(tx: &DatabaseTransaction, run_id: &str, charge: Charg
     }
     let charged = charged.unwrap_or(0);
     run.settle_day(tx, charged).await?;
-    let values = [run.key_id.into(), day_of(run.created_at).into(), run.workspace.into(), number(charged).into()];
-    tx.execute_raw(statement(engine, USED, values)).await.map(|_| ())
+    let counted = Counted {
+        session: &run.session_id,
+        key: &run.key_id,
+        day: day_of(run.created_at),
+        workspace: &run.workspace,
+        charged,
+        usage: &run.usage.clone().unwrap_or_default(),
+    };
+    count(tx, &counted).await
 }
 
 /// What of a run's row says what is to be settled for it.
 pub(super) struct Unsettled {
     key_id: String,
+    session_id: String,
     workspace: String,
+    usage: Option<Usage>,
     reserved: Option<u64>,
     day: Option<i64>,
     known: Option<u64>,
@@ -142,8 +148,8 @@ pub(super) struct Unsettled {
 
 impl Unsettled {
     pub(super) async fn of(tx: &DatabaseTransaction, run_id: &str) -> Result<Option<Self>, DbErr> {
-        let sql = "SELECT key_id, workspace, reserved_micros, budget_day, cost_micros, started_at, created_at \
-            FROM runs WHERE id = $1";
+        let sql = "SELECT key_id, session_id, workspace, usage, reserved_micros, budget_day, cost_micros, started_at, \
+            created_at FROM runs WHERE id = $1";
         let row = tx.query_one_raw(statement(tx.get_database_backend(), sql, [run_id.into()])).await?;
         row.as_ref().map(Self::read).transpose()
     }
@@ -152,6 +158,8 @@ impl Unsettled {
         let amount = |column| get::<Option<i64>>(row, column).map(|micros| micros.and_then(|it| it.try_into().ok()));
         Ok(Self {
             key_id: get(row, "key_id")?,
+            session_id: get(row, "session_id")?,
+            usage: get::<Option<String>>(row, "usage")?.map(|text| Usage::from_json(&text)),
             workspace: get::<Option<String>>(row, "workspace")?.unwrap_or_default(),
             reserved: amount("reserved_micros")?,
             day: get(row, "budget_day")?,
@@ -182,85 +190,10 @@ fn read_day(row: &QueryResult) -> Result<BudgetDay, DbErr> {
     Ok(BudgetDay { spent: get_number(row, "spent_micros")?, reserved: get_number(row, "reserved_micros")? })
 }
 
-/// By what costs are summed up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UsageBy {
-    /// Days, the latest first.
-    Day,
-    /// Keys.
-    Key,
-    /// Workspaces.
-    Workspace,
-}
-
-/// Which costs are summed up.
-#[derive(Clone, Debug)]
-pub struct UsageFilter {
-    /// Of one key.
-    pub key: Option<String>,
-    /// From this day on.
-    pub first_day: i64,
-    /// Up to this day, which counts.
-    pub last_day: i64,
-    /// How.
-    pub by: UsageBy,
-    /// Those that come after this [`UsageRow::name`].
-    pub after: Option<String>,
-    /// The most rows.
-    pub limit: u64,
-}
-
-/// What runs have cost together.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UsageRow {
-    /// The number of the day, the key's id, or the workspace; a run that works in none has an empty one.
-    pub name: String,
-    /// Runs that have ended.
-    pub runs: u64,
-    /// What they have cost.
-    pub cost: u64,
-}
-
 impl Store {
     /// What a key has spent on a day, and what is set aside; `None`: no run with a budget was taken in on it.
     pub async fn budget_day(&self, key_id: &str, day: i64) -> Result<Option<BudgetDay>, StoreError> {
         let rows = self.rows(statement(self.backend(), LOOK, [key_id.into(), day.into()])).await?;
         read_first(&rows, read_day)
-    }
-
-    /// What runs have cost.
-    pub async fn usage(&self, filter: &UsageFilter) -> Result<Vec<UsageRow>, StoreError> {
-        let (column, order, beyond) = match filter.by {
-            UsageBy::Day => ("day", "DESC", "<"),
-            UsageBy::Key => ("key_id", "ASC", ">"),
-            UsageBy::Workspace => ("workspace", "ASC", ">"),
-        };
-        let mut values: Vec<Value> = vec![filter.first_day.into(), filter.last_day.into()];
-        let mut conditions = "day >= $1 AND day <= $2".to_owned();
-        let mut condition = |text: &str, value: Value| {
-            values.push(value);
-            conditions = format!("{conditions} AND {text} ${}", values.len());
-        };
-        if let Some(key) = &filter.key {
-            condition("key_id =", key.as_str().into());
-        }
-        if let Some(after) = &filter.after {
-            let after = match filter.by {
-                UsageBy::Day => after.parse::<i64>().unwrap_or(i64::MIN).into(),
-                UsageBy::Key | UsageBy::Workspace => after.as_str().into(),
-            };
-            condition(&format!("{column} {beyond}"), after);
-        }
-        let sql = format!(
-            "SELECT CAST({column} AS TEXT) AS name, CAST(SUM(runs) AS BIGINT) AS runs, \
-             CAST(SUM(cost_micros) AS BIGINT) AS cost FROM usage_days WHERE {conditions} \
-             GROUP BY {column} ORDER BY {column} {order} LIMIT {}",
-            number(filter.limit)
-        );
-        let rows = self.rows(sea_orm::Statement::from_sql_and_values(self.backend(), &sql, values)).await?;
-        let read = |row: &QueryResult| {
-            Ok(UsageRow { name: get(row, "name")?, runs: get_number(row, "runs")?, cost: get_number(row, "cost")? })
-        };
-        read_all(&rows, read)
     }
 }

@@ -14,13 +14,19 @@ mod v0001_runs;
 mod v0002_isolation;
 mod v0003_config;
 mod v0004_keys;
+mod v0005_options;
 
 /// The statements of a version, for one of the engines.
 type Migration = fn(DbBackend) -> Vec<String>;
 
 /// Every version, the first one first.
-const VERSIONS: &[Migration] =
-    &[v0001_runs::statements, v0002_isolation::statements, v0003_config::statements, v0004_keys::statements];
+const VERSIONS: &[Migration] = &[
+    v0001_runs::statements,
+    v0002_isolation::statements,
+    v0003_config::statements,
+    v0004_keys::statements,
+    v0005_options::statements,
+];
 
 /// The last version that this binary knows.
 pub(super) fn known() -> i64 {

@@ -6,6 +6,7 @@ use super::Store;
 use super::budget::day_of;
 use super::error::StoreError;
 use super::sql::{get, number, statement};
+use super::uploads;
 use super::writer::Operation;
 
 /// Short rows that one step removes.
@@ -39,7 +40,7 @@ pub struct Retention {
     pub audit_before: i64,
     /// API keys that count no more since before this go, unless a run of theirs has not ended.
     pub api_keys_before: i64,
-    /// Tokens that have ended by this time go, and what was spent on days long before it.
+    /// Tokens and uploads that have ended by this time go, and what was spent on days long before it.
     pub now: i64,
 }
 
@@ -70,6 +71,10 @@ pub struct Pruned {
     pub api_keys: u64,
     /// What was spent on single days, by key.
     pub days: u64,
+    /// Uploads.
+    pub uploads: u64,
+    /// Parts of uploads, of these and of others.
+    pub parts: u64,
 }
 
 impl Store {
@@ -89,6 +94,7 @@ impl Store {
             Step::ApiKeys,
             Step::Budgets,
             Step::Usage,
+            Step::Uploads,
         ] {
             loop {
                 let removed = self.write(Prune { what, retention: *retention }).await?;
@@ -107,6 +113,8 @@ impl Store {
                 pruned.audit += removed.audit;
                 pruned.api_keys += removed.api_keys;
                 pruned.days += removed.days;
+                pruned.uploads += removed.uploads;
+                pruned.parts += removed.parts;
             }
         }
         while self.write(Vacuum).await? {}
@@ -129,6 +137,7 @@ enum Step {
     ApiKeys,
     Budgets,
     Usage,
+    Uploads,
 }
 
 /// One step. Removes nothing when there is nothing left.
@@ -155,11 +164,7 @@ impl Operation for Prune {
             }
             Step::Runs => runs(tx, retention.runs_before, &mut pruned).await?,
             Step::Events => events(tx, retention.events_before, &mut pruned).await?,
-            Step::Sessions => {
-                let sql = "DELETE FROM sessions WHERE id IN (SELECT s.id FROM sessions s WHERE s.last_run_at < $1 \
-                    AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.session_id = s.id) LIMIT $2)";
-                pruned.sessions = delete(tx, sql, [retention.sessions_before.into(), number(ROWS).into()]).await?;
-            }
+            Step::Sessions => pruned.sessions = sessions(tx, retention.sessions_before).await?,
             Step::Changes => {
                 let sql = "DELETE FROM config_changes WHERE id IN (SELECT id FROM config_changes WHERE created_at < $1 \
                     AND state <> 'pending' LIMIT $2)";
@@ -174,7 +179,13 @@ impl Operation for Prune {
             Step::ApiKeys => pruned.api_keys = api_keys(tx, retention.api_keys_before).await?,
             Step::Budgets => pruned.days = days(tx, "budget_days", "key_id, day", retention.now, BUDGET_DAYS).await?,
             Step::Usage => {
-                pruned.days = days(tx, "usage_days", "key_id, day, workspace", retention.now, USAGE_DAYS).await?;
+                for (table, key) in USAGE {
+                    pruned.days += days(tx, table, key, retention.now, USAGE_DAYS).await?;
+                }
+            }
+            Step::Uploads => {
+                let cleared = uploads::clear(tx, retention.now).await?;
+                (pruned.uploads, pruned.parts) = (cleared.uploads, cleared.parts);
             }
         }
         Ok(pruned)
@@ -208,6 +219,30 @@ const BUDGET_DAYS: i64 = 7;
 /// Days for which is kept what runs have cost: more than a year, so that a month can be compared with that of the year
 /// before.
 const USAGE_DAYS: i64 = 400;
+
+/// Where that is, and the primary key of each.
+const USAGE: [(&str, &str); 3] = [
+    ("usage_days", "key_id, day, workspace"),
+    ("usage_models", "key_id, day, workspace, model"),
+    ("usage_sessions", "session_id, key_id, day, workspace, model"),
+];
+
+/// Removes some sessions, and what is counted of each.
+async fn sessions(tx: &DatabaseTransaction, before: i64) -> Result<u64, DbErr> {
+    let sql = "SELECT s.id FROM sessions s WHERE s.last_run_at < $1 \
+        AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.session_id = s.id) ORDER BY s.last_run_at LIMIT $2";
+    let mut removed = 0;
+    for session in ids(tx, sql, before).await? {
+        // The time stands here as well: somebody may have taken it up meanwhile.
+        let sql = "DELETE FROM sessions WHERE id = $1 AND last_run_at < $2";
+        let gone = delete(tx, sql, [session.as_str().into(), before.into()]).await?;
+        if gone > 0 {
+            delete(tx, "DELETE FROM usage_sessions WHERE session_id = $1", [session.into()]).await?;
+        }
+        removed += gone;
+    }
+    Ok(removed)
+}
 
 /// Forgets some days that lie further back than `kept`; `key` is the table's primary key.
 async fn days(tx: &DatabaseTransaction, table: &str, key: &str, now: i64, kept: i64) -> Result<u64, DbErr> {

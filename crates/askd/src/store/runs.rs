@@ -61,6 +61,12 @@ pub struct RunRow {
     pub cost_micros: Option<u64>,
     /// What is set aside for it, or was, of what its key may spend in a day; in millionths of a US dollar.
     pub reserved_micros: Option<u64>,
+    /// What it has used by model, JSON.
+    pub usage: Option<String>,
+    /// What a person wants to know of it, JSON.
+    pub warnings: Option<String>,
+    /// The number of the last message with a text of the answer.
+    pub answer_seq: Option<u64>,
     /// Whether its events have been removed.
     pub events_expired: bool,
 }
@@ -69,7 +75,7 @@ pub struct RunRow {
 pub(super) const SELECT: &str = "SELECT r.id, r.key_id, r.session_id, r.workspace, r.state, r.epoch, r.owner, \
     r.lease_until, r.on_disconnect, q.request, r.last_seq, r.log_bytes, r.created_at, r.started_at, r.first_event_at, \
     r.finished_at, r.cli_version, r.result_seq, r.denials, r.error, r.isolation, r.cost_micros, r.reserved_micros, \
-    r.events_expired \
+    r.usage, r.warnings, r.answer_seq, r.events_expired \
     FROM runs r JOIN run_requests q ON q.run_id = r.id";
 
 impl Store {
@@ -131,6 +137,9 @@ impl RunRow {
             isolation: get(row, "isolation")?,
             cost_micros: amount(row, "cost_micros")?,
             reserved_micros: amount(row, "reserved_micros")?,
+            usage: get(row, "usage")?,
+            warnings: get(row, "warnings")?,
+            answer_seq: get::<Option<i64>>(row, "answer_seq")?.and_then(|seq| seq.try_into().ok()),
             events_expired: get::<i64>(row, "events_expired")? != 0,
         })
     }

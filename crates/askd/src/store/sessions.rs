@@ -5,10 +5,10 @@ use sea_orm::{DbErr, QueryResult};
 
 use super::Store;
 use super::error::StoreError;
-use super::sql::{get, read_first, statement};
+use super::sql::{get, get_number, read_first, statement};
 
 /// A session as it is stored. Times are milliseconds since 1970.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionRow {
     /// Its id.
     pub id: String,
@@ -16,8 +16,10 @@ pub struct SessionRow {
     pub key_id: String,
     /// The folder in which it began.
     pub workspace: Option<String>,
-    /// What it has cost so far, in US dollars: the CLI counts on from there.
-    pub cost_baseline_usd: f64,
+    /// Its runs that have ended, those that are no longer kept included.
+    pub runs: u64,
+    /// What these were charged, in millionths of a US dollar.
+    pub cost_micros: u64,
     /// When its first run was submitted.
     pub created_at: i64,
     /// When a run of it was last submitted or ended.
@@ -28,7 +30,7 @@ impl Store {
     /// A session.
     pub async fn session(&self, id: &str) -> Result<Option<SessionRow>, StoreError> {
         let sql =
-            "SELECT id, key_id, workspace, cost_baseline_usd, created_at, last_run_at FROM sessions WHERE id = $1";
+            "SELECT id, key_id, workspace, runs, cost_micros, created_at, last_run_at FROM sessions WHERE id = $1";
         let rows = self.rows(statement(self.backend(), sql, [id.into()])).await?;
         read_first(&rows, read)
     }
@@ -39,7 +41,8 @@ fn read(row: &QueryResult) -> Result<SessionRow, DbErr> {
         id: get(row, "id")?,
         key_id: get(row, "key_id")?,
         workspace: get(row, "workspace")?,
-        cost_baseline_usd: get(row, "cost_baseline_usd")?,
+        runs: get_number(row, "runs")?,
+        cost_micros: get_number(row, "cost_micros")?,
         created_at: get(row, "created_at")?,
         last_run_at: get(row, "last_run_at")?,
     })

@@ -12,7 +12,7 @@ use sea_orm::sqlx::sqlite::{
 };
 use sea_orm::{ConnectionTrait as _, DatabaseConnection};
 
-use super::error::OpenError;
+use super::error::{Failure, FailureKind, OpenError};
 use crate::settings::choices::SqliteSynchronous;
 
 /// The name of the database file in the data folder.
@@ -23,6 +23,12 @@ const READERS: u32 = 4;
 
 /// How long another process's lock is waited for before the writer looks up and says so.
 const BUSY: Duration = Duration::from_secs(1);
+
+/// Two servers that make a new file at once can meet where SQLite does not wait ([the change to WAL][wal]).
+///
+/// [wal]: https://www.sqlite.org/wal.html#sometimes_queries_return_sqlite_busy_in_wal_mode
+const OPEN_TRIES: u32 = 50;
+const OPEN_PAUSE: Duration = Duration::from_millis(100);
 
 /// A connection that nobody needs is closed: each has a thread and a cache.
 const IDLE: Duration = Duration::from_mins(1);
@@ -101,11 +107,23 @@ impl Database {
 
     /// Tries the file, and says what is wrong with it. A new one becomes a database.
     pub(super) async fn check(&self) -> Result<(), OpenError> {
+        let mut tries = 1;
+        loop {
+            let Err(failure) = self.attempt().await? else { return Ok(()) };
+            if failure.kind != FailureKind::Busy || tries == OPEN_TRIES {
+                return Err(cannot_open(&self.path, &failure.message));
+            }
+            tries += 1;
+            tokio::time::sleep(OPEN_PAUSE).await;
+        }
+    }
+
+    async fn attempt(&self) -> Result<Result<(), Failure>, OpenError> {
         let is_new = size_of(&self.path).map_err(|error| cannot_open(&self.path, &error))? == 0;
         let connection = if is_new { self.creator() } else { self.writer() };
         let read = connection.execute_unprepared("SELECT COUNT(*) FROM sqlite_master").await;
         let _ = connection.close().await;
-        read.map(|_| ()).map_err(|error| cannot_open(&self.path, &super::error::Failure::of(&error).message))
+        Ok(read.map(|_| ()).map_err(|error| Failure::of(&error)))
     }
 }
 

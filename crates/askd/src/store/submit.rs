@@ -2,12 +2,13 @@
 
 use sea_orm::{ConnectionTrait as _, DatabaseTransaction, DbBackend, DbErr, Value};
 
-use super::Store;
 use super::budget::{self, BudgetDay, Reserve, Reserved, day_of};
 use super::command::{Claim, claim, free_key, meaning, read_claim};
 use super::error::StoreError;
 use super::sql::{PG_NOW, get, number, read_first, statement};
+use super::uploads::{self, Needed};
 use super::writer::Operation;
+use super::{Store, secrets};
 
 /// A new run: its row, its session's row, its metadata and its first chunk, in one commit.
 #[derive(Debug)]
@@ -22,6 +23,10 @@ pub struct Submit {
     pub idempotency: Option<IdempotencyClaim>,
     /// What is to be set aside of what its key may spend on the day of its submission.
     pub reserve: Option<Reserve>,
+    /// The uploads that it needs.
+    pub uploads: Needed,
+    /// Its secrets, sealed. They go when it begins.
+    pub secrets: Option<Vec<u8>>,
 }
 
 /// The columns of a new run.
@@ -87,6 +92,11 @@ pub enum Submitted {
     },
     /// Its idempotency key belongs to another request.
     Mismatch,
+    /// Nothing is stored: an upload that it needs is not there, or of another key.
+    NoUpload {
+        /// That upload.
+        upload_id: String,
+    },
 }
 
 const RUN: &str = "INSERT INTO runs (id, key_id, session_id, workspace, state, epoch, owner, lease_until, \
@@ -116,6 +126,10 @@ impl Operation for Submit {
                 Claim::Mismatch => return Ok(Submitted::Mismatch),
             }
         }
+        if let Some(upload_id) = uploads::missing(tx, &self.uploads, run.created_at).await? {
+            free_key(tx, &run.id).await?;
+            return Ok(Submitted::NoUpload { upload_id });
+        }
         let engine = tx.get_database_backend();
         let execute = async |sql: &str, values: Vec<Value>| {
             tx.execute_raw(sea_orm::Statement::from_sql_and_values(engine, sql, values)).await
@@ -136,11 +150,15 @@ impl Operation for Submit {
             execute(METADATA, vec![id.clone(), name.as_str().into(), value.as_str().into()]).await?;
         }
         execute(CHUNK, vec![id, Value::Bytes(Some(self.first_chunk.clone()))]).await?;
+        uploads::refer(tx, &run.id, &self.uploads).await?;
+        if let Some(sealed) = &self.secrets {
+            secrets::keep(tx, &run.id, sealed).await?;
+        }
         Ok(submitted)
     }
 
     fn weight(&self) -> usize {
-        self.first_chunk.len() + self.run.request.len()
+        self.first_chunk.len() + self.run.request.len() + self.secrets.as_ref().map_or(0, Vec::len)
     }
 
     fn takes_shared_rows(&self) -> bool {
@@ -224,7 +242,7 @@ impl Operation for Withdraw {
     async fn apply(&mut self, tx: &DatabaseTransaction) -> Result<bool, DbErr> {
         let engine = tx.get_database_backend();
         let unsettled = budget::Unsettled::of(tx, &self.run_id).await?;
-        // Its one chunk, its metadata and its request go with it.
+        // Its one chunk, its metadata, its request and its secrets go with it.
         let sql = "DELETE FROM runs WHERE id = $1 AND last_seq = 1 AND started_at IS NULL AND finished_at IS NULL";
         let gone = tx.execute_raw(statement(engine, sql, [self.run_id.as_str().into()])).await?.rows_affected() == 1;
         if gone {

@@ -46,7 +46,7 @@ pub trait Operation: Send + 'static {
     /// Whether it changes rows that other servers change too: a key's day, a session. In a database of several servers it
     /// has a transaction of its own then. Many in one would hold their rows in the order of their arrival, which another
     /// server's batch need not have, and the two would wait for each other. Within itself it takes such rows in the
-    /// order: idempotency key, `budget_days`, `usage_days`, session.
+    /// order: idempotency key, `budget_days`, `usage_days`, `usage_models`, session, `usage_sessions`.
     fn takes_shared_rows(&self) -> bool {
         false
     }

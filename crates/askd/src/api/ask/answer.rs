@@ -8,6 +8,7 @@ use super::super::error::ApiError;
 use super::super::error::code::ErrorCode;
 use super::super::headers;
 use super::super::standing::Standing;
+use crate::ambient::Ambient;
 use crate::encode::fold::{Fold, Folded, RunResult};
 use crate::runs::follow::{FollowError, Follower};
 use crate::runs::live::Holder;
@@ -24,6 +25,7 @@ pub(super) async fn respond(
     events: Follower,
     holder: Option<Holder>,
     mut standing: Standing,
+    ambient: &Ambient,
     unread: impl Fn(FollowError) -> ApiError,
 ) -> Response {
     let folded = tokio::select! {
@@ -48,7 +50,7 @@ pub(super) async fn respond(
     }
     let denials = result.as_ref().map_or(0, RunResult::denials);
     let answered = match (finished, result) {
-        (Some(Finished { error: Some(error), .. }), result) => Err(ApiError::of_run(error, result)),
+        (Some(Finished { error: Some(error), .. }), result) => Err(ApiError::of_run(error, result, ambient.now())),
         (Some(Finished { error: None, .. }), Some(result)) => Ok(success(result)),
         // A run without a result has failed, and every run says how it ended: these are mistakes of ours.
         (Some(_), None) => Err(ApiError::new(ErrorCode::InternalError, "the run completed without a result")),

@@ -19,7 +19,7 @@ impl AskRequest {
     pub(super) fn parse(object: Map<String, Value>, lenient: bool) -> Result<Self, ApiError> {
         let mut fields = Fields::new(object, &ASK, lenient)?;
         // The Node server's clients rely on `@file` mentions and `/commands`.
-        let request = run_request(&mut fields, true)?;
+        let (request, _no_secrets) = run_request(&mut fields, true)?;
         Ok(Self { request, stream: fields.bool("stream")?.unwrap_or(false) })
     }
 }

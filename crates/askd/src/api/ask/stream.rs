@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep_until};
 use super::super::error::ApiError;
 use super::super::headers;
 use super::super::standing::Standing;
+use crate::ambient::Ambient;
 use crate::encode::ask_stream::{self, HEARTBEAT};
 use crate::runs::Finished;
 use crate::runs::event::STARTED;
@@ -27,6 +28,7 @@ pub(super) async fn respond(
     holder: Option<Holder>,
     standing: Standing,
     heartbeat: Duration,
+    ambient: &Ambient,
     unread: impl Fn(FollowError) -> ApiError,
 ) -> Result<Response, ApiError> {
     let mut early = Vec::new();
@@ -35,7 +37,7 @@ pub(super) async fn respond(
     while !started && let Some(batch) = reader.first().await?.map_err(&unread)? {
         for event in batch.events() {
             if !started && let Some(Finished { error: Some(error), .. }) = Finished::of_event(&event) {
-                return Err(ApiError::of_run(error, None));
+                return Err(ApiError::of_run(error, None, ambient.now()));
             }
             started |= event.kind == STARTED;
             ask_stream::encode(&event, &mut early);

@@ -68,7 +68,7 @@ impl ApiError {
         let message = &*message;
         let error = Error { code: self.code.describe().0, message, request_id };
         let result = match &self.work {
-            Work::NotBegun => None,
+            Work::NotBegun | Work::Shown(_) => None,
             Work::Begun(result) => Some(result.as_ref().map_or("null", RunResult::as_str)),
         };
         // Put together by hand and in one allocation: the result may be tens of megabytes long, and is valid JSON.
@@ -126,7 +126,13 @@ impl ApiError {
         };
         let error = Error { r#type: kind, message: &self.message, param: self.param.as_deref(), hint, problems };
         // Only strings and numbers are serialised here, which cannot fail.
-        serde_json::to_vec(&Envelope { r#type: "error", error, request_id }).unwrap_or_default()
+        let mut body = serde_json::to_vec(&Envelope { r#type: "error", error, request_id }).unwrap_or_default();
+        if let (Work::Shown(run), Some(b'}')) = (&self.work, body.pop()) {
+            body.extend_from_slice(b",\"run\":");
+            body.extend_from_slice(run);
+        }
+        body.push(b'}');
+        body
     }
 }
 
@@ -174,6 +180,7 @@ mod tests {
             (422, "invalid_request_error"),
             (500, "api_error"),
             (503, "overloaded_error"),
+            (504, "timeout_error"),
             (529, "overloaded_error"),
         ];
         for (status, kind) in table {

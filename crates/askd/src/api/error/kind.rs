@@ -23,13 +23,15 @@ pub enum ErrorType {
     RateLimit,
     /// It cannot be done now.
     Overloaded,
-    /// A mistake of this server.
+    /// A deadline of a run passed.
+    Timeout,
+    /// A mistake of this server, or of what it needs.
     Api,
 }
 
 impl ErrorType {
     /// All types.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::InvalidRequest,
         Self::Authentication,
         Self::Billing,
@@ -39,6 +41,7 @@ impl ErrorType {
         Self::RequestTooLarge,
         Self::RateLimit,
         Self::Overloaded,
+        Self::Timeout,
         Self::Api,
     ];
 
@@ -54,6 +57,7 @@ impl ErrorType {
             Self::RequestTooLarge => "request_too_large",
             Self::RateLimit => "rate_limit_error",
             Self::Overloaded => "overloaded_error",
+            Self::Timeout => "timeout_error",
             Self::Api => "api_error",
         }
     }
@@ -69,6 +73,7 @@ impl ErrorType {
             413 => Self::RequestTooLarge,
             429 => Self::RateLimit,
             503 | 529 => Self::Overloaded,
+            504 => Self::Timeout,
             400..=499 => Self::InvalidRequest,
             _ => Self::Api,
         }

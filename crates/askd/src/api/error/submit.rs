@@ -8,6 +8,7 @@ use super::code::ErrorCode;
 use crate::runs::queue::QueueFull;
 use crate::runs::resolve::{Refusal, Why};
 use crate::runs::submit::SubmitError;
+use crate::runs::uploads::ContentError;
 use crate::usd::Usd;
 
 impl ApiError {
@@ -16,6 +17,7 @@ impl ApiError {
         let message = error.to_string();
         match error {
             SubmitError::Refused(refusal) => Self::of_refusal(&refusal, dialect),
+            SubmitError::Content(content) => Self::of_content(content),
             SubmitError::QueueFull(full) => {
                 let code = match full {
                     QueueFull::Server { .. } => ErrorCode::ServerBusy,
@@ -45,6 +47,15 @@ impl ApiError {
                 other => other,
             },
             SubmitError::Mistake => Self::new(ErrorCode::InternalError, message),
+        }
+    }
+
+    fn of_content(error: ContentError) -> Self {
+        let refused = Self::request(error.to_string()).with_param(&error.field()).with_hint(error.hint());
+        match error {
+            ContentError::TooLarge { .. } => refused.with_status(StatusCode::PAYLOAD_TOO_LARGE),
+            ContentError::NoUpload { id, is_of_others: true, .. } => refused.with_of_others("upload", id),
+            ContentError::NoUpload { .. } | ContentError::Type { .. } => refused,
         }
     }
 

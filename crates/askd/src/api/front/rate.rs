@@ -80,7 +80,7 @@ impl Group {
             Some(Self::Ask)
         } else if below("/config") || below("/v1/config") {
             Some(Self::Config)
-        } else if path == "/v1/runs" && method == Method::POST {
+        } else if matches!(path, "/v1/runs" | "/v1/uploads") && method == Method::POST {
             Some(Self::Runs)
         } else {
             below("/v1").then_some(Self::V1)
@@ -240,6 +240,7 @@ mod tests {
             (Method::GET, "/v1/config/agents/a", Some(Group::Config)),
             (Method::PUT, "/v1/config", Some(Group::Config)),
             (Method::POST, "/v1/runs", Some(Group::Runs)),
+            (Method::POST, "/v1/uploads", Some(Group::Runs)),
             (Method::GET, "/v1/runs", Some(Group::V1)),
             (Method::POST, "/v1/runs/run_x/cancel", Some(Group::V1)),
             (Method::GET, "/v1/configurations", Some(Group::V1)),

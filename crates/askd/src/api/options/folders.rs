@@ -2,16 +2,15 @@
 
 use std::path::{Component, Path};
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::super::error::ApiError;
 use super::super::fields::Fields;
+use super::spot::Spot;
 use crate::runs::request::AdditionalFolder;
 
 /// Each is a mount of its own.
-const MAX_ADDITIONAL: usize = 16;
-
-const ADDITIONAL: &str = "additional_folders";
+pub(super) const MAX_ADDITIONAL: usize = 16;
 
 /// Where the run may write.
 pub(super) fn write_root(fields: &mut Fields) -> Result<Option<String>, ApiError> {
@@ -21,36 +20,29 @@ pub(super) fn write_root(fields: &mut Fields) -> Result<Option<String>, ApiError
     Ok(Some(path))
 }
 
-/// What it has besides.
+/// What it has besides: each a path to be read, or an object.
 pub(super) fn additional(fields: &mut Fields) -> Result<Vec<AdditionalFolder>, ApiError> {
-    let Some(folders) = fields.objects(ADDITIONAL)? else { return Ok(Vec::new()) };
-    if folders.len() > MAX_ADDITIONAL {
-        let what = format!("has {} folders; at most {MAX_ADDITIONAL} are allowed", folders.len());
-        return Err(fields.wrong(ADDITIONAL, what));
-    }
-    folders.into_iter().enumerate().map(|(index, folder)| one(index, folder)).collect()
+    const FIELD: &str = "additional_folders";
+    let Some(folders) = fields.list(FIELD)? else { return Ok(Vec::new()) };
+    let spot = Spot::of(fields, FIELD);
+    spot.at_most(MAX_ADDITIONAL, folders.len(), "folders")?;
+    folders.into_iter().enumerate().map(|(index, folder)| one(spot.item(index), folder)).collect()
 }
 
-fn one(index: usize, mut object: Map<String, Value>) -> Result<AdditionalFolder, ApiError> {
-    let wrong = |what: String| ApiError::request(format!("{ADDITIONAL}[{index}]{what}")).with_param(ADDITIONAL);
-    let path = match object.remove("path") {
-        Some(Value::String(path)) => path,
-        Some(_) => return Err(wrong(".path must be a string".into())),
-        None => return Err(wrong(".path is missing".into())),
-    };
-    check(&path).map_err(|what| wrong(format!(".path {what}")))?;
-    let writable = match object.remove("writable") {
-        Some(Value::Bool(writable)) => writable,
-        Some(_) => return Err(wrong(".writable must be true or false".into())),
-        None => false,
-    };
-    match object.keys().next() {
-        Some(name) => {
-            let name: String = name.chars().take(60).collect();
-            Err(wrong(format!(" has no field `{name}`; the fields are path, writable")))
-        }
-        None => Ok(AdditionalFolder { path, writable }),
+fn one(spot: Spot, folder: Value) -> Result<AdditionalFolder, ApiError> {
+    if let Value::String(path) = folder {
+        check(&path).map_err(|what| spot.wrong(what))?;
+        return Ok(AdditionalFolder { path, writable: false });
     }
+    if !folder.is_object() {
+        return Err(spot.wrong("must be a path, or an object with a path"));
+    }
+    let mut folder = spot.object(folder)?;
+    let (at, path) = folder.need_text("path")?;
+    check(&path).map_err(|what| at.wrong(what))?;
+    let writable = folder.flag("writable")?.unwrap_or(false);
+    folder.finish()?;
+    Ok(AdditionalFolder { path, writable })
 }
 
 /// What is wrong with a path, as far as its text says it.

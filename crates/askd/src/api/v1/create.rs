@@ -27,9 +27,10 @@ use crate::app::App;
 use crate::encode::events::{Encoder, Wire};
 use crate::encode::types::Types;
 use crate::keys::{Key, Scope};
-use crate::runs::RunState;
 use crate::runs::request::{OnDisconnect, RunRequest};
+use crate::runs::secrets::RunSecrets;
 use crate::runs::submit::{Submission, Submitted};
+use crate::runs::{RunError, RunState};
 
 /// The route, as the scope of an idempotency key.
 const ROUTE: &str = "POST /v1/runs";
@@ -42,6 +43,8 @@ const MAX_METADATA_VALUE: usize = 512;
 struct Manner {
     form: Form,
     wait: Option<Wait>,
+    /// Whether the status says what became of the run.
+    fail_http: bool,
     /// Whether the query asks for partial messages.
     deltas: Option<bool>,
     /// Where a stream goes on, if the request attaches to an earlier run.
@@ -51,6 +54,7 @@ struct Manner {
 /// What the body says.
 struct Asked {
     request: RunRequest,
+    secrets: RunSecrets,
     on_disconnect: OnDisconnect,
     metadata: Vec<(String, String)>,
 }
@@ -69,14 +73,15 @@ pub(super) async fn create(
         Ok((Asked::parse(object, &manner)?, idempotency))
     })
     .await?;
-    let Asked { request, on_disconnect, metadata } = asked;
+    let Asked { request, secrets, on_disconnect, metadata } = asked;
     let deltas = manner.deltas.unwrap_or(request.deltas);
-    let submission = Submission { request, on_disconnect, metadata, key: Arc::clone(caller.key()), idempotency };
+    let submission =
+        Submission { request, secrets, on_disconnect, metadata, key: Arc::clone(caller.key()), idempotency };
     let submitted = app.runs().submit(submission).await.map_err(|error| ApiError::of_submit(error, &RUNS))?;
     let (id, session, replayed) = (submitted.id, submitted.session, submitted.replayed);
     tracing::info!(run = %id, request_id = request_id.0, replayed, "run submitted");
     let answered = match manner.form {
-        Form::Json => answer(&app, caller.key(), submitted, manner.wait).await,
+        Form::Json => answer(&app, caller.key(), submitted, manner.wait, manner.fail_http).await,
         Form::Stream(wire) => {
             let standing = Standing::of(&app, caller.key(), Scope::RunsWrite, caller.key_id());
             stream(&app, submitted, wire, deltas, manner.after, request_id, standing).await
@@ -98,6 +103,7 @@ async fn answer(
     key: &Arc<Key>,
     mut submitted: Submitted,
     wait: Option<Wait>,
+    fail_http: bool,
 ) -> Result<Response, ApiError> {
     // Dropped with the connection, it cancels a run whose client wanted that.
     let holder = submitted.holder.take();
@@ -124,7 +130,14 @@ async fn answer(
     }
     let ended = state.is_some_and(RunState::is_final);
     let status = if ended && wait.is_some() { StatusCode::OK } else { StatusCode::ACCEPTED };
-    let mut response = run_answer(app, status, id, &row).await?;
+    let error = row.error.as_deref().filter(|_| ended && fail_http).map(RunError::from_json);
+    let mut response = match error {
+        Some(error) => {
+            let run = super::run_body(app, id, &row).await?;
+            ApiError::of_shown_run(&error, run, app.runs().shared().ambient.now()).into_response()
+        }
+        None => run_answer(app, status, id, &row).await?,
+    };
     if let Some(wait) = wait {
         wait.applied(response.headers_mut());
     }
@@ -159,8 +172,13 @@ impl Manner {
         let form = form(headers)?;
         let wait = Wait::of(&mut query, headers, app.settings().server.max_wait)?;
         let deltas = query.flag("deltas")?;
-        query.finish(&["wait", "deltas"])?;
-        Ok(Self { form, wait, deltas, after: after_header(headers)?.unwrap_or(0) })
+        let fail_http = query.flag("fail_http")?.unwrap_or(false);
+        query.finish(&["wait", "deltas", "fail_http"])?;
+        if fail_http && (form != Form::Json || wait.is_none()) {
+            let what = "needs an answer that waits for the end: add ?wait=SECONDS, and ask for application/json";
+            return Err(ApiError::param("fail_http", what));
+        }
+        Ok(Self { form, wait, fail_http, deltas, after: after_header(headers)?.unwrap_or(0) })
     }
 
     /// Whether there is a connection whose end would say that the client has left.
@@ -172,14 +190,14 @@ impl Manner {
 impl Asked {
     fn parse(object: Map<String, Value>, manner: &Manner) -> Result<Self, ApiError> {
         let mut fields = Fields::new(object, &RUNS, false)?;
-        let mut request = run_request(&mut fields, false)?;
+        let (mut request, secrets) = run_request(&mut fields, false)?;
         request.deltas |= manner.deltas == Some(true);
         let on_disconnect = on_disconnect(&mut fields)?;
         if on_disconnect == OnDisconnect::Cancel && !manner.stays() {
             let what = "cancel needs a client that stays: add ?wait=SECONDS, or Accept: text/event-stream";
             return Err(fields.wrong("on_disconnect", what));
         }
-        Ok(Self { request, on_disconnect, metadata: metadata(&mut fields)? })
+        Ok(Self { request, secrets, on_disconnect, metadata: metadata(&mut fields)? })
     }
 }
 
@@ -192,13 +210,14 @@ fn on_disconnect(fields: &mut Fields) -> Result<OnDisconnect, ApiError> {
 fn metadata(fields: &mut Fields) -> Result<Vec<(String, String)>, ApiError> {
     const FIELD: &str = "metadata";
     let Some(object) = fields.object(FIELD)? else { return Ok(Vec::new()) };
+    let field = fields.name(FIELD);
     if object.len() > MAX_METADATA {
         let what = format!("has {} entries; at most {MAX_METADATA} are allowed", object.len());
         return Err(fields.wrong(FIELD, what));
     }
     let entries = object.into_iter().map(|(name, value)| {
         let short: String = name.chars().take(MAX_METADATA_NAME).collect();
-        let wrong = |what: String| ApiError::request(format!("{FIELD}.{short} {what}")).with_param(FIELD);
+        let wrong = |what: String| ApiError::request(format!("{field}.{short} {what}")).with_param(field);
         if !metadata_name_fits(&name) {
             let rule = format!("must have a name of 1 to {MAX_METADATA_NAME} of A-Z, a-z, 0-9, `_`, `.` and `-`");
             return Err(wrong(rule));

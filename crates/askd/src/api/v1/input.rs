@@ -13,12 +13,13 @@ use super::super::dialect::INPUT;
 use super::super::error::ApiError;
 use super::super::fields::Fields;
 use super::super::idempotency::Key;
-use super::super::options::message;
+use super::super::options::content::{INPUTS, said};
 use super::super::query;
 use super::command::{live, note, once};
 use super::find;
 use crate::app::App;
 use crate::audit::Action;
+use crate::runs::content::Block;
 use crate::runs::live::{Command, Input, Priority};
 
 const INPUT_ROUTE: &str = "POST /v1/runs/{id}/input";
@@ -58,14 +59,15 @@ pub(super) async fn input(
     query::none(request.uri())?;
     let key = Key::of(request.headers())?;
     let subject = id.clone();
-    let ((text, priority), promise) = json_object(request, &app.settings().server, |object| {
+    let (asked, promise) = json_object(request, &app.settings().server, |object| {
         let promise = key.map(|key| key.promise(INPUT_ROUTE, &subject, &object));
         Ok((parse(object)?, promise))
     })
     .await?;
     let (id, row) = find(&app, caller.key(), &id).await?;
     let uuid = app.runs().shared().ambient.uuid();
-    let input = Input { uuid, message: text, priority };
+    let Asked { message, content, priority } = asked;
+    let input = Input { uuid, message, content, priority };
     let answer = json!({"type": "input", "id": uuid, "run_id": id.to_string(), "priority": priority.as_str()});
     let act = {
         let (app, caller) = (Arc::clone(&app), caller.clone());
@@ -81,9 +83,17 @@ pub(super) async fn input(
     Ok(once(&app, caller.key_id(), promise, id, answer.to_string(), act).await?.into_response(StatusCode::ACCEPTED))
 }
 
-fn parse(object: Map<String, Value>) -> Result<(String, Priority), ApiError> {
+/// What the body says.
+#[derive(Debug, PartialEq, Eq)]
+struct Asked {
+    message: String,
+    content: Vec<Block>,
+    priority: Priority,
+}
+
+fn parse(object: Map<String, Value>) -> Result<Asked, ApiError> {
     let mut fields = Fields::new(object, &INPUT, false)?;
-    let text = message(&mut fields, "message")?;
+    let (message, content) = said(&mut fields, "message", &INPUTS)?;
     let priority = match fields.string("priority")? {
         None => Priority::default(),
         Some(word) => Priority::from_word(&word).ok_or_else(|| {
@@ -91,22 +101,23 @@ fn parse(object: Map<String, Value>) -> Result<(String, Priority), ApiError> {
             fields.wrong("priority", format_args!("must be one of {words}"))
         })?,
     };
-    Ok((text, priority))
+    Ok(Asked { message, content, priority })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn parsed(body: Value) -> Result<(String, Priority), ApiError> {
+    fn parsed(body: Value) -> Result<Asked, ApiError> {
         let Value::Object(object) = body else { panic!("not an object") };
         parse(object)
     }
 
     #[test]
     fn a_message_has_a_priority() {
-        assert_eq!(parsed(json!({"message": "m"})).unwrap(), ("m".into(), Priority::Next));
-        assert_eq!(parsed(json!({"message": "m", "priority": "now"})).unwrap(), ("m".into(), Priority::Now));
+        let asked = |priority| Asked { message: "m".into(), content: vec![], priority };
+        assert_eq!(parsed(json!({"message": "m"})).unwrap(), asked(Priority::Next));
+        assert_eq!(parsed(json!({"message": "m", "priority": "now"})).unwrap(), asked(Priority::Now));
         for (body, param) in [
             (json!({}), "message"),
             (json!({"prompt": "m"}), "prompt"),
@@ -115,8 +126,27 @@ mod tests {
             (json!({"message": "m", "prompt": "m"}), "prompt"),
             (json!({"message": "m", "priority": "soon"}), "priority"),
             (json!({"message": "m", "role": "user"}), "role"),
+            (json!({"message": "m", "content": [{"type": "text", "text": "m"}]}), "content"),
+            (json!({"content": []}), "content"),
         ] {
             assert_eq!(parsed(body).unwrap_err().at_fault(), Some(param));
+        }
+    }
+
+    #[test]
+    fn a_message_may_have_pictures_and_no_documents() {
+        let gif = json!({"type": "image", "source": {"type": "base64", "media_type": "image/gif", "data": "R0lGODlh"}});
+        let asked = parsed(json!({"content": [{"type": "text", "text": "m"}, gif]})).unwrap();
+        assert_eq!((asked.message.as_str(), asked.content.len()), ("", 2));
+        let document = json!({"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "d"}});
+        let upload = json!({"type": "image", "source": {"type": "upload", "upload_id": "upl_"}});
+        for (block, part) in [
+            (document, "content[0].type `document` is not taken here: the CLI loses documents in the middle of a run"),
+            (upload, "content[0].source.type must be base64"),
+        ] {
+            let error = parsed(json!({"content": [block]})).unwrap_err();
+            assert!(error.message().starts_with(part), "{}", error.message());
+            assert!(part.starts_with(error.at_fault().unwrap()), "{error:?}");
         }
     }
 }

@@ -11,8 +11,8 @@ use super::super::error::ApiError;
 use super::super::query;
 use super::{find, run_answer};
 use crate::app::App;
-use crate::runs::RunId;
 use crate::runs::follow::{FollowError, KeptEvent};
+use crate::runs::{RunId, RunState};
 use crate::store::runs::RunRow;
 
 pub(super) async fn one(
@@ -28,7 +28,18 @@ pub(super) async fn one(
 
 /// The last result of a run; `None` if it has none, or if it is no longer kept.
 pub(super) async fn result(app: &App, id: RunId, row: &RunRow) -> Result<Option<KeptEvent>, ApiError> {
-    let Some(seq) = row.result_seq.filter(|_| !row.events_expired) else { return Ok(None) };
+    event(app, id, row, row.result_seq).await
+}
+
+/// The last message of a run that has ended without a full answer; `None` if there is none, or it is no longer kept.
+pub(super) async fn last_words(app: &App, id: RunId, row: &RunRow) -> Result<Option<KeptEvent>, ApiError> {
+    let is_partial =
+        RunState::from_word(&row.state).is_some_and(|state| state.is_final() && state != RunState::Completed);
+    event(app, id, row, row.answer_seq.filter(|_| is_partial)).await
+}
+
+async fn event(app: &App, id: RunId, row: &RunRow, seq: Option<u64>) -> Result<Option<KeptEvent>, ApiError> {
+    let Some(seq) = seq.filter(|_| !row.events_expired) else { return Ok(None) };
     let event = async { app.runs().follow(id, seq.saturating_sub(1)).await?.next_events(1).await };
     match event.await {
         Ok(batch) => Ok(batch.map(|batch| batch.keep(seq))),

@@ -1,4 +1,4 @@
-//! `GET /v1/usage`: what runs have cost, by the CLI's estimates, and what is left of a key's budget of the day.
+//! `GET /v1/usage`: what runs have used and cost, by the CLI's estimates, and what is left of a key's budget of the day.
 
 use std::sync::Arc;
 
@@ -7,6 +7,7 @@ use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use jiff::civil::Date;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::super::caller::Caller;
 use super::super::error::ApiError;
@@ -14,9 +15,11 @@ use super::super::query::Query;
 use super::{json as answer, place};
 use crate::app::App;
 use crate::encode::time::rfc3339;
+use crate::encode::usage::ShownUse;
 use crate::keys::Key;
 use crate::runs::budget::resets_at;
-use crate::store::budget::{UsageBy, UsageFilter, UsageRow, beginning_of, day_of};
+use crate::store::budget::{beginning_of, day_of};
+use crate::store::usage::sums::{UsageBy, UsageFilter, UsageRow};
 use crate::usd::Usd;
 
 const DEFAULT_LIMIT: u64 = 50;
@@ -25,7 +28,9 @@ const MAX_LIMIT: u64 = 400;
 /// The days that are shown if none are named, today included.
 const DEFAULT_DAYS: i64 = 30;
 
-const PARAMETERS: [&str; 6] = ["group_by", "key", "from", "to", "limit", "page"];
+const PARAMETERS: [&str; 9] = ["group_by", "key", "workspace", "model", "session_id", "from", "to", "limit", "page"];
+
+const GROUPS: [UsageBy; 5] = [UsageBy::Day, UsageBy::Key, UsageBy::Workspace, UsageBy::Model, UsageBy::Session];
 
 pub(super) async fn usage(State(app): State<Arc<App>>, caller: Caller, uri: Uri) -> Result<Response, ApiError> {
     let shared = app.runs().shared();
@@ -83,8 +88,8 @@ pub(super) async fn budget(app: &App, key: &Key) -> Result<Value, ApiError> {
 fn filter(uri: &Uri, today: i64) -> Result<UsageFilter, ApiError> {
     let mut query = Query::of(uri)?;
     let by = query.take("group_by")?.map_or(Ok(UsageBy::Day), |text| {
-        let by = [UsageBy::Day, UsageBy::Key, UsageBy::Workspace].into_iter().find(|by| word(*by) == text);
-        by.ok_or_else(|| ApiError::param("group_by", "must be day, key or workspace"))
+        let by = GROUPS.into_iter().find(|by| word(*by) == text);
+        by.ok_or_else(|| ApiError::param("group_by", "must be day, key, workspace, model or session"))
     })?;
     let last_day = day(&mut query, "to")?.unwrap_or(today);
     let first_day = day(&mut query, "from")?.unwrap_or(last_day - DEFAULT_DAYS + 1);
@@ -93,6 +98,9 @@ fn filter(uri: &Uri, today: i64) -> Result<UsageFilter, ApiError> {
     }
     let filter = UsageFilter {
         key: query.take("key")?,
+        workspace: query.take("workspace")?,
+        model: query.take("model")?,
+        session: session(&mut query)?,
         first_day,
         last_day,
         by,
@@ -108,7 +116,21 @@ fn word(by: UsageBy) -> &'static str {
         UsageBy::Day => "day",
         UsageBy::Key => "key",
         UsageBy::Workspace => "workspace",
+        UsageBy::Model => "model",
+        UsageBy::Session => "session",
     }
+}
+
+/// In the one form in which the store has it.
+fn session(query: &mut Query) -> Result<Option<String>, ApiError> {
+    let Some(text) = query.take("session_id")? else { return Ok(None) };
+    let session = text.parse::<Uuid>().map_err(|_| ApiError::param("session_id", "must be a UUID"))?;
+    Ok(Some(session.to_string()))
+}
+
+/// The name of what is summed up, in a row.
+fn field(by: UsageBy) -> &'static str {
+    if by == UsageBy::Session { "session_id" } else { word(by) }
 }
 
 fn day(query: &mut Query, parameter: &str) -> Result<Option<i64>, ApiError> {
@@ -127,10 +149,13 @@ fn date(day: i64) -> String {
 fn shown(row: &UsageRow, by: UsageBy) -> Value {
     let name = match by {
         UsageBy::Day => row.name.parse().map_or(Value::Null, |day| date(day).into()),
-        UsageBy::Workspace if row.name.is_empty() => Value::Null,
-        UsageBy::Key | UsageBy::Workspace => row.name.as_str().into(),
+        UsageBy::Workspace | UsageBy::Model if row.name.is_empty() => Value::Null,
+        UsageBy::Key | UsageBy::Workspace | UsageBy::Model | UsageBy::Session => row.name.as_str().into(),
     };
-    json!({ word(by): name, "runs": row.runs, "cost_usd": Usd::from_micros(row.cost) })
+    let mut shown = json!(ShownUse::from(row.used));
+    shown[field(by)] = name;
+    shown["runs"] = row.runs.into();
+    shown
 }
 
 /// The place behind a row, for the next page. Clients are not to read it.
@@ -167,9 +192,17 @@ mod tests {
     }
 
     #[test]
+    fn runs_of_no_workspace_and_what_belongs_to_no_model_can_be_asked_for() {
+        let filter = of("workspace=&model=&session_id=00000000-0000-0000-0000-00000000000A&group_by=session").unwrap();
+        assert_eq!((filter.workspace.as_deref(), filter.model.as_deref()), (Some(""), Some("")));
+        assert_eq!(filter.session.as_deref(), Some("00000000-0000-0000-0000-00000000000a"));
+    }
+
+    #[test]
     fn what_is_wrong_names_the_parameter() {
         for (query, param) in [
             ("group_by=month", "group_by"),
+            ("session_id=x", "session_id"),
             ("from=yesterday", "from"),
             ("from=2024-02-30", "from"),
             ("to=2024-02-01T00:00:00Z", "to"),

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::config::json::{Json, MAX_PROBLEMS, Path};
 use crate::config::problem::Problem;
+use crate::settings::child_env;
 
 /// Keys, and why. `*` is any one member or item.
 const KEYS: [(&str, &[&str]); 5] = [
@@ -202,6 +203,11 @@ fn each(value: &Value, was: &Value, keys: &[&str], path: &Path, look: &mut impl 
         }
         _ => {}
     }
+}
+
+/// Why a request may not set a variable of this name for the programs of its run; follows the name.
+pub fn variable_flaw(name: &str) -> Option<&'static str> {
+    child_env::flaw_in_request(name).or_else(|| why_not(name))
 }
 
 /// Why a variable may not be set.

@@ -9,6 +9,9 @@ use super::settings::did_you_mean;
 use crate::config::json::{Json, MAX_PROBLEMS, Path, kind_of};
 use crate::config::problem::{Problem, Report};
 
+/// The key that holds the servers.
+pub const SERVERS: &str = "mcpServers";
+
 /// Servers in one file.
 const MAX_SERVERS: usize = 100;
 /// The model's API allows names of 64 characters to tools, and each begins with `mcp__NAME__`.
@@ -62,7 +65,7 @@ pub fn check(text: &str) -> Report {
         .into_iter()
         .flatten()
         .map(|(name, _)| name)
-        .filter(|name| *name != "mcpServers")
+        .filter(|name| *name != SERVERS)
         .take(MAX_PROBLEMS)
     {
         report.warnings.push(json.problem(&root.key(name), "is no key that the CLI knows here"));
@@ -86,8 +89,8 @@ pub fn servers(text: &str) -> Result<Map<String, Value>, Problem> {
 }
 
 fn entries<'j>(json: &'j Json<'_>) -> Result<&'j Map<String, Value>, Problem> {
-    let path = Path::from(["mcpServers"]);
-    match json.value().get("mcpServers") {
+    let path = Path::from([SERVERS]);
+    match json.value().get(SERVERS) {
         Some(Value::Object(servers)) => Ok(servers),
         Some(other) => {
             let message = format!("must be an object of servers by their names, not {}", kind_of(other));
@@ -102,7 +105,7 @@ fn entries<'j>(json: &'j Json<'_>) -> Result<&'j Map<String, Value>, Problem> {
 }
 
 fn all(json: &Json<'_>, servers: &Map<String, Value>, report: &mut Report) {
-    let path = Path::from(["mcpServers"]);
+    let path = Path::from([SERVERS]);
     if servers.len() > MAX_SERVERS {
         report.errors.push(json.problem(&path, format!("has more than {MAX_SERVERS} servers")));
         return;

@@ -88,6 +88,14 @@ pub fn dead_allow_rule(rule: &str) -> Option<String> {
     }
 }
 
+/// Why a rule that denies something would be as if it were not there; follows the rule.
+pub fn dead_deny_rule(rule: &str) -> Option<String> {
+    match flaw(rule, List::DenyOrAsk)? {
+        Flaw::Dead(message) => Some(message),
+        Flaw::Odd(_) => None,
+    }
+}
+
 /// Why a rule that denies something would not deny it, or probably not all that is meant; follows the rule.
 pub fn doubtful_deny_rule(rule: &str) -> Option<String> {
     match flaw(rule, List::DenyOrAsk)? {

@@ -7,6 +7,7 @@ use super::permission_rule::{Flaw, List, flaw};
 use crate::config::json::{Json, MAX_PROBLEMS, Path};
 use crate::config::problem::{Problem, Report};
 
+pub mod kept;
 mod lenient;
 pub mod restrictions;
 mod schema;

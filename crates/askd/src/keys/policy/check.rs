@@ -5,7 +5,7 @@ use std::path::{Component, Path};
 
 use super::Policy;
 use super::tools::{is_tool, none_is_known, not_a_tool, rule_without_tool};
-use crate::config::validate::{dead_allow_rule, doubtful_deny_rule};
+use crate::config::validate::{dead_allow_rule, doubtful_deny_rule, variable_flaw};
 use crate::settings::groups::Models;
 use crate::usd::Usd;
 
@@ -34,7 +34,14 @@ impl Policy {
     /// Whether a workspace is there, and whether the server allows a permission mode, is seen when a run is asked for: both
     /// may change.
     pub fn check(&self, models: &Models, margin: Usd) -> Result<(), (String, String)> {
-        let checks = [self.folders(), self.modes_and_models(models), self.tools(), self.numbers(), self.money(margin)];
+        let checks = [
+            self.folders(),
+            self.modes_and_models(models),
+            self.tools(),
+            self.variables(),
+            self.numbers(),
+            self.money(margin),
+        ];
         let first: Result<(), Flaw> = checks.into_iter().collect();
         first.map_err(|(field, message)| (format!("policy.{field}"), message))
     }
@@ -90,6 +97,14 @@ impl Policy {
             without.map_or(Ok(()), |message| Err(("allowed_tools", message)))?;
         }
         each("denied_tools", &self.denied_tools, doubtful_deny_rule)
+    }
+
+    fn variables(&self) -> Result<(), Flaw> {
+        let Some(names) = &self.env else { return Ok(()) };
+        each("env", names, |name| {
+            let cannot = || Some(format!("cannot be set by a request: it {}", variable_flaw(name)?));
+            all_of_them(name).or_else(cannot)
+        })
     }
 
     fn numbers(&self) -> Result<(), Flaw> {
@@ -193,6 +208,8 @@ mod tests {
             json!({"tools": ["Read", "Task", "mcp__tracker", "mcp__my-tracker__find-one"]}),
             json!({"allowed_tools": ["Bash(git status)"], "denied_tools": ["Bash(curl:*)", "Edit(//**)"]}),
             json!({"allowed_tools": [], "project_config": false}),
+            json!({"env": []}),
+            json!({"env": ["DATABASE_URL", "TZ_OF_TEAM"]}),
             json!({"max_concurrent": 1, "max_waiting": 0, "weight": 100, "max_priority": "low"}),
             json!({"max_usd_per_run": 0.5}),
             json!({"max_usd_per_run": 0.5, "max_usd_per_day": 0.6}),
@@ -238,6 +255,9 @@ mod tests {
             (json!({"denied_tools": ["Edit"]}), "denied_tools", "`Write` still changes files"),
             (json!({"denied_tools": ["Bash(a\nb)"]}), "denied_tools", "control characters"),
             (json!({"denied_tools": vec!["Bash"; 201]}), "denied_tools", "at most 200"),
+            (json!({"env": ["*"]}), "env", "leave the field out to allow all"),
+            (json!({"env": ["A", "PATH"]}), "env", "[1] `PATH` cannot be set by a request"),
+            (json!({"env": ["ANTHROPIC_BASE_URL"]}), "env", "cannot be set by a request"),
             (json!({"max_concurrent": 0}), "max_concurrent", "at least 1"),
             (json!({"weight": 0}), "weight", "from 1 to 100"),
             (json!({"weight": 101}), "weight", "from 1 to 100"),

@@ -31,7 +31,7 @@ pub fn tool_of(rule: &str) -> &str {
 
 /// What the CLI would take for the name of one tool, or of all tools of an MCP server: no pattern, and none of its words
 /// for many tools.
-pub(super) fn is_tool(name: &str) -> bool {
+pub fn is_tool(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
     if let Some(of_mcp) = name.strip_prefix(MCP) {
         let (server, tool) = of_mcp.split_once("__").map_or((of_mcp, None), |(server, tool)| (server, Some(tool)));
@@ -46,7 +46,7 @@ pub(super) fn is_tool(name: &str) -> bool {
 }
 
 /// What is wrong with something that is no tool's name; follows it.
-pub(super) fn not_a_tool(name: &str) -> String {
+pub fn not_a_tool(name: &str) -> String {
     let hint = if name.contains('(') {
         "rules belong into allowed_tools or denied_tools"
     } else {
@@ -57,10 +57,16 @@ pub(super) fn not_a_tool(name: &str) -> String {
 
 /// What is wrong with names of which the CLI is known to have none: runs would have no tool at all, which is written as an
 /// empty list; follows the field.
-pub(super) fn none_is_known(names: &[String]) -> Option<String> {
+pub fn none_is_known(names: &[String]) -> Option<String> {
     let unknown = |name: &String| !name.starts_with(MCP) && !is_known(name);
     let first = names.first().filter(|_| names.iter().all(unknown))?;
     Some(format!("has no tool that the CLI is known to have: {}; `[]` is for runs without tools", called(first)))
+}
+
+/// What is wrong with the name of a tool that is known in another spelling; follows the name.
+pub fn misspelt(name: &str) -> Option<String> {
+    let known = BUILT_IN.iter().find(|known| !is_known(name) && known.eq_ignore_ascii_case(name))?;
+    Some(format!("is no tool: it is called `{known}`"))
 }
 
 /// What is wrong with rules for tools that a run would not have; follows the field.

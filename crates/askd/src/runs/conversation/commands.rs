@@ -1,6 +1,6 @@
 //! What somebody asks of a run at work: a further message, an interrupt.
 
-use claude::input::{interrupt, user_message};
+use claude::input::{Content, interrupt, user_message};
 
 use super::super::live::{Command, CommandError, Input};
 use super::Talk;
@@ -20,17 +20,21 @@ impl Talk<'_> {
             Command::Interrupt(taken) | Command::Input(_, taken) if full => (taken, Err(CommandError::TooMany)),
             Command::Interrupt(taken) => {
                 self.commands += 1;
+                self.repair.interrupt();
                 self.say(interrupt(self.commands));
                 (taken, Ok(()))
             }
             Command::Input(_, taken) if self.progress.open_inputs() >= MAX_OPEN_INPUTS => {
                 (taken, Err(CommandError::Busy))
             }
-            Command::Input(Input { uuid, message, priority }, taken) => {
+            Command::Input(Input { uuid, message, content, priority }, taken) => {
                 self.commands += 1;
                 self.progress.accept_input(uuid);
                 self.answered_at = None;
-                self.say(user_message(&message, uuid, self.conversation.spec.expand, Some(priority.as_str())));
+                self.repair.begin_anew();
+                let blocks: Vec<_> = content.iter().filter_map(|block| serde_json::to_value(block).ok()).collect();
+                let content = if blocks.is_empty() { Content::Text(&message) } else { Content::Blocks(&blocks) };
+                self.say(user_message(content, uuid, self.conversation.spec.expand, Some(priority.as_str())));
                 (taken, Ok(()))
             }
         };

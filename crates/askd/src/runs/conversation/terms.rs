@@ -4,6 +4,7 @@ use claude::frame::Frame;
 use claude::input::{EVERY_TOOL, held_question};
 use claude::outcome::Ending;
 use claude::reply::{GuardedCall, Initialized};
+use claude::version::capabilities::Capabilities;
 
 use super::{Call, Conversation, Finished, RunErrorKind, Talk, Verdict, guard};
 
@@ -24,7 +25,7 @@ impl Conversation<'_> {
 
     /// Whether the prompt is kept back until the CLI has said that the policy counts.
     pub(super) fn must_be_held(&self) -> bool {
-        self.spec.terms.managed().is_some()
+        self.spec.terms.managed_by(Capabilities::of(self.cli_version)).is_some()
     }
 }
 
@@ -52,7 +53,7 @@ impl Talk<'_> {
                  counting; the operator can add \"parentSettingsBehavior\": \"merge\" to them",
             ));
         }
-        self.give_prompt();
+        self.go_on();
         None
     }
 

@@ -1,18 +1,20 @@
 //! What an event changes in the run's row.
 
 use claude::frame::Frame;
-use claude::usage::model_costs;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::super::event::EventBody;
+use super::super::warning::Warning;
 use super::super::{RunError, RunState};
+use super::State;
 use crate::store::append::RunPatch;
-use crate::usd::Usd;
+use crate::store::usage::Usage;
 
 /// Notes it for the commit that stores the event.
 pub(super) fn note(patch: &mut RunPatch, seq: u64, time_ms: i64, body: &EventBody) {
     match body {
+        // Warnings: `State::keep_warning`.
         EventBody::Queued | EventBody::Warning(_) => {}
         EventBody::Turn { isolation } => {
             patch.isolation = Some(isolation.clone());
@@ -21,15 +23,12 @@ pub(super) fn note(patch: &mut RunPatch, seq: u64, time_ms: i64, body: &EventBod
         }
         EventBody::Started { cli_version } => patch.cli_version = Some(cli_version.clone()),
         EventBody::Agent(frame) => {
+            if is_answer(frame) {
+                patch.answer_seq = Some(seq);
+            }
             if frame.kind == "result" {
-                let Sums { denials, session_cost, cost } = Sums::of(frame);
                 patch.result_seq = Some(seq);
-                patch.denials = Some(denials);
-                patch.session_cost = session_cost.or(patch.session_cost);
-                patch.cost_more = match (patch.cost_more, cost) {
-                    (before, None) => before,
-                    (before, Some(cost)) => Some(before.unwrap_or(0).saturating_add(cost.micros())),
-                };
+                patch.denials = Some(denials(frame));
             }
         }
         EventBody::Finished(finished) => {
@@ -40,27 +39,60 @@ pub(super) fn note(patch: &mut RunPatch, seq: u64, time_ms: i64, body: &EventBod
     }
 }
 
-/// What of a result is kept in the rows of the run and of its session. The answer itself may be long.
-struct Sums {
-    denials: u64,
-    session_cost: Option<f64>,
-    /// Since the result before.
-    cost: Option<Usd>,
+impl State {
+    /// Notes what the run has used so far, for the next commit.
+    pub(super) fn keep_usage(&mut self, usage: &Usage) {
+        self.patch.usage = Some(usage.to_json());
+        self.patch.cost = Some(usage.sum().cost_micros);
+    }
 }
 
-impl Sums {
-    fn of(frame: &Frame) -> Self {
-        #[derive(Default, Deserialize)]
-        #[serde(default)]
-        struct Body {
-            permission_denials: Vec<IgnoredAny>,
-            total_cost_usd: Option<f64>,
-            #[serde(deserialize_with = "model_costs")]
-            model_usage_since_last_result: Option<f64>,
+/// So many warnings, the first ones, stand in the run's row; all are among its events.
+const MAX_WARNINGS: usize = 50;
+
+/// How much of each text stands there, in characters.
+const MAX_WARNING: usize = 1_000;
+
+impl State {
+    /// Adds a warning to those of the row. The list is written as a whole: it is short, and there are few.
+    pub(super) fn keep_warning(&mut self, warning: &Warning) {
+        if self.warnings.len() < MAX_WARNINGS {
+            let message = warning.message.chars().take(MAX_WARNING).collect::<String>();
+            self.warnings.push(Warning::new(warning.code, message));
+            self.patch.warnings = serde_json::to_string(&self.warnings).ok();
         }
-        let body = frame.body::<Body>().unwrap_or_default();
-        let denials = body.permission_denials.len() as u64;
-        let cost = body.model_usage_since_last_result.and_then(Usd::from_dollars);
-        Self { denials, session_cost: body.total_cost_usd, cost }
     }
+
+    /// Puts what the row says before what came since.
+    pub(super) fn recall_warnings(&mut self, stored: &str) {
+        let mut warnings: Vec<Warning> = serde_json::from_str(stored).unwrap_or_default();
+        let since = std::mem::take(&mut self.warnings);
+        if !since.is_empty() {
+            warnings.extend(since);
+            warnings.truncate(MAX_WARNINGS);
+            self.patch.warnings = serde_json::to_string(&warnings).ok();
+        }
+        self.warnings = warnings;
+    }
+}
+
+/// Whether the model says something to its user with this message. It is looked through and not read: such messages come
+/// fast. None of these pieces can stand in a text, where a quotation mark has a backslash before it.
+fn is_answer(frame: &Frame) -> bool {
+    let text = frame.as_str();
+    frame.kind == "assistant"
+        && text.contains(r#""type":"text""#)
+        && !text.contains(r#""text":"""#)
+        && !text.contains(r#""parent_tool_use_id":""#)
+        && !text.contains(r#""is_api_error_message":true"#)
+}
+
+/// How many calls of tools were denied, by a result.
+fn denials(frame: &Frame) -> u64 {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Body {
+        permission_denials: Vec<IgnoredAny>,
+    }
+    frame.body::<Body>().unwrap_or_default().permission_denials.len() as u64
 }

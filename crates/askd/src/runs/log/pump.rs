@@ -116,7 +116,7 @@ impl RunLog {
                 }
                 state.fill(&mut batch);
             }
-            if !batch.chunks.is_empty() {
+            if !batch.chunks.is_empty() || !batch.patch.is_empty() {
                 return Some(batch);
             }
             self.appended.notified().await;
@@ -153,14 +153,16 @@ impl RunLog {
 
 impl State {
     /// Adds all that is pending, unless the batch has something already and much more is still to be compressed: then the
-    /// store is to have work meanwhile. What changes in the run's row goes with the events that say so.
+    /// store is to have work meanwhile. What changes in the run's row goes with the events that say so,
+    /// unless it is due.
     fn fill(&mut self, batch: &mut Batch) {
         if !batch.chunks.is_empty() && self.full.len() > 1 {
             return;
         }
         self.seal();
         batch.chunks.extend(self.full.drain(..));
-        if !batch.chunks.is_empty() {
+        if !batch.chunks.is_empty() || std::mem::take(&mut self.is_due) {
+            self.is_due = false;
             batch.patch = std::mem::take(&mut self.patch);
             batch.last = self.ended;
         }

@@ -7,9 +7,11 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::super::Finished;
+use super::super::warning::{Warning, WarningCode};
 use super::pump::Batch;
 use super::*;
 use crate::store::chunk::{Effort, MAX_CHUNK};
+use crate::store::usage::Used;
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
@@ -53,8 +55,8 @@ fn followers_see_only_what_is_stored() {
 #[test]
 fn the_end_closes_the_log_once_it_is_stored_and_nothing_comes_after_it() {
     let log = log(1 << 20, 1 << 20);
-    log.append_now(NOW, &EventBody::Finished(Finished::completed()));
-    log.append_now(NOW, &EventBody::Warning("too late".into()));
+    log.append_now(NOW, &EventBody::Finished(Finished::completed().into()));
+    log.append_now(NOW, &EventBody::Warning(Warning::new(WarningCode::Other, "too late")));
     assert!(log.has_ended());
     assert!(matches!(log.look(0), Look::Nothing));
     store_all(&log);
@@ -114,28 +116,36 @@ fn a_commit_tells_of_the_run_what_its_events_say() {
     log.append_now(NOW, &EventBody::Agent(Frame::parse(result.into()).unwrap()));
     let patch = log.next_batch(Batch::default()).now_or_never().flatten().unwrap().patch;
     assert_eq!((patch.state, patch.started_at, patch.result_seq), (Some("running"), Some(0), Some(2)));
-    assert_eq!((patch.denials, patch.session_cost), (Some(1), Some(0.25)));
-    log.append_now(NOW, &EventBody::Finished(Finished::completed()));
+    assert_eq!((patch.denials, patch.cost), (Some(1), None), "costs are noted apart");
+    log.append_now(NOW, &EventBody::Finished(Finished::completed().into()));
     let patch = log.next_batch(Batch::default()).now_or_never().flatten().unwrap().patch;
     assert_eq!((patch.state, patch.finished_at, patch.result_seq), (Some("completed"), Some(0), None));
 }
 
+fn costs(micros: u64) -> Usage {
+    let used = Used { cost_micros: micros, ..Used::default() };
+    Usage { complete: false, models: [("opus".to_owned(), used)].into() }
+}
+
 #[test]
-fn what_results_say_was_spent_is_summed_up_and_the_end_tells_the_whole() {
+fn what_a_run_has_used_goes_with_the_next_event_or_at_once_and_the_end_tells_the_charge() {
     let log = log(1 << 20, 1 << 20);
-    let result = r#"{"type":"result","total_cost_usd":9,"model_usage_since_last_result":{"m":{"costUSD":0.25}}}"#;
-    for _ in 0..2 {
-        log.append_now(NOW, &EventBody::Agent(Frame::parse(result.into()).unwrap()));
-    }
-    let patch = log.next_batch(Batch::default()).now_or_never().flatten().unwrap().patch;
-    assert_eq!((patch.cost_more, patch.charge, patch.session_cost), (Some(500_000), Charge::AsReserved, Some(9.0)));
+    let next = || log.next_batch(Batch::default()).now_or_never().flatten().map(|batch| batch.patch);
+    log.note_usage(&costs(500_000), false);
+    assert!(next().is_none(), "an event follows at once");
+    log.append_now(NOW, &EventBody::Warning(Warning::new(WarningCode::Other, "before the end")));
+    let patch = next().unwrap();
+    assert_eq!((patch.cost, patch.usage), (Some(500_000), Some(costs(500_000).to_json())));
+    log.note_usage(&costs(600_000), true);
+    assert_eq!(next().unwrap().cost, Some(600_000));
     log.note_charge(Charge::Exactly(750_000));
-    log.append_now(NOW, &EventBody::Warning("before the end".into()));
-    let patch = log.next_batch(Batch::default()).now_or_never().flatten().unwrap().patch;
-    assert_eq!((patch.cost_more, patch.charge), (None, Charge::AsReserved), "not before the run has ended");
-    log.append_now(NOW, &EventBody::Finished(Finished::completed()));
-    let patch = log.next_batch(Batch::default()).now_or_never().flatten().unwrap().patch;
-    assert_eq!((patch.cost_more, patch.charge), (None, Charge::Exactly(750_000)));
+    log.append_now(NOW, &EventBody::Warning(Warning::new(WarningCode::Other, "before the end")));
+    let patch = next().unwrap();
+    assert_eq!((patch.cost, patch.charge), (None, Charge::AsReserved), "not before the run has ended");
+    log.append_now(NOW, &EventBody::Finished(Finished::completed().into()));
+    log.note_usage(&costs(800_000), true);
+    let patch = next().unwrap();
+    assert_eq!((patch.cost, patch.charge), (None, Charge::Exactly(750_000)), "nothing comes after the end");
 }
 
 #[test]
@@ -165,7 +175,7 @@ fn the_store_is_not_kept_waiting_for_much_that_is_still_to_be_made_ready() {
     for _ in 0..4 {
         log.append_now(NOW, &message(MAX_CHUNK / 2));
     }
-    log.append_now(NOW, &EventBody::Finished(Finished::completed()));
+    log.append_now(NOW, &EventBody::Finished(Finished::completed().into()));
     let mut ready = Batch::default();
     ready.add(log.next_full().now_or_never().unwrap(), log.pending(), Effort::Least);
     let first = log.next_batch(ready).now_or_never().flatten().unwrap();
@@ -184,7 +194,7 @@ fn a_log_that_is_complete_keeps_the_newest_chunk_only() {
         store_all(&log);
     }
     assert_eq!(seen(&log, 0), [1]);
-    log.append_now(NOW, &EventBody::Finished(Finished::completed()));
+    log.append_now(NOW, &EventBody::Finished(Finished::completed().into()));
     store_all(&log);
     assert!(matches!(log.look(0), Look::Behind));
     assert_eq!(seen(&log, 3), [4]);
@@ -200,7 +210,7 @@ fn a_partial_message_goes_to_those_who_listen_and_has_no_number() {
     log.pass_delta("piece");
     let delta = deltas.try_recv().unwrap();
     assert_eq!((delta.after, &*delta.data), (1, "piece"));
-    log.append_now(NOW, &EventBody::Warning("next".into()));
+    log.append_now(NOW, &EventBody::Warning(Warning::new(WarningCode::Other, "next")));
     store_all(&log);
     assert_eq!(seen(&log, 0), [1, 2]);
 }
@@ -234,4 +244,23 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn the_row_has_the_first_warnings_and_those_from_before_a_restart_come_first() {
+    let log = log(1 << 20, 1 << 20);
+    let warn = |message: &str| EventBody::Warning(Warning::new(WarningCode::Other, message));
+    let stored = |log: &RunLog| {
+        let patch = log.next_batch(Batch::default()).now_or_never().flatten().unwrap().patch;
+        let warnings: Vec<Warning> = serde_json::from_str(&patch.warnings.unwrap()).unwrap();
+        warnings.into_iter().map(|warning| warning.message).collect::<Vec<_>>()
+    };
+    log.append_now(NOW, &warn("since"));
+    log.recall_warnings(r#"[{"code":"budget","message":"before"}]"#);
+    assert_eq!(stored(&log), ["before", "since"]);
+    for _ in 0..100 {
+        log.append_now(NOW, &warn(&"x".repeat(2_000)));
+    }
+    let kept = stored(&log);
+    assert_eq!((kept.len(), kept[0].as_str(), kept[49].len()), (50, "before", 1_000));
 }

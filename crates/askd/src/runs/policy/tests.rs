@@ -15,7 +15,7 @@ fn agreed(policy: &Value, request: &Value, settings: &Settings) -> Result<Agreed
     let policy: Policy = serde_json::from_value(policy.clone()).unwrap();
     let mut fields = json!({"prompt": "x"});
     fields.as_object_mut().unwrap().extend(request.as_object().unwrap().clone());
-    agree(&policy, &serde_json::from_value(fields).unwrap(), settings)
+    agree(&policy, &serde_json::from_value(fields).unwrap(), &RunSecrets::default(), settings)
 }
 
 fn terms(policy: &Value) -> Terms {
@@ -130,7 +130,7 @@ fn the_cli_is_told_the_whole_policy_twice() {
     insta::assert_snapshot!(serde_json::to_string(&terms.managed()).unwrap(), @r#"{"availableModels":["haiku"],"enforceAvailableModels":true,"availableModelsMatch":"exact","deniedModels":["sonnet","opus","fable"],"permissions":{"deny":["Read(//etc/**)"],"disableBypassPermissionsMode":"disable","disableAutoMode":"disable"},"disableSkillShellExecution":true}"#);
     let mut file = RunSettings::default();
     terms.write_into(&mut file);
-    insta::assert_snapshot!(serde_json::to_string(&file).unwrap(), @r#"{"permissions":{"allow":[],"deny":["Read(//etc/**)"],"disableBypassPermissionsMode":"disable"},"availableModels":["haiku"],"enforceAvailableModels":true,"availableModelsMatch":"exact","deniedModels":["sonnet","opus","fable"],"disableSkillShellExecution":true}"#);
+    insta::assert_snapshot!(serde_json::to_string(&file).unwrap(), @r#"{"env":{"CLAUDE_CODE_SIMPLE":"0"},"permissions":{"allow":[],"deny":["Read(//etc/**)"],"disableBypassPermissionsMode":"disable"},"availableModels":["haiku"],"enforceAvailableModels":true,"availableModelsMatch":"exact","deniedModels":["sonnet","opus","fable"],"disableSkillShellExecution":true}"#);
     assert_eq!(terms.own_tools(), Some(vec!["Read".to_owned()]));
     assert!(terms.has_server("wiki") && !terms.has_server("tracker") && !terms.may_load_project_config());
 }

@@ -1,21 +1,41 @@
 //! Which tools a policy allows.
 
-use crate::keys::policy::tools::{self, MCP, canonical, is_below};
+use crate::keys::policy::tools::{self, MCP, canonical, is_below, tool_of};
 
 /// The tool that `--json-schema` brings: it gives the answer its form, and does nothing.
 const STRUCTURED_OUTPUT: &str = "StructuredOutput";
 
-/// The tools of a policy, e.g. `Read`, `mcp__tracker`, `mcp__tracker__find`.
+/// The only tools of a run, e.g. `Read`, `mcp__tracker`, `mcp__tracker__find`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Tools(Vec<String>);
+pub(super) struct Tools {
+    names: Vec<String>,
+    is_of_request: bool,
+}
 
 impl Tools {
-    pub(super) fn new(names: &[String]) -> Self {
-        Self(names.iter().map(|name| canonical(name).to_owned()).collect())
+    /// Those that a policy allows.
+    pub(super) fn of_policy(names: &[String]) -> Self {
+        Self { names: names.iter().map(|name| canonical(name).to_owned()).collect(), is_of_request: false }
+    }
+
+    /// Those that a request wants, of the ones that it may have.
+    pub(super) fn of_request(names: &[String]) -> Self {
+        Self { is_of_request: true, ..Self::of_policy(names) }
+    }
+
+    /// Whether it was the request that left the others out.
+    pub(super) fn is_of_request(&self) -> bool {
+        self.is_of_request
+    }
+
+    /// The same but for some.
+    pub(super) fn without(mut self, left_out: &[&str]) -> Self {
+        self.names.retain(|name| !left_out.contains(&name.as_str()));
+        self
     }
 
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(String::as_str)
+        self.names.iter().map(String::as_str)
     }
 
     /// Those that are not of an MCP server.
@@ -57,6 +77,11 @@ pub(super) fn denies_server(rule: &str, name: &str) -> bool {
     fits(rule, &server) || fits(whole, &server)
 }
 
+/// Whether a rule denies some calls of the tool of this name.
+pub(super) fn denies_tool(rule: &str, name: &str) -> bool {
+    fits(canonical(tool_of(rule)), name)
+}
+
 /// Whether a text is what a pattern says, in which `*` stands for anything.
 fn fits(pattern: &str, text: &str) -> bool {
     let Some((first, pattern)) = pattern.split_once('*') else { return pattern == text };
@@ -84,7 +109,7 @@ mod tests {
     use super::*;
 
     fn tools(names: &[&str]) -> Tools {
-        Tools::new(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
+        Tools::of_policy(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
     }
 
     #[test]
@@ -119,7 +144,16 @@ mod tests {
         {
             assert_eq!(tools.has_server(server), is_given, "{server}");
         }
-        assert!(!super::Tools(Vec::new()).has_server(""));
+        assert!(!Tools::of_policy(&[]).has_server(""));
+    }
+
+    #[test]
+    fn a_rule_denies_a_tool_wholly_or_in_part() {
+        for (rule, is_denied) in
+            [("Bash", true), ("Bash(curl:*)", true), ("*", true), ("Ba*", true), ("BashOutput", false), ("Read", false)]
+        {
+            assert_eq!(denies_tool(rule, "Bash"), is_denied, "{rule}");
+        }
     }
 
     #[test]

@@ -3,17 +3,18 @@
 use claude::frame::Frame;
 use claude::said::{Said, said};
 
-use super::{Models, Terms, Tools};
+use super::{Models, Terms, Tools, shown};
 
-/// How much of a foreign name is told, in characters.
-const MAX_NAME: usize = 100;
+/// Whose bounds the run would leave.
+const POLICY: &str = "policy of its key";
 
 impl Terms {
     /// Why a tool may not be called, if so. `mode` is the permission mode of whoever calls; a CLI that does not tell it
     /// is not trusted to keep to it.
     pub fn objection(&self, tool: &str, mode: Option<&str>) -> Option<String> {
-        if self.tools.as_ref().is_some_and(|tools| !tools.may_be_called(tool)) {
-            return Some(format!("the policy of the run's key does not have the tool {}", shown(tool)));
+        if let Some(tools) = self.tools.as_ref().filter(|tools| !tools.may_be_called(tool)) {
+            let whose = if tools.is_of_request() { "request of the run" } else { "policy of the run's key" };
+            return Some(format!("the {whose} does not have the tool {}", shown(tool)));
         }
         let mode = mode.unwrap_or("unknown");
         (!self.has_mode(mode)).then(|| {
@@ -31,7 +32,7 @@ impl Terms {
             Said::Init { model, permission_mode, tools } => {
                 self.foreign_model(&model).or_else(|| self.foreign_tool(&tools)).or_else(|| {
                     (!self.has_mode(&permission_mode))
-                        .then(|| format!("the permission mode {}", shown(&permission_mode)))
+                        .then(|| (POLICY, format!("the permission mode {}", shown(&permission_mode))))
                 })
             }
             // A model of an opaque name may answer by any name. The result tells what was asked.
@@ -39,25 +40,22 @@ impl Terms {
             Said::Message { model } => self.foreign_model(&model),
             Said::Result { models } => models.iter().find_map(|model| self.foreign_model(model)),
         }
-        .map(|what| format!("the run was ended: the CLI used {what}, which the policy of its key does not have"))
+        .map(|(whose, what)| format!("the run was ended: the CLI used {what}, which the {whose} does not have"))
     }
 
-    fn foreign_model(&self, model: &str) -> Option<String> {
+    fn foreign_model(&self, model: &str) -> Option<(&'static str, String)> {
         let is_foreign = self.models.as_ref().is_some_and(|models| !models.has(model));
-        is_foreign.then(|| format!("the model {}", shown(model)))
+        is_foreign.then(|| (POLICY, format!("the model {}", shown(model))))
     }
 
-    fn foreign_tool(&self, listed: &[String]) -> Option<String> {
+    fn foreign_tool(&self, listed: &[String]) -> Option<(&'static str, String)> {
         let tools: &Tools = self.tools.as_ref()?;
         let foreign = listed.iter().find(|tool| !tools.may_be_listed(tool))?;
-        Some(format!("the tool {}", shown(foreign)))
+        let whose = if tools.is_of_request() { "request of the run" } else { POLICY };
+        Some((whose, format!("the tool {}", shown(foreign))))
     }
 
     fn has_mode(&self, mode: &str) -> bool {
         self.modes.as_ref().is_none_or(|modes| modes.iter().any(|allowed| allowed.as_str() == mode))
     }
-}
-
-fn shown(name: &str) -> String {
-    format!("`{}`", name.chars().take(MAX_NAME).collect::<String>())
 }

@@ -6,13 +6,15 @@
 //! used up: an overflow would end the whole server (checked: 100 references over an answer of 120 levels overflow the
 //! usual 2 MiB).
 
-use std::panic::resume_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::{Draft, Keyword, PatternOptions, ValidationError, Validator};
 use serde_json::{Map, Value, json};
+
+use super::Flaw;
 
 /// For each thread that compiles or checks. Only what is used becomes memory.
 pub(super) const STACK: usize = 32 << 20;
@@ -22,8 +24,17 @@ const USABLE_STACK: usize = STACK / 2;
 pub(super) const MAX_MACHINE: usize = 256 << 10;
 /// Steps to find out why an answer does not fit. The reasons are collected, and must not fill the memory.
 const MAX_STEPS_TO_EXPLAIN: u64 = 100_000;
-/// The longest explanation; the validator likes to quote the whole answer.
+/// The longest text about a schema, in characters.
 const MAX_EXPLANATION: usize = 2_000;
+/// What is told of an answer: so many flaws, and of each a text of so many characters.
+const MAX_FLAWS: usize = 20;
+const MAX_FLAW: usize = 500;
+/// All flaws are collected, by the validator, before the first one can be read. So it is only asked for them about a short
+/// answer, and for so many steps that there are never more than this. A step is one part of the schema and one of the
+/// answer, and finds as many flaws as one of them has parts at the most.
+const MAX_BYTES_TO_EXPLAIN_ALL: usize = 32 << 10;
+const MAX_FLAWS_TO_COLLECT: u64 = 200_000;
+const MAX_STEPS_TO_EXPLAIN_ALL: u64 = 2_000;
 
 /// A name that nobody else uses.
 const WATCHED: &str = "!askd-watched";
@@ -89,14 +100,29 @@ fn stack_pointer() -> usize {
 #[derive(Debug)]
 struct Watched {
     watch: Arc<Watch>,
-    /// Above this many steps it takes everything for wrong, which ends a search for reasons soon.
-    last_step: u64,
+    last: Last,
+}
+
+/// What happens at the last of so many steps.
+#[derive(Debug, Clone, Copy)]
+enum Last {
+    /// There is none.
+    Never,
+    /// From then on everything is wrong, which ends a search for the first reason soon.
+    TakesAllForWrong(u64),
+    /// The search for all reasons is given up.
+    Unwinds(u64),
 }
 
 impl Watched {
     fn goes_on(&self) -> bool {
         self.watch.look();
-        self.watch.steps.load(Ordering::Relaxed) < self.last_step
+        let steps = self.watch.steps.load(Ordering::Relaxed);
+        match self.last {
+            Last::Unwinds(last) if steps >= last => resume_unwind(Box::new("too much to explain")),
+            Last::TakesAllForWrong(last) => steps < last,
+            Last::Never | Last::Unwinds(_) => true,
+        }
     }
 }
 
@@ -113,35 +139,88 @@ impl<'i> Keyword<'i> for Watched {
 /// Compiles the schema.
 pub(super) fn compile(schema: &Value, watch: &Arc<Watch>) -> Result<Validator, String> {
     watch.base.store(stack_pointer(), Ordering::Relaxed);
-    validator(schema, watch, u64::MAX)
+    validator(schema, watch, Last::Never)
 }
 
-/// Checks an answer; the error names what does not fit.
-pub(super) fn check(schema: &Value, answer: &Value, watch: &Arc<Watch>) -> Result<(), String> {
+/// Checks an answer; the inner error says what does not fit, the outer one what is wrong with the schema.
+pub(super) fn check(schema: &Value, answer: &Value, watch: &Arc<Watch>) -> Result<Result<(), Vec<Flaw>>, String> {
     if compile(schema, watch)?.is_valid(answer) {
-        return Ok(());
+        return Ok(Ok(()));
+    }
+    // All of them, if there cannot be too many, or else the first.
+    let some = all_flaws(schema, answer, watch)?;
+    if !some.is_empty() {
+        return Ok(Err(some));
     }
     watch.steps.store(0, Ordering::Relaxed);
-    let explained = validator(schema, watch, MAX_STEPS_TO_EXPLAIN)?;
-    match explained.validate(answer) {
-        // The text of this one quotes the schema, with our keywords.
-        Err(error) if matches!(error.kind(), ValidationErrorKind::Not { .. }) => {
-            Err(format!("the value is one that `not` excludes (at `{}`)", error.instance_path()))
+    let explained = validator(schema, watch, Last::TakesAllForWrong(MAX_STEPS_TO_EXPLAIN))?;
+    let flaw = match explained.validate(answer) {
+        Err(error) => flaw(&error),
+        Ok(()) => None,
+    };
+    Ok(Err(vec![flaw.unwrap_or_else(|| Flaw::of_whole("it does not fit, and why takes too long to find"))]))
+}
+
+/// Everything that does not fit, up to a bound; nothing if that takes too long.
+fn all_flaws(schema: &Value, answer: &Value, watch: &Arc<Watch>) -> Result<Vec<Flaw>, String> {
+    if answer.to_string().len() > MAX_BYTES_TO_EXPLAIN_ALL {
+        return Ok(Vec::new());
+    }
+    watch.steps.store(0, Ordering::Relaxed);
+    let steps = (MAX_FLAWS_TO_COLLECT / count(schema).max(count(answer))).min(MAX_STEPS_TO_EXPLAIN_ALL);
+    let explained = validator(schema, watch, Last::Unwinds(steps))?;
+    let collect = || {
+        let mut flaws = Vec::new();
+        for flaw in explained.iter_errors(answer).filter_map(|error| flaw(&error)) {
+            if flaws.len() < MAX_FLAWS && !flaws.contains(&flaw) {
+                flaws.push(flaw);
+            }
         }
-        Err(error) => Err(shortened(&format!("{error} (at `{}`)", error.instance_path()))),
-        Ok(()) => Err("the reason takes too long to find".into()),
+        flaws
+    };
+    let flaws = catch_unwind(AssertUnwindSafe(collect)).unwrap_or_default();
+    // The end of all work unwinds as well.
+    watch.look();
+    Ok(flaws)
+}
+
+/// How many values there are in a value.
+fn count(value: &Value) -> u64 {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(count).sum::<u64>(),
+        Value::Object(members) => 1 + members.values().map(count).sum::<u64>(),
+        _ => 1,
     }
 }
 
-fn validator(schema: &Value, watch: &Arc<Watch>, last_step: u64) -> Result<Validator, String> {
-    let watched = watched(schema, Draft::default())?;
+/// What an error says; nothing if it is only the end of the search.
+fn flaw(error: &ValidationError<'_>) -> Option<Flaw> {
+    if matches!(error.kind(), ValidationErrorKind::Custom { .. }) {
+        return None;
+    }
+    // The text of this one quotes the schema, with our keywords.
+    let message = if matches!(error.kind(), ValidationErrorKind::Not { .. }) {
+        "the value is one that `not` excludes".to_owned()
+    } else {
+        let text = error.to_string();
+        // The validator likes to quote the whole answer, and says what is wrong with it after that.
+        if text.len() > MAX_FLAW { error.masked_with("the value").to_string() } else { text }
+    };
+    Some(Flaw { path: shortened(error.instance_path().as_str(), MAX_FLAW), message: shortened(&message, MAX_FLAW) })
+}
+
+fn validator(schema: &Value, watch: &Arc<Watch>, last: Last) -> Result<Validator, String> {
+    let watched = watched(schema, Draft::default(), matches!(last, Last::Unwinds(_)))?;
     let watch = Arc::clone(watch);
     // Without back-references and looking around, a match takes time in proportion to the text.
     let patterns = PatternOptions::regex().size_limit(MAX_MACHINE).dfa_size_limit(MAX_MACHINE);
     let options = jsonschema::options().offline().with_pattern_options(patterns);
+    // In every draft alike: who writes a format means it. Only an answer that is itself a regular expression is not
+    // compiled, since it may be one that takes all memory.
+    let options = options.should_validate_formats(true).with_format("regex", |_| true);
     let options = options.with_keyword(WATCHED, move |_, _, _| {
         watch.look();
-        Ok(Box::new(Watched { watch: Arc::clone(&watch), last_step }))
+        Ok(Box::new(Watched { watch: Arc::clone(&watch), last }))
     });
     options.build(&watched).map_err(|error| {
         let text = error.to_string();
@@ -150,19 +229,22 @@ fn validator(schema: &Value, watch: &Arc<Watch>, last_step: u64) -> Result<Valid
         } else {
             ""
         };
-        shortened(&format!("is not a valid JSON Schema: {text} (at `{}`){hint}", error.instance_path()))
+        shortened(
+            &format!("is not a valid JSON Schema: {text} (at `{}`){hint}", error.instance_path()),
+            MAX_EXPLANATION,
+        )
     })
 }
 
-/// The schema with the keyword in every object that a reference can make a schema of.
+/// The schema with the keyword in every object that a reference can make a schema of and that has others in it, or in each.
 ///
 /// The validator applies a keyword that it does not know after all others, but `allOf` before all that can apply a
 /// subschema in vain (`anyOf`, `not`, …) and before references (checked: jsonschema 0.61). So the keyword comes in an
 /// `allOf`, and a `$ref` moves behind it there, which means the same.
-fn watched(value: &Value, draft: Draft) -> Result<Value, String> {
+fn watched(value: &Value, draft: Draft, each: bool) -> Result<Value, String> {
     let members = match value {
         Value::Array(items) => {
-            let items = items.iter().map(|item| watched(item, draft));
+            let items = items.iter().map(|item| watched(item, draft, each));
             return Ok(Value::Array(items.collect::<Result<_, _>>()?));
         }
         Value::Object(members) => members,
@@ -183,16 +265,17 @@ fn watched(value: &Value, draft: Draft) -> Result<Value, String> {
                 member.clone()
             }
             Value::Object(schemas) if BY_NAME.contains(&name) => {
-                let schemas = schemas.iter().map(|(name, schema)| Ok((name.clone(), watched(schema, draft)?)));
+                let schemas = schemas.iter().map(|(name, schema)| Ok((name.clone(), watched(schema, draft, each)?)));
                 Value::Object(schemas.collect::<Result<_, String>>()?)
             }
-            _ => watched(member, draft)?,
+            _ => watched(member, draft, each)?,
         };
         all.insert(name.to_owned(), member);
     }
-    let has_others = members
-        .iter()
-        .any(|(name, member)| member.is_object() || member.is_array() || REFERENCES.contains(&name.as_str()));
+    let has_others = each
+        || members
+            .iter()
+            .any(|(name, member)| member.is_object() || member.is_array() || REFERENCES.contains(&name.as_str()));
     // An `allOf` of another type is wrong, and the validator says so.
     if has_others && let Value::Array(first) = all.entry("allOf").or_insert_with(|| Value::Array(Vec::new())) {
         first.push(json!({WATCHED: {}}));
@@ -218,9 +301,9 @@ fn refuse_hidden(keyword: &str, data: &Value) -> Result<(), String> {
     }
 }
 
-fn shortened(text: &str) -> String {
-    match text.char_indices().nth(MAX_EXPLANATION) {
-        Some((end, _)) => format!("{}…", &text[..end]),
+fn shortened(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some(_) => text.chars().take(most - 1).chain(['…']).collect(),
         None => text.to_owned(),
     }
 }

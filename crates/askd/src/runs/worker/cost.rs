@@ -1,24 +1,42 @@
-//! What a run with a budget has cost, when it did not come to its own end.
+//! What a run has used and cost, also when it did not come to its own end.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use claude::frame::Frame;
 use claude::outcome::{Ending, ResultMessage};
 use claude::progress::{BackgroundTask, Progress};
+use claude::usage::by_model::ByModel;
 use claude::usage::cost_state;
 use supervisor::ladder::{Rung, Stopped};
 use supervisor::process::Exit;
+use tokio::sync::Notify;
+use tokio::time::sleep;
 
 use super::super::event::EventBody;
 use super::super::spending::{Spending, met};
+use super::super::warning::{Warning, WarningCode};
 use super::Worker;
 use crate::homes::Home;
 use crate::store::budget::Charge;
+use crate::store::usage::Usage;
 use crate::usd::Usd;
+
+/// How long the end of a run without a budget waits for the CLI's last word on what it has used. One that is interrupted
+/// says it within milliseconds (checked).
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The results that come while a run is being ended: an interrupted turn ends with one.
 #[derive(Debug, Default)]
-pub(super) struct LastWords(Mutex<Option<f64>>);
+pub(super) struct LastWords {
+    results: Mutex<Vec<Frame>>,
+    heard: Notify,
+}
+
+/// So many are kept; each has a turn before it, and a CLI that is to end begins no further ones.
+const MAX_RESULTS: usize = 16;
 
 impl LastWords {
     /// Takes a line; whether it is a result.
@@ -27,16 +45,19 @@ impl LastWords {
         if !line.contains(r#""type":"result""#) {
             return false;
         }
-        let result = Frame::parse(line.to_owned()).ok().and_then(|frame| ResultMessage::parse(&frame));
-        if let Some(cost) = result.as_ref().and_then(|result| result.cost_since_last) {
-            let mut sum = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            *sum = Some(sum.unwrap_or(0.0) + cost);
+        let Some(frame) = Frame::parse(line.to_owned()).ok().filter(|frame| frame.kind == "result") else {
+            return false;
+        };
+        let mut results = self.results.lock().unwrap_or_else(PoisonError::into_inner);
+        if results.len() < MAX_RESULTS {
+            results.push(frame);
         }
-        result.is_some()
+        self.heard.notify_one();
+        true
     }
 
-    fn cost(&self) -> Option<f64> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn take(&self) -> Vec<Frame> {
+        std::mem::take(&mut *self.results.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -44,8 +65,8 @@ impl LastWords {
 pub(super) fn is_told(ending: &Ending, progress: &Progress, spending: &Spending) -> bool {
     let beyond_its_budget = progress.result().is_some_and(ResultMessage::is_out_of_budget);
     *ending == Ending::Done
-        && !spending.was_reset()
-        && progress.tells_all_spending()
+        && spending.account().tells_all()
+        && spending.account().is_complete()
         && !beyond_its_budget
         && progress.background().iter().all(BackgroundTask::outlives_the_answer)
 }
@@ -54,12 +75,12 @@ pub(super) fn is_told(ending: &Ending, progress: &Progress, spending: &Spending)
 /// and says nothing more (checked).
 pub(super) fn out_of_budget(
     ending: &Ending,
-    progress: &Progress,
+    spending: &Spending,
     cost: Option<Usd>,
     budget: Option<Usd>,
 ) -> Option<Ending> {
     let (cost, budget) = (cost?, budget?);
-    (*ending == Ending::Done && !progress.tells_all_spending() && cost >= budget).then(|| met(cost, budget))
+    (*ending == Ending::Done && !spending.account().tells_all() && cost >= budget).then(|| met(cost, budget))
 }
 
 /// Whether the CLI ended because askd told it so, and in order: then the last line of its transcript is its own. A run that
@@ -75,32 +96,15 @@ fn ended_in_order(ending: &Ending, stopped: &Stopped) -> bool {
 /// What bubblewrap exits with when the CLI in its view was killed.
 const KILLED: i32 = 128 + 9;
 
-/// What a run has cost.
+/// What is known of the cost of a run that has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cost {
-    /// So much.
-    Known(Usd),
-    /// By as much as its results have let the session's cost grow; the store has the figures.
-    AsTold,
-    /// At least so much, if anything is known of it. It may be more.
-    Unknown(Option<Usd>),
-}
-
-impl Cost {
-    /// What it certainly has cost, as far as that is known here.
-    pub(super) fn at_least(self) -> Option<Usd> {
-        match self {
-            Self::Known(cost) => Some(cost),
-            Self::AsTold => None,
-            Self::Unknown(least) => least,
-        }
-    }
-}
-
-/// What the session had cost at the end of a run that came to its own end with a CLI which tells nothing but that.
-fn session_cost(ending: &Ending, progress: &Progress) -> Option<f64> {
-    let last = progress.result().filter(|last| *ending == Ending::Done && last.cost_since_last.is_none())?;
-    last.total_cost_usd
+    /// That it is what its spending says.
+    Known,
+    /// That it never asked the model for anything.
+    Nothing,
+    /// That it is at least what its spending says. It may be more.
+    Unknown,
 }
 
 fn not_known(charged: Usd, reserved: Usd) -> String {
@@ -114,63 +118,84 @@ fn not_known(charged: Usd, reserved: Usd) -> String {
 }
 
 impl Worker {
-    /// Notes what the run is charged; its end, which has to follow, stores it. Where nobody says what it has cost, that is what
-    /// is set aside for it, if it is not known to have cost more.
-    pub(super) fn charge(&self, cost: Cost) {
-        let charge = match cost {
-            Cost::Known(cost) => Charge::Exactly(cost.micros()),
-            Cost::AsTold => Charge::AsTold,
-            Cost::Unknown(least) => match (least.max(self.run.spec.reserved), self.run.spec.reserved) {
-                (Some(charged), Some(reserved)) => {
-                    self.log(&EventBody::Warning(not_known(charged, reserved)));
-                    Charge::Exactly(charged.micros())
-                }
-                (charged, _) => charged.map_or(Charge::AsReserved, |charged| Charge::Exactly(charged.micros())),
-            },
+    /// Notes what the run is charged and what it has used; its end, which has to follow, stores both. Where nobody says what it
+    /// has cost, it is charged what is set aside for it, if it is not known to have cost more.
+    pub(super) fn charge(&self, cost: Cost, spending: &Spending) {
+        let known = spending.spent();
+        let charge = match (cost, known.max(self.run.spec.reserved), self.run.spec.reserved) {
+            (Cost::Nothing, ..) => return self.charge_nothing(),
+            (Cost::Known, ..) => Charge::Exactly(known.unwrap_or_default().micros()),
+            (Cost::Unknown, Some(charged), Some(reserved)) => {
+                self.log(&EventBody::Warning(Warning::new(WarningCode::Budget, not_known(charged, reserved))));
+                Charge::Exactly(charged.micros())
+            }
+            (Cost::Unknown, charged, _) => charged.map_or(Charge::AsReserved, |it| Charge::Exactly(it.micros())),
         };
         self.run.live.log.note_charge(charge);
+        if known.is_some() {
+            self.run.live.log.note_usage(&spending.used(), false);
+        }
     }
 
-    /// What the run has cost, now that its processes are gone.
+    /// The same for a run that never asked the model for anything.
+    pub(super) fn charge_nothing(&self) {
+        self.run.live.log.note_charge(Charge::Exactly(0));
+        self.run.live.log.note_usage(&Usage { complete: true, ..Usage::default() }, false);
+    }
+
+    /// Waits until the CLI has said what the run has used, or never will: until it has ended, or, for a run without a budget,
+    /// for one result or a while.
+    pub(super) async fn last_words<F: Future<Output = Stopped>>(
+        &self,
+        stopping: &mut Pin<&mut F>,
+        words: &LastWords,
+        spending: &Spending,
+    ) -> Option<Stopped> {
+        if self.run.spec.budget.is_some() {
+            return Some(stopping.await);
+        }
+        if !spending.has_begun() {
+            return None;
+        }
+        tokio::select! {
+            biased;
+            stopped = stopping => Some(stopped),
+            () = words.heard.notified() => None,
+            () = sleep(PATIENCE) => None,
+        }
+    }
+
+    /// What is known of the run's cost, now that its processes are gone, or have said their last word.
     pub(super) async fn cost(
         &self,
-        (ending, ready, stopped): (&Ending, bool, Stopped),
-        progress: &Progress,
-        spending: &Spending,
-        last_words: &LastWords,
+        (ending, ready, stopped): (&Ending, bool, Option<Stopped>),
+        spending: &mut Spending,
+        words: &LastWords,
         home: &Arc<Home>,
     ) -> Cost {
-        let said = match (progress.spent(), last_words.cost()) {
-            (None, None) => None,
-            (first, last) => Usd::from_dollars(first.unwrap_or(0.0) + last.unwrap_or(0.0)),
-        };
-        let left = if ended_in_order(ending, &stopped) && !spending.was_reset() {
-            self.cost_left_in(home).await.and_then(|total| spending.of_total(total))
-        } else {
-            None
-        };
-        // Each of them counts what is known to it: a subagent may have gone on after the last result.
-        let known = said.max(left).max(spending.spent());
-        let is_complete =
-            last_words.cost().is_some() || left.is_some() || (*ending == Ending::Done && progress.tells_all_spending());
-        if is_complete {
-            return known.map_or(Cost::Unknown(None), Cost::Known);
+        let words = words.take();
+        for result in &words {
+            spending.observe(result);
         }
-        let not_taken = !ready && said.is_none() && matches!(ending, Ending::Exited { .. });
-        if not_taken || !spending.has_begun() {
-            // The prompt did not reach the model.
-            return Cost::Known(Usd::ZERO);
+        let is_in_order = stopped.is_some_and(|stopped| ended_in_order(ending, &stopped));
+        let left = if is_in_order && !spending.account().was_reset() { self.left_in(home).await } else { None };
+        let has_left = left.is_some();
+        if let Some(total) = left {
+            // A subagent may have gone on after the last result.
+            spending.take_last_total(total);
         }
-        match session_cost(ending, progress) {
-            Some(total) => {
-                spending.of_total(total).map_or(Cost::AsTold, |cost| Cost::Known(known.unwrap_or(cost).max(cost)))
-            }
-            None => Cost::Unknown(known),
+        let account = spending.account();
+        let is_all = account.tells_all() && account.is_complete() && (*ending == Ending::Done || !words.is_empty());
+        if account.is_told() && (is_all || has_left) {
+            return Cost::Known;
         }
+        let not_taken = !ready && !account.is_told() && matches!(ending, Ending::Exited { .. });
+        // The prompt did not reach the model.
+        if not_taken || !spending.has_begun() { Cost::Nothing } else { Cost::Unknown }
     }
 
-    /// What the session has cost by the last line of its transcript, which a CLI writes that ends in order.
-    async fn cost_left_in(&self, home: &Arc<Home>) -> Option<f64> {
+    /// What the session has used by the last line of its transcript, which a CLI writes that ends in order.
+    async fn left_in(&self, home: &Arc<Home>) -> Option<ByModel> {
         let (shared, home, session) = (Arc::clone(&self.shared), Arc::clone(home), self.run.spec.session.id());
         let read = tokio::task::spawn_blocking(move || shared.sessions.last_line(session, home.path())).await;
         match read {

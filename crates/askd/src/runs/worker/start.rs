@@ -3,11 +3,13 @@
 use std::io;
 use std::sync::Arc;
 
+use claude::command::Session;
 use serde_json::{Map, Value};
 use supervisor::cgroup::RunCgroup;
 use supervisor::records::RunRecord;
 use supervisor::spawn::{Child, Graces, Launch, Limits, SpawnError, spawn};
 
+use super::super::conversation::message::blocks;
 use super::super::event::EventBody;
 use super::super::limits::resources;
 use super::super::prepare::{PrepareError, Prepared, prepare};
@@ -28,6 +30,8 @@ pub(super) struct Started {
     pub(super) policy: Policy,
     pub(super) mcp_servers: Map<String, Value>,
     pub(super) cgroup: Option<RunCgroup>,
+    /// The blocks of the first message; none for a prompt that is a text.
+    pub(super) message: Vec<Value>,
 }
 
 /// A run that has no process.
@@ -57,7 +61,13 @@ impl Worker {
             tracing::error!(run = %self.run.id, %error, "no credential");
             failed("ASKD_API_KEY_HELPER gave no key; the server's log says why".into())
         })?;
-        let values: Vec<_> = granted.values.iter().chain(&shared.secrets).cloned().collect();
+        self.source_is_there().await?;
+        let message = blocks(shared, &self.run.spec.content).await.map_err(|error| {
+            tracing::warn!(run = %self.run.id, %error, "cannot read the message of a run");
+            failed(format!("the message cannot be put together: {error}"))
+        })?;
+        let mut values = self.run.spec.secrets.to_redact();
+        values.extend(granted.values.iter().chain(&shared.secrets).cloned());
         let task = {
             let (shared, run, home) = (Arc::clone(shared), Arc::clone(&self.run), Arc::clone(home));
             move || {
@@ -94,13 +104,29 @@ impl Worker {
         match self.launch(launch).await {
             Ok(child) => {
                 let redactor = Redactor::new(values.into_iter().chain(secrets(&mcp_servers)));
-                Ok(Started { child, redactor, policy, mcp_servers, cgroup })
+                Ok(Started { child, redactor, policy, mcp_servers, cgroup, message })
             }
             Err(not_started) => {
                 self.remove_cgroup(cgroup).await;
                 Err(not_started)
             }
         }
+    }
+
+    /// Waits until the session that is to be forked is where it can be copied.
+    async fn source_is_there(&self) -> Result<(), NotStarted> {
+        let Session::Fork { from, .. } = self.run.spec.session else { return Ok(()) };
+        tokio::select! {
+            biased;
+            () = self.run.live.cancel.cancelled() => return Err(self.cancelled().into()),
+            () = self.shared.sessions.returned(from) => {}
+        }
+        let sessions = self.shared.sessions.clone();
+        if tokio::task::spawn_blocking(move || sessions.exists(from)).await.unwrap_or(false) {
+            return Ok(());
+        }
+        let message = format!("the session {from} has no turn yet that could be forked; its first run may be at work");
+        Err(Finished::failed(RunErrorKind::SessionNotFound, message).into())
     }
 
     /// Starts the process, once it may begin.

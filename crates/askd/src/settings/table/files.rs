@@ -98,6 +98,13 @@ pub(super) const STORE: &[Setting] = &[
         Value("720h"),
         "How long a run's events are kept after its end; at most as long as the run itself.",
     ),
+    Setting::new(
+        "secret_key",
+        "ASKD_SECRET_KEY",
+        Secret,
+        Unset,
+        "32 random bytes as 64 hexadecimal digits or in base64, such as `openssl rand -base64 32` prints. They seal the variables and MCP servers of a run as long as it waits. Unset, only runs that end with their client may have some. All servers of one database need the same.",
+    ),
 ];
 
 pub(super) const CONFIGURATION: &[Setting] = &[

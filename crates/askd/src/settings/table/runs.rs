@@ -22,6 +22,13 @@ pub(super) const RUNS_AND_THE_QUEUE: &[Setting] = &[
         "What one more call of the model may cost, in US dollars. It is set aside besides a run's budget, since the CLI looks \
          at the budget between two calls.",
     ),
+    Setting::new(
+        "schema_repairs",
+        "ASKD_SCHEMA_REPAIRS",
+        Integer(0, 3),
+        Value("1"),
+        "How often a run asks the model again for an answer that does not fit the schema of its request.",
+    ),
     Setting::new("queue_timeout", "QUEUE_TIMEOUT", SOME_TIME, Value("30s"), "How long a run may wait for its turn."),
     Setting::new(
         "run_queue_timeout",

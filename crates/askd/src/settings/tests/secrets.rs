@@ -56,6 +56,33 @@ fn a_secret_with_a_line_break_is_refused_without_showing_it() {
 }
 
 #[test]
+fn the_key_that_seals_secrets_is_read_from_its_variable_or_its_file() {
+    let written = "mDCn5sWfUOeCkWlFJOHv3YIcZBb2TBbzYBdqTfXbhyQ=";
+    let by_variable = Surroundings::new().env("ASKD_SECRET_KEY", written).settings();
+    let by_file =
+        Surroundings::new().file("key", &format!("{written}\n")).env("ASKD_SECRET_KEY_FILE", "key").settings();
+    let (one, other) = (by_variable.store.secret_key.as_ref().unwrap(), by_file.store.secret_key.as_ref().unwrap());
+    assert_eq!((one.expose()[0], one.expose()), (0x98, other.expose()));
+    let is_kept_out = by_variable.secrets().iter().any(|secret| secret.expose_secret() == written);
+    assert!(is_kept_out, "no client is shown it");
+    assert!(!format!("{by_variable:?}").contains(written));
+    assert!(Surroundings::new().settings().store.secret_key.is_none());
+}
+
+#[test]
+fn a_key_that_seals_nothing_is_refused_without_showing_it() {
+    for (written, why) in [
+        ("open sesame", "is neither hexadecimal digits nor base64"),
+        ("c2VzYW1l", "has 6 bytes, and must have 32"),
+        ("0000000000000000000000000000000000000000000000000000000000000000", "is not random"),
+    ] {
+        let problem = Surroundings::new().env("ASKD_SECRET_KEY", written).problem();
+        assert!(problem.contains("environment variable `ASKD_SECRET_KEY`: ") && problem.contains(why), "{problem}");
+        assert!(problem.contains("openssl rand -base64 32") && !problem.contains(written), "{problem}");
+    }
+}
+
+#[test]
 fn a_key_that_can_be_guessed_brings_a_warning() {
     let warnings = Surroundings::new().env("API_KEY", "secret7").load().warnings;
     assert_eq!(warnings, ["`API_KEY` has fewer than 8 characters and can be guessed"]);

@@ -37,12 +37,7 @@ fn every_field_is_understood() {
         resume: Some(Uuid::from_u128(7)),
         output_schema: Some(json!({"type": "object"})),
         expand: true,
-        deltas: false,
-        timeout_seconds: None,
-        write_root: None,
-        additional_folders: Vec::new(),
-        max_budget_usd: None,
-        priority: None,
+        ..RunRequest::default()
     };
     assert_eq!(asked.unwrap(), AskRequest { request, stream: true });
 }

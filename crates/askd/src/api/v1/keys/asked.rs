@@ -18,7 +18,7 @@ use crate::settings::suggest::closest;
 const MAX_OVERLAP: i64 = 30 * 24 * 60 * 60;
 
 /// The fields of a policy, and what each must be.
-const POLICY: [(&str, &str); 14] = [
+const POLICY: [(&str, &str); 15] = [
     ("workspaces", "a list of names of folders in the workspace root"),
     ("write_root", "a folder, relative to the workspace root"),
     ("models", "a list of names of models"),
@@ -26,6 +26,7 @@ const POLICY: [(&str, &str); 14] = [
     ("tools", "a list of names of tools"),
     ("allowed_tools", "a list of tool rules"),
     ("denied_tools", "a list of tool rules"),
+    ("env", "a list of names of variables"),
     ("project_config", "true or false"),
     ("max_concurrent", "a whole number"),
     ("max_waiting", "a whole number"),
@@ -181,6 +182,7 @@ mod tests {
             tools: Some(Vec::new()),
             allowed_tools: Some(Vec::new()),
             denied_tools: vec!["Bash".into()],
+            env: Some(vec!["TOKEN".into()]),
             project_config: Some(false),
             max_concurrent: Some(1),
             max_waiting: Some(1),
@@ -210,6 +212,7 @@ mod tests {
             ("policy", json!({"model": ["x"]}), "policy.model"),
             ("policy", json!({"models": "haiku"}), "policy.models"),
             ("policy", json!({"models": null}), "policy.models"),
+            ("policy", json!({"env": {"A": "b"}}), "policy.env"),
             ("policy", json!({"models": ["x"], "weight": -1}), "policy.weight"),
             ("policy", json!({"permission_modes": ["yolo"]}), "policy.permission_modes"),
             ("policy", json!({"max_priority": "top"}), "policy.max_priority"),

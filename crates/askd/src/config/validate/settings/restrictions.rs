@@ -26,11 +26,16 @@ pub fn restrictions(text: &str, folder: &Path) -> Result<Restrictions, Problem> 
     }
     // A file that cannot be read has just been an error.
     let Ok(json) = Json::object(text) else { return Ok(Restrictions::default()) };
+    Ok(of_sound(json.value(), folder))
+}
+
+/// The same of settings of which is known that the CLI would take them.
+pub fn of_sound(settings: &Value, folder: &Path) -> Restrictions {
     let rules = |list: &str| {
-        let rules = json.value().pointer(&format!("/permissions/{list}")).and_then(Value::as_array);
+        let rules = settings.pointer(&format!("/permissions/{list}")).and_then(Value::as_array);
         rules.into_iter().flatten().filter_map(|rule| moved(rule.as_str()?, folder)).collect()
     };
-    Ok(Restrictions { deny: rules("deny"), ask: rules("ask") })
+    Restrictions { deny: rules("deny"), ask: rules("ask") }
 }
 
 /// A rule of a project's settings as it must stand in a file elsewhere: only a path with one `/` at its beginning means the

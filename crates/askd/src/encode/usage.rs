@@ -1,0 +1,62 @@
+//! What was used, as clients see it.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::store::runs::RunRow;
+use crate::store::usage::{Usage, Used};
+use crate::usd::Usd;
+
+/// Tokens, searches and what they cost.
+#[derive(Debug, Serialize)]
+pub struct ShownUse {
+    input_tokens: u64,
+    output_tokens: u64,
+    cache_read_input_tokens: u64,
+    cache_creation_input_tokens: u64,
+    web_search_requests: u64,
+    cost_usd: Usd,
+}
+
+impl From<Used> for ShownUse {
+    fn from(used: Used) -> Self {
+        Self {
+            input_tokens: used.input_tokens,
+            output_tokens: used.output_tokens,
+            cache_read_input_tokens: used.cache_read_input_tokens,
+            cache_creation_input_tokens: used.cache_creation_input_tokens,
+            web_search_requests: used.web_search_requests,
+            cost_usd: Usd::from_micros(used.cost_micros),
+        }
+    }
+}
+
+/// What a run has used.
+#[derive(Debug, Serialize)]
+pub struct RunUsage {
+    /// Always: these are the CLI's figures, and no bill.
+    estimate: bool,
+    complete: bool,
+    #[serde(flatten)]
+    sum: ShownUse,
+    models: BTreeMap<String, ShownUse>,
+}
+
+impl RunUsage {
+    /// Of a run; `None` as long as nothing is known of it. What cannot be told of a model, and what the run was charged beyond
+    /// what is known, is in the sums only.
+    pub fn of(row: &RunRow) -> Option<Self> {
+        let never_began = row.finished_at.is_some() && row.started_at.is_none();
+        let usage = match &row.usage {
+            Some(text) => Usage::from_json(text),
+            None if never_began => Usage { complete: true, ..Usage::default() },
+            None => return None,
+        };
+        let mut sum = usage.sum();
+        sum.cost_micros = row.cost_micros.unwrap_or(sum.cost_micros);
+        let models = usage.models.into_iter().filter(|(model, _)| !model.is_empty());
+        let models = models.map(|(model, used)| (model, used.into())).collect();
+        Some(Self { estimate: true, complete: usage.complete, sum: sum.into(), models })
+    }
+}

@@ -1,0 +1,196 @@
+//! What a request brings with it, or asks for besides: tools, models for the worst case, agents, servers, variables.
+
+use claude::permission_mode::PermissionMode;
+use claude::profile::Profile;
+use serde_json::{Map, Value};
+
+use super::tools::{Tools, denies_server, denies_tool};
+use super::{Refusal, Why, beyond, refuse, shown};
+use crate::keys::Policy;
+use crate::keys::policy::tools::tool_of;
+use crate::runs::request::RunRequest;
+use crate::runs::secrets::RunSecrets;
+use crate::settings::Settings;
+use crate::settings::groups;
+
+/// The tool by which a run may start any program. Who must not have it must not bring programs along.
+const BASH: &str = "Bash";
+
+/// Tools that run programs or fetch pages. A restricted run has none of them, and would get those that `--tools` names
+/// (checked).
+pub(super) const NOT_IF_RESTRICTED: [&str; 7] =
+    ["Bash", "BashOutput", "KillShell", "Monitor", "PowerShell", "WebFetch", "Workflow"];
+
+/// The tools of the run: those of the policy, or fewer.
+pub(super) fn tools(policy: &Policy, request: &RunRequest) -> Result<Option<Tools>, Refusal> {
+    const FIELD: &str = "tools";
+    let of_policy = policy.tools.as_deref().map(Tools::of_policy);
+    let Some(names) = &request.tools else {
+        // What the policy has and the profile has not.
+        let is_restricted = request.profile == Profile::Restricted;
+        return Ok(of_policy.map(|tools| if is_restricted { tools.without(&NOT_IF_RESTRICTED) } else { tools }));
+    };
+    if let Some(of_policy) = &of_policy
+        && let Some(name) = names.iter().find(|name| !of_policy.has(name))
+    {
+        return Err(beyond(FIELD, name, of_policy.names()));
+    }
+    let asked = Tools::of_request(names);
+    if request.profile == Profile::Restricted
+        && let Some(tool) = NOT_IF_RESTRICTED.into_iter().find(|tool| asked.has(tool))
+    {
+        let message = format!("has {tool}, which runs with the profile restricted do not have");
+        return Err(refuse(FIELD, Why::Value, message));
+    }
+    Ok(Some(asked))
+}
+
+/// Models for the case that the first cannot answer.
+pub(super) fn fallbacks(
+    policy: &Policy,
+    request: &RunRequest,
+    model: Option<&str>,
+    settings: &Settings,
+) -> Result<(), Refusal> {
+    const FIELD: &str = "fallback_models";
+    for fallback in &request.fallback_models {
+        if !settings.models.allows(fallback) {
+            return Err(refuse(FIELD, Why::Value, format!("{} {NO_MODEL}", shown(fallback))));
+        }
+        if let Some(models) = policy.models.as_ref().filter(|models| !models.contains(fallback)) {
+            return Err(beyond(FIELD, fallback, models.iter().map(String::as_str)));
+        }
+        if model == Some(fallback.as_str()) {
+            let message = format!("{} is the model that the run has already", shown(fallback));
+            return Err(refuse(FIELD, Why::Value, message));
+        }
+    }
+    Ok(())
+}
+
+/// What is wrong with a model that requests must not name.
+pub(super) const NO_MODEL: &str = "is not allowed; use sonnet, opus, haiku or an id of ASKD_MODELS";
+
+/// Agents of the request: they may have no more than the request itself.
+pub(super) fn agents(
+    policy: &Policy,
+    request: &RunRequest,
+    tools: Option<&Tools>,
+    settings: &Settings,
+) -> Result<(), Refusal> {
+    for (name, agent) in &request.agents {
+        let agent = Agent { name, agent };
+        agent.model(policy, &settings.models)?;
+        agent.mode(policy, settings)?;
+        agent.tools(tools)?;
+    }
+    Ok(())
+}
+
+struct Agent<'a> {
+    name: &'a str,
+    agent: &'a Value,
+}
+
+impl Agent<'_> {
+    const FIELD: &'static str = "agents";
+
+    fn wrong(&self, part: &str, what: &str) -> Refusal {
+        refuse(Self::FIELD, Why::Value, format!("{}.{}.{part} {what}", Self::FIELD, self.name))
+    }
+
+    fn beyond<'a>(&self, part: &str, asked: &str, allowed: impl Iterator<Item = &'a str>) -> Refusal {
+        let refusal = beyond(Self::FIELD, asked, allowed);
+        Refusal { message: format!("{}.{part}: {}", self.name, refusal.message), ..refusal }
+    }
+
+    fn model(&self, policy: &Policy, allowed: &groups::Models) -> Result<(), Refusal> {
+        const PART: &str = "model";
+        // The word for the model of whoever calls it.
+        let Some(model) = self.agent[PART].as_str().filter(|model| *model != "inherit") else { return Ok(()) };
+        if !allowed.allows(model) {
+            return Err(self.wrong(PART, &format!("{} {NO_MODEL}, or inherit", shown(model))));
+        }
+        match policy.models.as_ref().filter(|models| !models.iter().any(|name| name == model)) {
+            Some(models) => Err(self.beyond(PART, model, models.iter().map(String::as_str))),
+            None => Ok(()),
+        }
+    }
+
+    fn mode(&self, policy: &Policy, settings: &Settings) -> Result<(), Refusal> {
+        const PART: &str = "permission_mode";
+        let Some(mode) = self.agent["permissionMode"].as_str().and_then(PermissionMode::from_word) else {
+            return Ok(());
+        };
+        if mode == PermissionMode::BypassPermissions && !settings.permissions.allow_bypass {
+            return Err(self.wrong(PART, "bypassPermissions is not allowed on this server (ASKD_ALLOW_BYPASS)"));
+        }
+        match policy.permission_modes.as_ref().filter(|modes| !modes.contains(&mode)) {
+            Some(modes) => Err(self.beyond(PART, mode.as_str(), modes.iter().map(|mode| mode.as_str()))),
+            None => Ok(()),
+        }
+    }
+
+    fn tools(&self, tools: Option<&Tools>) -> Result<(), Refusal> {
+        const PART: &str = "tools";
+        let Some(tools) = tools else { return Ok(()) };
+        let rules = self.agent[PART].as_array().into_iter().flatten().filter_map(Value::as_str);
+        // `*` are all that there are.
+        let Some(rule) = rules.into_iter().find(|rule| *rule != "*" && !tools.has(tool_of(rule))) else {
+            return Ok(());
+        };
+        Err(if tools.is_of_request() {
+            self.wrong(PART, &format!("has {}, which `tools` of the request does not have", shown(rule)))
+        } else {
+            self.beyond(PART, rule, tools.names())
+        })
+    }
+}
+
+/// Servers of the request. Such a server is code of the caller's, and gives tools of any name.
+pub(super) fn servers(policy: &Policy, request: &RunRequest, secrets: &RunSecrets) -> Result<(), Refusal> {
+    const FIELD: &str = "mcp_servers";
+    let by_policy = |what: String| Err(refuse(FIELD, Why::Policy, what));
+    for name in &request.mcp_servers {
+        let (all, named) = (format!("mcp__{name}"), shown(name));
+        if policy.tools.as_ref().is_some_and(|tools| !tools.contains(&all)) {
+            return by_policy(format!("{named}: the policy of this key does not have the tool {all}"));
+        }
+        if policy.allowed_tools.is_some() {
+            let what = "the policy of this key says which rules may be given, and servers of a request are beyond it";
+            return by_policy(format!("{named}: {what}"));
+        }
+        if policy.denied_tools.iter().any(|rule| denies_server(rule, name)) {
+            return by_policy(format!("{named}: the policy of this key denies it"));
+        }
+        if runs_programs(&secrets.mcp_servers, name) && !may_run_programs(policy) {
+            return by_policy(format!("{named} starts a program, and the policy of this key bounds {BASH}"));
+        }
+        if request.disallowed_tools.iter().any(|rule| denies_server(rule, name)) {
+            return Err(refuse(FIELD, Why::Value, format!("has {named}, which disallowed_tools denies")));
+        }
+    }
+    Ok(())
+}
+
+/// A `headersHelper` is a command for a shell, too (checked). A server that is not known is taken for a program.
+fn runs_programs(servers: &Map<String, Value>, name: &str) -> bool {
+    servers.get(name).is_none_or(|server| ["command", "headersHelper"].iter().any(|key| server.get(key).is_some()))
+}
+
+fn may_run_programs(policy: &Policy) -> bool {
+    policy.tools.as_ref().is_none_or(|tools| tools.iter().any(|tool| tool == BASH))
+        && !policy.denied_tools.iter().any(|rule| denies_tool(rule, BASH))
+}
+
+/// Variables of the request.
+pub(super) fn variables(policy: &Policy, request: &RunRequest) -> Result<(), Refusal> {
+    let Some(allowed) = &policy.env else { return Ok(()) };
+    match request.env.iter().find(|name| !allowed.contains(name)) {
+        Some(name) => Err(beyond("env", name, allowed.iter().map(String::as_str))),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;
