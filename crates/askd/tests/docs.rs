@@ -12,6 +12,27 @@ fn the_settings_reference_is_up_to_date() {
 }
 
 #[test]
+fn the_outcomes_reference_is_up_to_date() {
+    check("docs/reference/outcomes.md", &askd::docs::outcomes_reference());
+}
+
+#[test]
+fn every_type_of_a_runs_error_is_explained() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/events.md");
+    let page = fs::read_to_string(page).expect("the page is there");
+    let (_, errors) = page.split_once("## Errors of runs").expect("the page has a section on errors");
+    for kind in askd::runs::RunErrorKind::ALL {
+        let row = format!("| `{}` |", kind.as_str());
+        assert_eq!(
+            errors.lines().filter(|line| line.starts_with(&row)).count(),
+            1,
+            "docs/reference/events.md does not explain `{}` once",
+            kind.as_str()
+        );
+    }
+}
+
+#[test]
 fn every_word_of_isolation_is_explained() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/runs.md");
     let page = fs::read_to_string(page).expect("the page is there");

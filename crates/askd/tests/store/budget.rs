@@ -1,12 +1,14 @@
-//! What keys may spend: set aside with the run, settled with its end, once, whatever happens in between.
+//! What keys may spend: set aside with the run, settled with its end, once, whatever happens in between. What runs have used
+//! is in `usage.rs`.
 
 use std::collections::BTreeMap;
 
 use askd::store::Store;
 use askd::store::append::{Append, Appended, RunPatch};
-use askd::store::budget::{BudgetDay, Charge, Reserve, UsageBy, UsageFilter, UsageRow, beginning_of, day_of};
+use askd::store::budget::{BudgetDay, Charge, Reserve, beginning_of};
 use askd::store::recovery::Adopt;
 use askd::store::submit::{Submit, Submitted, Withdraw};
+use askd::store::usage::sums::{UsageBy, UsageFilter};
 use futures_util::future::join_all;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
@@ -24,12 +26,9 @@ both_engines! {
     a_run_that_is_withdrawn_gives_back_what_was_set_aside,
     a_run_of_which_nobody_knows_the_cost_is_charged_what_was_set_aside,
     a_run_that_never_began_costs_nothing,
-    what_results_tell_is_summed_up_and_what_only_the_session_tells_is_its_growth,
     twenty_at_once_do_not_get_more_than_there_is,
     a_budget_that_is_given_in_the_middle_of_a_day_counts_what_the_day_has_cost,
-    a_run_whose_results_tell_only_what_its_session_has_cost_is_charged_that,
     two_servers_never_wait_for_each_other_in_a_circle,
-    usage_is_summed_up_by_day_key_and_workspace_in_pages,
     after_any_story_what_is_set_aside_is_that_of_unfinished_runs,
 }
 
@@ -137,7 +136,7 @@ async fn a_run_of_which_nobody_knows_the_cost_is_charged_what_was_set_aside(plac
         let before = day(&store).await.0;
         store.write(budgeted(run, exactly(30))).await.unwrap();
         let mut begun = begin(run);
-        begun.patch.cost_more = told;
+        begun.patch.cost = told;
         stored(&store, begun).await;
         let adopt = Adopt { run_id: run.into(), old_epoch: 1, last_seq: 2, owner: "server_1".into(), lease_ms: 1_000 };
         assert_eq!(store.write(adopt).await, Ok(true));
@@ -157,32 +156,6 @@ async fn a_run_that_never_began_costs_nothing(place: Place) {
     stored(&store, late).await;
     assert_eq!(day(&store).await, (0, 0));
     assert_eq!(store.run("run_1").await.unwrap().unwrap().cost_micros, Some(0));
-    store.close().await;
-}
-
-async fn what_results_tell_is_summed_up_and_what_only_the_session_tells_is_its_growth(place: Place) {
-    let store = place.open().await;
-    store.write(submit("run_1", 1_000)).await.unwrap();
-    stored(&store, begin("run_1")).await;
-    let tells = |run: &str, seq, cost_more, total| {
-        let patch = RunPatch { cost_more, session_cost: Some(total), ..RunPatch::default() };
-        Append { patch, ..append(run, seq, seq) }
-    };
-    stored(&store, tells("run_1", 3, Some(250_000), 5.0)).await;
-    stored(&store, tells("run_1", 4, Some(500_000), 5.5)).await;
-    let row = store.run("run_1").await.unwrap().unwrap();
-    assert_eq!(row.cost_micros, Some(750_000), "it is seen while the run works");
-    stored(&store, finish("run_1", 5, 9_000)).await;
-    assert_eq!(store.run("run_1").await.unwrap().unwrap().cost_micros, Some(750_000));
-    // A second run of the same session, by a CLI that tells its totals only.
-    let mut second = submit("run_2", 2_000);
-    second.run.session_id = "session of run_1".into();
-    store.write(second).await.unwrap();
-    stored(&store, begin("run_2")).await;
-    stored(&store, tells("run_2", 3, None, 5.75)).await;
-    stored(&store, tells("run_2", 4, None, 6.0)).await;
-    stored(&store, finish("run_2", 5, 9_000)).await;
-    assert_eq!(store.run("run_2").await.unwrap().unwrap().cost_micros, Some(500_000));
     store.close().await;
 }
 
@@ -220,25 +193,6 @@ async fn a_budget_that_is_given_in_the_middle_of_a_day_counts_what_the_day_has_c
     store.close().await;
 }
 
-async fn a_run_whose_results_tell_only_what_its_session_has_cost_is_charged_that(place: Place) {
-    let store = place.open().await;
-    for (run, total, charged) in [("run_1", 0.000_025, 25), ("run_2", 0.000_045, 20), ("run_3", 0.0, 0)] {
-        let mut new = budgeted(run, exactly(30));
-        new.run.session_id = if run == "run_3" { "another".into() } else { "one session".into() };
-        let before = day(&store).await.0;
-        store.write(new).await.unwrap();
-        let mut begun = begin(run);
-        begun.patch.session_cost = Some(total);
-        stored(&store, begun).await;
-        let mut last = end(run, None);
-        last.patch.charge = Charge::AsTold;
-        stored(&store, last).await;
-        assert_eq!(day(&store).await, (before + charged, 0), "{run}");
-        assert_eq!(store.run(run).await.unwrap().unwrap().cost_micros, Some(charged));
-    }
-    store.close().await;
-}
-
 /// Runs of few keys, workspaces and sessions, which two servers begin and end in any order. In a database of several
 /// servers whoever holds one row and waits for another stops both, until the database ends one of them.
 async fn two_servers_never_wait_for_each_other_in_a_circle(place: Place) {
@@ -268,9 +222,9 @@ async fn two_servers_never_wait_for_each_other_in_a_circle(place: Place) {
         }))
     });
     join_all(worked).await;
-    let all = UsageFilter { key: None, first_day: 0, last_day: 0, by: UsageBy::Day, after: None, limit: 50 };
     let runs = 2 * RUNS as u64;
-    assert_eq!(stores[0].usage(&all).await.unwrap(), [UsageRow { name: "0".into(), runs, cost: 5 * runs }]);
+    let told = stores[0].usage(&UsageFilter::of_days(0, 0, UsageBy::Day, 50)).await.unwrap();
+    assert_eq!(told.iter().map(|row| (row.runs, row.used.cost_micros)).collect::<Vec<_>>(), [(runs, 5 * runs)]);
     for store in stores {
         store.close().await;
     }
@@ -286,35 +240,6 @@ async fn two_servers_never_wait_for_each_other_in_a_circle(place: Place) {
     let deadlocks = "SELECT deadlocks AS count FROM pg_stat_database WHERE datname = current_database()";
     assert_eq!(ask(deadlocks).await, 0);
     connection.close().await.unwrap();
-}
-
-async fn usage_is_summed_up_by_day_key_and_workspace_in_pages(place: Place) {
-    let store = place.open().await;
-    let runs = [("key_1", "shop", 0, 10), ("key_1", "shop", 0, 5), ("key_2", "shop", 1, 7), ("key_2", "", 2, 1)];
-    for (number, (key, workspace, on, cost)) in runs.into_iter().enumerate() {
-        let run = format!("run_{number}");
-        let mut new = submit(&run, beginning_of(on) + 5);
-        new.run.key_id = key.into();
-        new.run.workspace = Some(workspace.to_owned()).filter(|name| !name.is_empty());
-        store.write(new).await.unwrap();
-        stored(&store, begin(&run)).await;
-        stored(&store, end(&run, Some(cost))).await;
-    }
-    let all = UsageFilter { key: None, first_day: 0, last_day: 9, by: UsageBy::Day, after: None, limit: 50 };
-    let row = |name: &str, runs, cost| UsageRow { name: name.into(), runs, cost };
-    let by = async |filter: UsageFilter| store.usage(&filter).await.unwrap();
-    assert_eq!(by(all.clone()).await, [row("2", 1, 1), row("1", 1, 7), row("0", 2, 15)]);
-    let page = UsageFilter { after: Some("1".into()), ..all.clone() };
-    assert_eq!(by(page).await, [row("0", 2, 15)]);
-    assert_eq!(by(UsageFilter { by: UsageBy::Key, ..all.clone() }).await, [row("key_1", 2, 15), row("key_2", 2, 8)]);
-    let page = UsageFilter { by: UsageBy::Key, limit: 1, ..all.clone() };
-    assert_eq!(by(page).await, [row("key_1", 2, 15)]);
-    let workspaces = UsageFilter { by: UsageBy::Workspace, key: Some("key_2".into()), ..all.clone() };
-    assert_eq!(by(workspaces.clone()).await, [row("", 1, 1), row("shop", 1, 7)]);
-    assert_eq!(by(UsageFilter { after: Some(String::new()), ..workspaces }).await, [row("shop", 1, 7)]);
-    assert_eq!(by(UsageFilter { first_day: 1, last_day: 1, ..all }).await, [row("1", 1, 7)]);
-    assert_eq!((day_of(beginning_of(3) - 1), day_of(beginning_of(3))), (2, 3));
-    store.close().await;
 }
 
 /// What happens to one of a few runs.
@@ -374,7 +299,8 @@ async fn after_any_story_what_is_set_aside_is_that_of_unfinished_runs(place: Pla
                 store.write(next(patch)).await.unwrap();
             }
             Act::Tell(more) if row.is_some() => {
-                store.write(next(RunPatch { cost_more: Some(more), ..RunPatch::default() })).await.unwrap();
+                let told = row.as_ref().and_then(|row| row.cost_micros).unwrap_or(0) + more;
+                store.write(next(RunPatch { cost: Some(told), ..RunPatch::default() })).await.unwrap();
             }
             Act::Adopt => {
                 let adopt = Adopt {

@@ -10,10 +10,13 @@ mod config;
 mod keys;
 mod place;
 mod schema;
+mod secrets;
 mod small_disk;
 mod speed;
 mod story;
 mod trouble;
+mod uploads;
+mod usage;
 mod writer;
 
 /// Makes two tests of each function that takes a [`place::Place`]: one on SQLite, one on PostgreSQL.

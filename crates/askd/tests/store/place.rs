@@ -9,6 +9,7 @@ use askd::store::Store;
 use askd::store::append::{Append, Appended, RunPatch};
 use askd::store::chunk::{Chunk, ChunkBuilder};
 use askd::store::submit::{IdempotencyClaim, NewRun, Submit, Submitted};
+use askd::store::uploads::Needed;
 use sea_orm::{Database, DatabaseConnection};
 use tempfile::TempDir;
 
@@ -82,6 +83,8 @@ pub(crate) fn submit(id: &str, created_at: i64) -> Submit {
         first_chunk: chunk(1, 1).compress(),
         idempotency: None,
         reserve: None,
+        uploads: Needed::default(),
+        secrets: None,
     }
 }
 

@@ -17,10 +17,10 @@ use crate::both_engines;
 use crate::place::{Place, append, events, finish, stored, submit};
 
 /// The version of the schema that this askd writes.
-const LAST: i64 = 4;
+const LAST: i64 = 5;
 
 /// Every table, in an order in which they can be filled.
-const TABLES: [&str; 16] = [
+const TABLES: [&str; 22] = [
     "store",
     "runs",
     "run_requests",
@@ -37,6 +37,12 @@ const TABLES: [&str; 16] = [
     "audit",
     "budget_days",
     "usage_days",
+    "usage_models",
+    "usage_sessions",
+    "uploads",
+    "upload_parts",
+    "run_uploads",
+    "run_secrets",
 ];
 
 both_engines! {

@@ -64,7 +64,7 @@ async fn what_a_run_reports_changes_its_row_and_its_session(place: Place) {
     let store = place.open().await;
     submitted(&store, "run_1").await;
     let session = store.session("session of run_1").await.unwrap().unwrap();
-    let begun = SessionRow { cost_baseline_usd: 0.0, created_at: 1_000, last_run_at: 1_000, ..session.clone() };
+    let begun = SessionRow { runs: 0, cost_micros: 0, created_at: 1_000, last_run_at: 1_000, ..session.clone() };
     assert_eq!(session, begun);
     assert_eq!((session.key_id.as_str(), store.session("another").await), ("key_1", Ok(None)));
 
@@ -81,7 +81,7 @@ async fn what_a_run_reports_changes_its_row_and_its_session(place: Place) {
         first_event_at: Some(3_000),
         result_seq: Some(3),
         denials: Some(2),
-        session_cost: Some(0.25),
+        cost: Some(250_000),
         isolation: Some("{\"layer\":\"none\"}".to_owned()),
         ..RunPatch::default()
     };
@@ -90,14 +90,15 @@ async fn what_a_run_reports_changes_its_row_and_its_session(place: Place) {
     assert_eq!((row.started_at, row.first_event_at), (Some(2_000), Some(2_500)), "the first of each stays");
     assert_eq!((row.result_seq, row.denials, row.cli_version.as_deref()), (Some(3), 2, Some("2.1.300")));
     assert_eq!(row.isolation.as_deref(), Some("{\"layer\":\"landlock\"}"), "what it was started with stays");
-    let session = store.session("session of run_1").await.unwrap().unwrap();
-    assert_eq!(session, SessionRow { cost_baseline_usd: 0.25, ..session.clone() });
+    assert_eq!(row.cost_micros, Some(250_000));
+    assert_eq!(store.session("session of run_1").await.unwrap().unwrap(), session, "it is counted at its end");
 
     let failed = RunPatch { error: Some("{\"kind\":\"timeout\"}".to_owned()), ..finish("run_1", 4, 9_000).patch };
     stored(&store, Append { patch: failed, ..append("run_1", 4, 4) }).await;
     let row = store.run("run_1").await.unwrap().unwrap();
     assert_eq!((row.error.as_deref(), row.state.as_str()), (Some("{\"kind\":\"timeout\"}"), "completed"));
-    assert_eq!(store.session("session of run_1").await.unwrap().unwrap().last_run_at, 9_000);
+    let ended = SessionRow { runs: 1, cost_micros: 250_000, last_run_at: 9_000, ..session };
+    assert_eq!(store.session("session of run_1").await.unwrap().unwrap(), ended);
     store.close().await;
 }
 

@@ -20,7 +20,7 @@ pub(crate) use frozen::Frozen;
 pub(crate) use holder::Holder;
 pub(crate) use program::{Program, UNPRIVILEGED, as_user, living_pids, unprivileged};
 pub(crate) use raw::RawClient;
-pub(crate) use server::{TestServer, TestServerBuilder, fake_cli, launcher, marked_processes, real_cli};
+pub(crate) use server::{TestServer, TestServerBuilder, fake_cli, launcher, marked_processes, older_cli, real_cli};
 pub(crate) use tls::{Authority, Pair, TlsClient, encrypted};
 pub(crate) use v1::{V1, types};
 pub(crate) use wait::{beside, eventually, eventually_async};

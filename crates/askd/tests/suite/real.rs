@@ -3,13 +3,14 @@
 //! A test says in the prompt what the model answers, and looks at three places: what reached the model, what the CLI
 //! said of itself (`system/init`), and what the client got.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use scripted_model::{Ending, RecordedRequest, ScriptedModel};
 use serde_json::Value;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::harness::{Answer, Block, TestServer, TestServerBuilder};
+use crate::harness::{Answer, Block, TestServer, TestServerBuilder, real_cli};
 
 mod agents;
 mod background;
@@ -26,12 +27,16 @@ mod ends;
 mod environment;
 mod fields;
 mod first;
+mod fork;
 mod fresh;
 mod guard;
+mod guard_switch;
 mod keys_ownership;
 mod killed;
 mod many;
 mod mcp;
+mod options;
+mod outcomes;
 mod outside;
 mod permissions;
 mod policies;
@@ -44,7 +49,10 @@ mod sandbox;
 mod schema;
 mod settings_schema;
 mod upstream;
+mod usage;
 mod v1;
+mod versions;
+mod warnings;
 
 /// Each has a few processes of the real CLI, of 190 MB: on a machine of many cores not all tests go at once.
 static WORLDS: Semaphore = Semaphore::const_new(8);
@@ -66,10 +74,15 @@ impl World {
 
     /// With a server of its own kind.
     async fn with(change: impl FnOnce(TestServerBuilder) -> TestServerBuilder) -> Self {
+        Self::of(real_cli(), change).await
+    }
+
+    /// With a CLI and a server of its own kind.
+    async fn of(cli: PathBuf, change: impl FnOnce(TestServerBuilder) -> TestServerBuilder) -> Self {
         let turn = WORLDS.acquire().await.unwrap();
         let model = ScriptedModel::start().await.unwrap();
         // One try: a test of an upstream error need not wait for ten.
-        let server = TestServerBuilder::real(&model.base_url()).child_variable("CLAUDE_CODE_MAX_RETRIES", "0");
+        let server = TestServerBuilder::real_of(cli, &model.base_url()).child_variable("CLAUDE_CODE_MAX_RETRIES", "0");
         let server = change(server).start().await;
         Self { model, server, _turn: turn }
     }

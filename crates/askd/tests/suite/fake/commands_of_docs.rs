@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use askd::settings::Settings;
 use rustix::process::Signal;
+use scripted_model::ScriptedModel;
 
 use crate::harness::{Folders, Program, TestServer, TestServerBuilder, launcher};
 
@@ -20,8 +21,8 @@ fn commands(page: &str, from: &str, to: &str) -> Vec<String> {
 }
 
 /// Runs them one after the other in one shell, as they are but for the server's address. A status of 400 and more is a
-/// failure; each must have said something, or it was a `DELETE`.
-async fn all_work(server: &TestServer, commands: Vec<String>) {
+/// failure; each must have said something, or it was a `DELETE`. What they have said.
+async fn all_work(server: &TestServer, commands: Vec<String>) -> String {
     assert!(!commands.is_empty());
     let place = server.folders.root().join("shell");
     std::fs::create_dir(&place).unwrap();
@@ -34,6 +35,7 @@ async fn all_work(server: &TestServer, commands: Vec<String>) {
     let output = tokio::task::spawn_blocking(move || shell.output().unwrap()).await.unwrap();
     let (said, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}\n{errors}");
+    said.into_owned()
 }
 
 /// Whether a test can run; says so where it cannot.
@@ -97,12 +99,45 @@ async fn the_commands_of_the_page_on_configuration_work_as_printed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_commands_of_the_page_on_limits_work_as_printed() {
-    if !can_run("the_commands_of_the_page_on_limits_work_as_printed") {
+async fn the_examples_of_schemas_are_answered_as_printed() {
+    if !can_run("the_examples_of_schemas_are_answered_as_printed") {
+        return;
+    }
+    // The real CLI: it makes of a schema what the model is offered.
+    let model = ScriptedModel::start().await.unwrap();
+    for (page, from, to) in [
+        ("README.md", "**Dictate the form.**", "**Leave.**"),
+        ("docs/structured-output.md", "# An answer", "## What happens"),
+    ] {
+        let server = TestServerBuilder::real(&model.base_url()).start().await;
+        server.folders.write("workspace/shop/haiku.txt", "one\ntwo\nthree\n");
+        let said = all_work(&server, commands(page, from, to)).await;
+        assert!(said.contains(r#""structured_output":{"lines":0}"#), "{page}: {said}");
+        server.stop().await;
+    }
+    model.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_commands_of_the_page_on_usage_work_as_printed() {
+    if !can_run("the_commands_of_the_page_on_usage_work_as_printed") {
         return;
     }
     let server = TestServerBuilder::fake().start().await;
-    all_work(&server, commands("docs/limits.md", "# Turns", "")).await;
+    all_work(&server, commands("docs/usage.md", "# Usage and cost", "")).await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_commands_of_the_page_on_the_options_of_runs_work_as_printed() {
+    if !can_run("the_commands_of_the_page_on_the_options_of_runs_work_as_printed") {
+        return;
+    }
+    let server = TestServerBuilder::fake().start().await;
+    all_work(&server, commands("docs/run-options.md", "# The options of a run", "")).await;
+    let runs = server.get("/v1/runs").await.body;
+    let ends: Vec<_> = runs["data"].as_array().unwrap().iter().map(|run| &run["state"]).collect();
+    assert_eq!(ends, ["completed"; 4]);
     server.stop().await;
 }
 
@@ -134,6 +169,16 @@ async fn the_commands_of_the_page_on_keys_work_as_printed() {
     }
     let server = TestServerBuilder::fake().start().await;
     all_work(&server, commands("docs/keys.md", "# Keys", "")).await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_commands_of_the_page_on_uploads_work_as_printed() {
+    if !can_run("the_commands_of_the_page_on_uploads_work_as_printed") {
+        return;
+    }
+    let server = TestServerBuilder::fake().start().await;
+    all_work(&server, commands("docs/uploads.md", "# Uploads", "")).await;
     server.stop().await;
 }
 

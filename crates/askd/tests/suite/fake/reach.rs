@@ -199,7 +199,7 @@ async fn what_cannot_be_is_a_400_that_names_the_field_and_nothing_comes_of_it() 
             (400, &json!("invalid_request_error")),
             "{answer:?}"
         );
-        assert_eq!(answer.body["error"]["param"], field, "{answer:?}");
+        assert!(answer.param().starts_with(field), "{answer:?}");
         assert!(answer.message().contains(part), "{answer:?}");
     }
     assert_eq!(server.get("/v1/runs").await.body["data"], json!([]));

@@ -24,6 +24,8 @@ async fn a_lost_run_says_how_to_go_on_and_its_session_does() {
     let session = client.ended(&first).await["session_id"].as_str().unwrap().to_owned();
     let lost = client.submit(&json!({"prompt": "!say two\n!touch there\n!hang", "session_id": session})).await;
     reached(&folders, "there").await;
+    // What is seen is stored.
+    client.follow(&lost, 0).await.until_event("agent.assistant").await;
     killed(&folders, program).await;
 
     let program = Program::start(&folders, &[]);
@@ -34,6 +36,7 @@ async fn a_lost_run_says_how_to_go_on_and_its_session_does() {
     assert!(run["error"]["message"].as_str().unwrap().contains("died"), "{run}");
     assert!(run["error"]["hint"].as_str().unwrap().contains(&session), "{run}");
     assert!(run["finished_at"].is_string() && run["result"].is_null(), "{run}");
+    assert_eq!(run["partial_result"], "two", "{run}");
     let next = client.submit(&json!({"prompt": "!recall", "session_id": session})).await;
     assert_eq!(client.ended(&next).await["result"], "one");
 }

@@ -126,7 +126,7 @@ async fn a_long_answer_is_not_copied_again_and_again() {
     let (fine, unfit) = (json!({"prompt": "!long 48m"}), json!({"prompt": "!long 48m", "jsonSchema": {}}));
     for (body, status, most) in [(fine, 200, 4), (unfit, 500, 5)] {
         let folders = Folders::new();
-        let program = Program::start(&folders, &[]);
+        let program = Program::start(&folders, &[("ASKD_SCHEMA_REPAIRS", "0")]);
         let mut client = RawClient::connect(program.address().await).await;
         let before = program.most_resident();
         client.ask(&body).await;

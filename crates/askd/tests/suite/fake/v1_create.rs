@@ -73,7 +73,7 @@ async fn a_run_that_fails_is_an_answer_and_no_error() {
         server.run(json!({"prompt": "!result {\"is_error\":true,\"result\":\"no\",\"api_error_status\":529}"})).await;
     assert_eq!(
         (&run["state"], &run["error"]["type"], &run["error"]["upstream_status"]),
-        (&json!("failed"), &json!("upstream"), &json!(529))
+        (&json!("failed"), &json!("overloaded"), &json!(529))
     );
     let run = server.run(json!({"prompt": "!result {\"subtype\":\"error_max_turns\",\"is_error\":true}"})).await;
     assert_eq!((&run["state"], &run["error"]["type"]), (&json!("incomplete"), &json!("turn_limit")));

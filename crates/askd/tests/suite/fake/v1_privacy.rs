@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use askd::store::chunk::ChunkBuilder;
 use askd::store::prune::Retention;
 use askd::store::submit::{NewRun, Submit};
+use askd::store::uploads::Needed;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -89,8 +90,15 @@ async fn of_another_server(server: &TestServer) -> &'static str {
         created_at: 1_795_000_000_000,
         ..NewRun::default()
     };
-    let submit =
-        Submit { run, metadata: Vec::new(), first_chunk: first.finish().compress(), idempotency: None, reserve: None };
+    let submit = Submit {
+        run,
+        metadata: Vec::new(),
+        first_chunk: first.finish().compress(),
+        idempotency: None,
+        reserve: None,
+        uploads: Needed::default(),
+        secrets: None,
+    };
     server.app.runs().shared().store.write(submit).await.unwrap();
     id
 }

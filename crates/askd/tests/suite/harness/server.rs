@@ -1,9 +1,10 @@
 //! The server under test.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use askd::ambient::Ambient;
@@ -22,12 +23,31 @@ use super::wait::{beside, eventually};
 
 /// The real CLI, which `scripts/test` installs.
 pub(crate) fn real_cli() -> PathBuf {
-    let found = std::env::vars_os().find(|(name, _)| name == "ASKD_TEST_CLAUDE").map(|(_, value)| PathBuf::from(value));
-    let version = include_str!("../../../../../scripts/cli-version").trim();
-    let default = format!("{}/../../target/cli/{version}/claude", env!("CARGO_MANIFEST_DIR"));
-    let path = found.unwrap_or_else(|| default.into());
+    let path = chosen_cli().unwrap_or_else(|| installed_cli(include_str!("../../../../../scripts/cli-version").trim()));
     assert!(path.is_file(), "the real CLI is missing at {}; run scripts/install-cli", path.display());
     path
+}
+
+/// The CLI that somebody wants to be tested instead of the pinned one.
+fn chosen_cli() -> Option<PathBuf> {
+    std::env::vars_os().find(|(name, _)| name == "ASKD_TEST_CLAUDE").map(|(_, value)| PathBuf::from(value))
+}
+
+fn installed_cli(version: &str) -> PathBuf {
+    format!("{}/../../target/cli/{version}/claude", env!("CARGO_MANIFEST_DIR")).into()
+}
+
+/// The real CLI of another version, one of `scripts/older-clis`; `None`, said aloud, where a single CLI is to be tested.
+pub(crate) fn older_cli(version: &str) -> Option<PathBuf> {
+    let path = installed_cli(version);
+    if !path.is_file() && chosen_cli().is_some() {
+        // Past the harness, which shows nothing of a test that passes.
+        let line = format!("NOT RUN: Claude Code CLI {version} is not there, and ASKD_TEST_CLAUDE names another one\n");
+        drop(std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes()));
+        return None;
+    }
+    assert!(path.is_file(), "the real CLI is missing at {}; run scripts/install-cli {version}", path.display());
+    Some(path)
 }
 
 /// The scripted CLI of `examples/fake-claude`; `cargo test` builds it.
@@ -66,7 +86,12 @@ impl TestServerBuilder {
 
     /// With the real CLI, which asks the model at `base_url`. Its runs are isolated as they would be without a setting.
     pub(crate) fn real(base_url: &str) -> Self {
-        let mut builder = Self::new(real_cli());
+        Self::real_of(real_cli(), base_url)
+    }
+
+    /// The same with this CLI, e.g. an older one.
+    pub(crate) fn real_of(cli: PathBuf, base_url: &str) -> Self {
+        let mut builder = Self::new(cli);
         builder.settings.isolation.policy = IsolationPolicy::BestEffort;
         builder.settings.credentials.anthropic_api_key = Some("sk-test-key".to_owned().into());
         builder.child_variable("ANTHROPIC_BASE_URL", base_url)
@@ -111,33 +136,32 @@ impl TestServerBuilder {
     /// The server, or why there is none; the folders stay.
     pub(crate) async fn try_start(self) -> Result<TestServer, (StartError, Folders)> {
         let Self { folders, settings, ambient } = self;
-        remembered_probe(&settings.paths.claude_bin, &folders.data());
-        let server = match serve::prepare(settings, ambient, launcher()).await {
+        let cli = settings.paths.claude_bin.clone();
+        remembered_probe(&cli, &folders.data());
+        let server = match Box::pin(serve::prepare(settings, ambient, launcher())).await {
             Ok(server) => server,
             Err(error) => return Err((error, folders)),
         };
-        remember_probe(&folders.data());
+        remember_probe(cli, &folders.data());
         let (address, app) = (server.address().unwrap(), Arc::clone(server.app()));
         let running = beside(server.run());
         Ok(TestServer { folders, address, app, running: Some(running), client: reqwest::Client::new() })
     }
 }
 
-/// What was found out about the real CLI, once for all tests.
-static PROBE: OnceLock<String> = OnceLock::new();
+/// What was found out about each real CLI, once for all tests.
+static PROBES: Mutex<BTreeMap<PathBuf, String>> = Mutex::new(BTreeMap::new());
 
 fn remembered_probe(cli: &Path, data: &Path) {
-    if let Some(probe) = PROBE.get()
-        && probe.contains(&*cli.to_string_lossy())
-    {
+    if let Some(probe) = PROBES.lock().unwrap().get(cli) {
         fs::write(data.join("cli.json"), probe).unwrap();
     }
 }
 
-fn remember_probe(data: &Path) {
+fn remember_probe(cli: PathBuf, data: &Path) {
     let probe = fs::read_to_string(data.join("cli.json")).unwrap();
     if !probe.contains("fake-claude") {
-        PROBE.get_or_init(|| probe);
+        PROBES.lock().unwrap().entry(cli).or_insert(probe);
     }
 }
 

@@ -1,5 +1,6 @@
 //! The CLI by itself, without askd: what it makes of a file that askd would refuse.
 
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -30,6 +31,16 @@ pub(super) struct BareCli {
 impl BareCli {
     /// Starts it with files in its home and further arguments, in which `HOME/` stands for the home.
     pub(super) async fn start(files: &[(&str, &str)], args: &[&str], model: Option<&ScriptedModel>) -> Self {
+        Self::start_of(real_cli(), files, args, model).await
+    }
+
+    /// The same with this CLI.
+    pub(super) async fn start_of(
+        cli: PathBuf,
+        files: &[(&str, &str)],
+        args: &[&str],
+        model: Option<&ScriptedModel>,
+    ) -> Self {
         let turn = TURNS.acquire().await.unwrap();
         let home = tempfile::tempdir().unwrap();
         for (name, text) in [("work/.keep", "")].iter().chain(files) {
@@ -40,7 +51,7 @@ impl BareCli {
         let root = home.path().display().to_string();
         let base_url = model.map_or_else(|| "http://127.0.0.1:9".to_owned(), ScriptedModel::base_url);
         #[expect(clippy::disallowed_methods, reason = "the CLI without the server")]
-        let mut command = Command::new(real_cli());
+        let mut command = Command::new(cli);
         command
             .args(["-p", "--input-format", "stream-json", "--output-format", "stream-json", "--verbose"])
             .args(["--permission-prompts=none", "--setting-sources=user", "--strict-mcp-config"])

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::World;
 
 /// What the server gives to a run whose operator passes nothing on.
-const GIVEN: [&str; 28] = [
+const GIVEN: [&str; 29] = [
     "ANTHROPIC_BASE_URL",
     "ASKD_RUN_MARKER",
     "CLAUDE_AGENT_SDK_CLIENT_APP",
@@ -24,6 +24,7 @@ const GIVEN: [&str; 28] = [
     "CLAUDE_CODE_MAX_RETRIES",
     "CLAUDE_CODE_PROJECT_DIR_NAME",
     "CLAUDE_CODE_PROVIDER_MANAGED_BY_HOST",
+    "CLAUDE_CODE_SIMPLE",
     "CLAUDE_CODE_STARTUP_FAILURE_RESULTS",
     "CLAUDE_CODE_TMPDIR",
     "CLAUDE_CONFIG_DIR",

@@ -18,7 +18,7 @@ lines.on('line', (line) => {
   const result = {
     initialize: () => ({protocolVersion: params.protocolVersion, capabilities: {tools: {}}, serverInfo: {name: 's', version: '1'}}),
     'tools/list': () => ({tools: [{name: 'say', description: 'says', inputSchema: {type: 'object', properties: {}}}]}),
-    'tools/call': () => ({content: [{type: 'text', text: `hello from ${process.argv[1]}, ${process.env.TOKEN}, ${process.env.ANTHROPIC_API_KEY}`}]}),
+    'tools/call': () => ({content: [{type: 'text', text: ['hello from ' + process.argv[1], process.env.TOKEN, process.env.ANTHROPIC_API_KEY].join(', ')}]}),
   }[method] ?? (() => ({}));
   console.log(JSON.stringify({jsonrpc: '2.0', id, result: result()}));
 });
