@@ -11,7 +11,6 @@ use self::mark::Evidence;
 use self::signs::Signs;
 use self::table::{ROWS, Row, Verdict};
 use crate::frame::Frame;
-use crate::usage::model_costs;
 
 pub mod details;
 pub mod mark;
@@ -36,11 +35,6 @@ pub struct ResultMessage {
     pub terminal_reason: Option<String>,
     /// Why the CLI could not start its work.
     pub startup_failure_reason: Option<String>,
-    /// What the session has cost so far by the CLI's estimate, in USD; in some versions only what this process has.
-    pub total_cost_usd: Option<f64>,
-    /// What the process has cost since its last result, or since its start; the sum over all is its cost (checked).
-    #[serde(rename = "model_usage_since_last_result", deserialize_with = "model_costs")]
-    pub cost_since_last: Option<f64>,
     /// How many tool calls were denied.
     #[serde(rename = "permission_denials", deserialize_with = "count")]
     pub denials: usize,

@@ -204,9 +204,8 @@ mod tests {
     }
 
     fn result(progress: &mut Progress, text: &str) -> bool {
-        let cost = if text == "second" { 2.0 } else { 1.0 };
         let head = r#""type":"result","subtype":"success","is_error":false"#;
-        observe(progress, &format!(r#"{{{head},"result":"{text}","total_cost_usd":{cost}}}"#))
+        observe(progress, &format!(r#"{{{head},"result":"{text}","errors":["{text}"]}}"#))
     }
 
     #[test]
@@ -245,7 +244,7 @@ mod tests {
         result(&mut run, "second");
         assert!(run.answered());
         assert!(state(&mut run, "idle"));
-        assert_eq!(run.result().unwrap().total_cost_usd, Some(2.0), "the last result counts");
+        assert_eq!(run.result().unwrap().errors, ["second"], "the last result counts");
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //!
 //! What assistant messages say of usage is not final, and some calls have no message (checked), so none is counted.
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::Value;
 
 use self::by_model::ByModel;
@@ -82,12 +82,6 @@ pub fn cost_state(line: &str) -> Option<ByModel> {
     (line.r#type == "cost-state").then(|| ByModel::with_total(Some(&line.models), Some(&line.total)))?
 }
 
-/// For a field that has figures by model: the sum of their `costUSD`. A form that is not known counts as none.
-pub fn model_costs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
-    let Value::Object(models) = Value::deserialize(deserializer)? else { return Ok(None) };
-    Ok(models.values().map(|figures| figures.get("costUSD").and_then(Value::as_f64)).sum())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,20 +137,5 @@ mod tests {
         assert_eq!(cost_state(r#"{"type":"cost-state","totalCostUSD":1.5}"#).map(|told| told.cost_usd()), Some(1.5));
         assert_eq!(cost_state(r#"{"type":"user","totalCostUSD":1.5}"#), None);
         assert_eq!(cost_state("no json"), None);
-    }
-
-    #[test]
-    fn the_costs_of_all_models_are_summed_up_and_strange_forms_count_as_none() {
-        #[derive(Deserialize)]
-        struct Holder(#[serde(deserialize_with = "model_costs")] Option<f64>);
-        for (form, sum) in [
-            (r#"{"opus":{"costUSD":0.5},"haiku":{"costUSD":0.25,"inputTokens":3}}"#, Some(0.75)),
-            ("{}", Some(0.0)),
-            (r#"{"opus":{"cost":1}}"#, None),
-            ("null", None),
-            ("[1]", None),
-        ] {
-            assert_eq!(serde_json::from_str::<Holder>(form).unwrap().0, sum, "{form}");
-        }
     }
 }
