@@ -56,6 +56,12 @@ impl Frame {
         &self.text
     }
 
+    /// The same message with another text, which must be JSON with the same head.
+    #[must_use]
+    pub fn with_text(&self, text: String) -> Self {
+        Self { kind: self.kind.clone(), subtype: self.subtype.clone(), text }
+    }
+
     /// Whether this is `system` with the given subtype.
     pub fn is_system(&self, subtype: &str) -> bool {
         self.kind == "system" && self.subtype.as_deref() == Some(subtype)

@@ -1,6 +1,7 @@
 //! What is written on the CLI's stdin: one JSON object a line, returned without the newline.
 
 use serde::Serialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -108,6 +109,8 @@ pub enum Content<'a> {
     Text(&'a str),
     /// Blocks in the form of the Messages API.
     Blocks(&'a [Value]),
+    /// The same as JSON, a list: what is large is written once.
+    Written(&'a RawValue),
 }
 
 /// A message of the user. `uuid` comes back in `command_lifecycle`, which says when it has been worked on.
@@ -223,6 +226,14 @@ mod tests {
         assert!(!line.contains('\n'));
         let further = user_message(Content::Text("x"), Uuid::nil(), true, Some("later"));
         assert!(!further.contains("client_composed") && further.contains(r#""priority":"later""#));
+    }
+
+    #[test]
+    fn blocks_that_are_written_already_are_the_same_line() {
+        let blocks = [json!({"type": "text", "text": "x\n"})];
+        let written = serde_json::value::to_raw_value(&blocks).unwrap();
+        let line = |content| user_message(content, Uuid::nil(), false, None);
+        assert_eq!(line(Content::Written(&written)), line(Content::Blocks(&blocks)));
     }
 
     #[test]

@@ -6,9 +6,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::frame::Frame;
-use heard::{Heard, heard};
+use heard::{Heard, heard, say};
+use pieces::Pieces;
+use servers::Missing;
+use subagents::Subagents;
 
 mod heard;
+mod pieces;
+mod servers;
+mod subagents;
 
 /// Something to tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +40,10 @@ pub enum Kind {
     Retried,
     /// A limit of the provider is nearly used up.
     RateLimit,
+    /// The answer was cut, and the model went on with it.
+    Continued,
+    /// A subagent failed.
+    Subagent,
     /// An MCP server cannot be used.
     McpServer,
     /// A plugin was left out.
@@ -58,6 +68,18 @@ const MAX_NAMED: usize = 20;
 /// What is kept of a name or an id, in characters.
 const MAX_NAME: usize = 100;
 
+/// What stands at the end of a text of which there is more. A credential may have been cut in two there: whoever replaces
+/// those looks before it.
+pub const CUT: &str = "…";
+
+/// At most so many characters of a text, and [`CUT`] if that is not all.
+pub fn shortened(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}{CUT}", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 /// Follows the messages of one process.
 #[derive(Debug, Default)]
 pub struct Notices {
@@ -67,12 +89,16 @@ pub struct Notices {
     /// Tool and id of each call.
     denied: BTreeSet<(String, String)>,
     retries: Retries,
+    pieces: Pieces,
+    subagents: Subagents,
+    missing: Missing,
 }
 
+/// Failures of the provider after which the CLI asks again. The waits between them are not summed up: the last one may have
+/// been cut off.
 #[derive(Debug, Default)]
 struct Retries {
     count: u32,
-    waited_ms: u64,
     /// What was answered, and how often.
     answers: BTreeMap<String, u32>,
 }
@@ -80,8 +106,16 @@ struct Retries {
 impl Notices {
     /// Takes the next message into account; what is to be told at once.
     pub fn hear(&mut self, frame: &Frame) -> Vec<Notice> {
-        let heard = heard(frame);
-        heard.into_iter().filter_map(|heard| self.take(heard)).collect()
+        self.pieces.hear(frame);
+        let fallen = self.subagents.hear(frame).map(|fallen| say(Kind::Subagent, fallen.task, fallen.message));
+        let missing = self.missing.hear(frame).into_iter().map(|(name, message)| say(Kind::McpServer, name, message));
+        let heard = fallen.into_iter().chain(missing).chain(heard(frame));
+        heard.filter_map(|heard| self.take(heard)).collect()
+    }
+
+    /// A question to the CLI, which has said less than a person wants to know. The answer comes among its messages.
+    pub fn question(&mut self) -> Option<String> {
+        self.missing.question()
     }
 
     fn take(&mut self, heard: Heard) -> Option<Notice> {
@@ -92,8 +126,12 @@ impl Notices {
                 }
                 None
             }
-            Heard::Retry { answer, delay_ms, message } => {
-                self.retries.note(&answer, delay_ms);
+            Heard::Missing { server } => {
+                self.missing.note(server);
+                None
+            }
+            Heard::Retry { answer, message } => {
+                self.retries.note(&answer);
                 (self.retries.count == 1).then_some(Notice { kind: Kind::Retried, message, until: None })
             }
             Heard::Say { notice, key } => {
@@ -113,22 +151,26 @@ impl Notices {
 
     /// What is told with the end. Then nothing is left to tell.
     pub fn rest(&mut self) -> Vec<Notice> {
-        let Self { count, denied, retries, .. } = std::mem::take(self);
+        let unanswered = self.missing.rest();
+        let unanswered = unanswered.into_iter().map(|(name, message)| say(Kind::McpServer, name, message));
+        let unanswered: Vec<_> = unanswered.filter_map(|heard| self.take(heard)).collect();
+        let Self { count, denied, retries, pieces, .. } = std::mem::take(self);
         let say = |kind, message| Notice { kind, message, until: None };
+        let continued = pieces.told().map(|message| say(Kind::Continued, message));
         let retried = retries.told().map(|message| say(Kind::Retried, message));
         let left_out = count.into_iter().filter(|(_, count)| *count > MAX_EACH).map(|(kind, count)| {
             let message = format!("{} more warnings of this kind were left out", count - MAX_EACH);
             say(kind, message)
         });
         let denied = (!denied.is_empty()).then(|| say(Kind::Denied, denials(&denied)));
-        retried.into_iter().chain(left_out).chain(denied).collect()
+        let counted = continued.into_iter().chain(retried).chain(left_out).chain(denied);
+        unanswered.into_iter().chain(counted).collect()
     }
 }
 
 impl Retries {
-    fn note(&mut self, answer: &str, delay_ms: u64) {
+    fn note(&mut self, answer: &str) {
         self.count = self.count.saturating_add(1);
-        self.waited_ms = self.waited_ms.saturating_add(delay_ms);
         if self.answers.len() < MAX_NAMED || self.answers.contains_key(answer) {
             *self.answers.entry(answer.to_owned()).or_default() += 1;
         }
@@ -136,12 +178,10 @@ impl Retries {
 
     /// All of them together. One alone was told already.
     fn told(&self) -> Option<String> {
-        let Self { count, waited_ms, answers } = self;
+        let Self { count, answers } = self;
         let times = answers.iter().map(|(answer, times)| format!("{answer} ({times})"));
         let answers = times.collect::<Vec<_>>().join(", ");
-        (*count > 1).then(|| {
-            format!("the provider was asked again {count} times, after {} in all: {answers}", seconds(*waited_ms))
-        })
+        (*count > 1).then(|| format!("the provider did not answer as it should {count} times: {answers}"))
     }
 }
 
@@ -173,7 +213,7 @@ fn denials(denied: &BTreeSet<(String, String)>) -> String {
 }
 
 fn short(text: &str) -> String {
-    text.chars().take(MAX_NAME).collect()
+    shortened(text, MAX_NAME)
 }
 
 /// Milliseconds as a person says them.

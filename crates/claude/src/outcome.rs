@@ -4,22 +4,20 @@
 //! its failures, and gives no `result` at all when it dies. [`judge`] turns all of this into an [`Outcome`], by a
 //! [table](table::ROWS).
 
-use serde::Deserialize;
-
-use self::details::{Details, head};
+use self::details::Details;
 use self::mark::Evidence;
 use self::signs::Signs;
 use self::table::{ROWS, Row, Verdict};
 use crate::frame::Frame;
 
+mod body;
 pub mod details;
 pub mod mark;
 pub mod signs;
 pub mod table;
 
 /// The fields of a `result` message that decide the outcome.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ResultMessage {
     /// `success` or `error_…`.
     pub subtype: String,
@@ -36,22 +34,16 @@ pub struct ResultMessage {
     /// Why the CLI could not start its work.
     pub startup_failure_reason: Option<String>,
     /// How many tool calls were denied.
-    #[serde(rename = "permission_denials", deserialize_with = "count")]
     pub denials: usize,
     /// The message as the CLI wrote it, if it holds a structured output.
-    #[serde(skip)]
     pub raw: Option<std::sync::Arc<str>>,
     /// Whether `structured_output` is there; its value is in `raw`.
-    #[serde(rename = "structured_output", deserialize_with = "present")]
     pub has_structured_output: bool,
     /// How its turn went.
-    #[serde(skip)]
     pub details: Details,
     /// What the messages before it said of a failure.
-    #[serde(skip)]
     pub signs: Signs,
     /// Whether its form is one that is not known.
-    #[serde(skip)]
     pub is_unreadable: bool,
 }
 
@@ -62,16 +54,12 @@ impl ResultMessage {
             return None;
         }
         // A field of an unexpected type must not turn a failure into nothing: keep what says that it failed.
-        let mut message = frame.body::<Self>().unwrap_or_else(|| Self {
+        Some(body::read(frame).unwrap_or_else(|| Self {
             is_error: true,
             errors: vec!["the CLI's result message has an unknown form".into()],
             is_unreadable: true,
             ..Self::default()
-        });
-        message.result = message.result.filter(|_| message.is_error).map(head);
-        message.details = Details::of(frame);
-        message.raw = message.has_structured_output.then(|| frame.as_str().into());
-        Some(message)
+        }))
     }
 
     /// Whether it says that the process has cost as much as it may. Subagents may go on after it (checked).
@@ -97,14 +85,6 @@ impl ResultMessage {
             None => words,
         }
     }
-}
-
-fn count<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
-    Ok(Vec::<serde::de::IgnoredAny>::deserialize(deserializer)?.len())
-}
-
-fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
-    Ok(Option::<serde::de::IgnoredAny>::deserialize(deserializer)?.is_some())
 }
 
 /// How the following of a process ended.

@@ -6,7 +6,9 @@
 //! (both checked). The answer is the last `result` before the end.
 //!
 //! A CLI that goes idle while a background subagent works ([`Feature::IdleAfterSubagents`]) has ended when none works any
-//! more, and the turn that takes up what it found has brought its `result`.
+//! more, and the turn that takes up what it found has brought its `result`. That is the turn in which the subagent ended, if
+//! this one asks the model once more, or else a further one that begins without an `idle` before it (checked with 2.1.261, and
+//! a hundred ends close to that of a turn): the next `idle` is the end either way.
 
 use serde::Deserialize;
 use uuid::Uuid;
@@ -75,6 +77,11 @@ impl Progress {
             self.further_inputs.push(uuid);
         }
         self.has_input = true;
+    }
+
+    /// Whether the CLI has not settled this input yet.
+    pub fn is_open(&self, uuid: Uuid) -> bool {
+        self.unsettled.contains(&uuid)
     }
 
     /// How many inputs the CLI has not settled yet.
@@ -262,6 +269,38 @@ mod tests {
         assert!(!state(&mut run, "running"));
         result(&mut run, "second");
         assert!(state(&mut run, "idle"));
+    }
+
+    #[test]
+    fn a_subagent_that_ends_during_a_further_turn_is_heard_of_in_it_or_in_a_turn_that_follows_at_once() {
+        const FURTHER: &str = "00000000-0000-0000-0000-000000000002";
+        let tasks =
+            |tasks: &str| format!(r#"{{"type":"system","subtype":"background_tasks_changed","tasks":[{tasks}]}}"#);
+        let init = r#"{"type":"system","subtype":"init"}"#;
+        // As recorded with 2.1.261.
+        for is_heard_of_at_once in [true, false] {
+            let mut run = Progress::of(Capabilities::of(Version(2, 1, 261)));
+            run.accept_input(INPUT.parse().unwrap());
+            run.accept_input(FURTHER.parse().unwrap());
+            state(&mut run, "running");
+            observe(&mut run, init);
+            observe(&mut run, &tasks(r#"{"task_id":"a","task_type":"local_agent"}"#));
+            result(&mut run, "first");
+            lifecycle(&mut run, "completed");
+            assert!(!state(&mut run, "idle"));
+            state(&mut run, "running");
+            observe(&mut run, init);
+            observe(&mut run, &tasks(""));
+            result(&mut run, "further");
+            let settled = format!(r#"{{"type":"command_lifecycle","command_uuid":"{FURTHER}","state":"completed"}}"#);
+            assert!(!observe(&mut run, &settled), "not idle");
+            if !is_heard_of_at_once {
+                assert!(!observe(&mut run, init));
+                assert!(!run.answered() && run.answer().is_none(), "the turn that takes up what it found");
+                result(&mut run, "with its findings");
+            }
+            assert!(run.answered() && state(&mut run, "idle"));
+        }
     }
 
     #[test]

@@ -51,16 +51,15 @@ pub fn is_known(name: &str) -> bool {
     BUILT_IN.contains(&name)
 }
 
-/// The tools that the CLI leaves to a run with `--restricted` (checked with 2.1.261, 2.1.276 and 2.1.330). With a list of
-/// tools it leaves all that are in the list, `Bash` too, which is not confined then (checked): so no other one may be in it.
+/// The tools that a run with `--restricted` is left: those that the CLI leaves it (checked with 2.1.261, 2.1.276 and 2.1.330)
+/// but for `EnterWorktree`, which makes a checkout with git and moves the run into it, and `ExitWorktree`. With a list of tools
+/// the CLI leaves all that are in the list, `Bash` too, which is not confined then (checked): so no other one may be in it.
 const OF_RESTRICTED: &[&str] = &[
     "Agent",
     "AskUserQuestion",
     "CronDelete",
     "CronList",
     "Edit",
-    "EnterWorktree",
-    "ExitWorktree",
     "Glob",
     "Grep",
     "ListAgents",
@@ -91,16 +90,33 @@ pub fn of_restricted(name: &str) -> bool {
     OF_RESTRICTED.contains(&name)
 }
 
+/// The tools that a restricted run must not have. `--restricted` leaves some of them (checked); rules that deny them do not.
+pub fn not_of_restricted() -> impl Iterator<Item = &'static str> {
+    BUILT_IN.iter().copied().filter(|name| !of_restricted(name))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn no_tool_of_a_restricted_run_runs_programs_or_fetches_pages() {
-        for name in ["Bash", "BashOutput", "KillShell", "LSP", "Monitor", "PowerShell", "WebFetch", "Workflow", "REPL"]
-        {
+        for name in [
+            "Bash",
+            "BashOutput",
+            "EnterWorktree",
+            "ExitWorktree",
+            "KillShell",
+            "LSP",
+            "Monitor",
+            "PowerShell",
+            "WebFetch",
+            "Workflow",
+            "REPL",
+        ] {
             assert!(!of_restricted(name), "{name}");
         }
+        assert!(not_of_restricted().any(|name| name == "Bash") && not_of_restricted().all(|name| name != "Read"));
         assert!(of_restricted("Read") && OF_RESTRICTED.iter().all(|name| is_known(name)));
     }
 

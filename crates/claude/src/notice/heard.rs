@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::{Kind, Notice, seconds};
+use super::{Kind, Notice, seconds, shortened};
 use crate::frame::Frame;
 use crate::reply::skipped_servers;
 
@@ -28,10 +28,13 @@ pub(super) enum Heard {
     Retry {
         /// What it had answered.
         answer: String,
-        /// Until then.
-        delay_ms: u64,
         /// The same in words.
         message: String,
+    },
+    /// An MCP server failed, and the CLI does not say why.
+    Missing {
+        /// Its name.
+        server: String,
     },
 }
 
@@ -66,12 +69,12 @@ fn of<T: DeserializeOwned>(frame: &Frame, read: impl FnOnce(T) -> Option<Heard>)
     frame.body::<T>().and_then(read).into_iter().collect()
 }
 
-fn say(kind: Kind, key: impl Into<String>, message: impl Into<String>) -> Heard {
+pub(super) fn say(kind: Kind, key: impl Into<String>, message: impl Into<String>) -> Heard {
     Heard::Say { notice: Notice { kind, message: message.into(), until: None }, key: key.into() }
 }
 
 fn cut(text: &str) -> String {
-    text.trim().chars().take(MAX_TEXT).collect()
+    shortened(text.trim(), MAX_TEXT)
 }
 
 #[derive(Deserialize)]
@@ -160,7 +163,7 @@ fn init(frame: &Frame) -> Vec<Heard> {
     let missing = mcp_servers.into_iter().filter_map(|Server { name, status }| {
         let what = match status.as_str() {
             // No tool of it is there.
-            "failed" => "could not be started or reached, and its tools are missing",
+            "failed" => return Some(Heard::Missing { server: name }),
             "needs-auth" => "wants a login first, and its tools are missing",
             "pending" => "had not answered when the turn began, and its tools are missing",
             _ => return None,
@@ -204,7 +207,7 @@ fn retry(asked: AskedAgain) -> Option<Heard> {
          {max_retries}",
         seconds(delay_ms)
     );
-    Some(Heard::Retry { answer, delay_ms, message })
+    Some(Heard::Retry { answer, message })
 }
 
 #[derive(Deserialize)]

@@ -75,12 +75,12 @@ fn servers_and_plugins_that_are_missing_are_each_named_once() {
     let told = hear(&mut notices, init);
     let expected = [
         (Kind::McpServer, "the MCP server `badform` was left out: Skipped: url"),
-        (Kind::McpServer, "the MCP server `gone` could not be started or reached, and its tools are missing"),
         (Kind::McpServer, "the MCP server `slow` had not answered when the turn began, and its tools are missing"),
         (Kind::LeftOut, "the plugin `inline[0]` was left out: Path not found: /x"),
     ];
     assert_eq!(told, expected.map(|(kind, message)| (kind, message.to_owned())));
     assert_eq!(hear(&mut notices, init), [], "the next turn begins with the same message");
+    assert_eq!(rest(&mut notices).len(), 1, "the one that failed, of which nobody has said why");
     assert_eq!(said(&init.replace("null", "{}").replace("mcp_servers", "x")).len(), 2);
 }
 
@@ -114,10 +114,7 @@ fn the_first_retry_is_told_at_once_and_all_of_them_at_the_end() {
     assert_eq!(hear(&mut notices, &retry("500")).len(), 1);
     assert_eq!(hear(&mut notices, &retry("500")), []);
     assert_eq!(hear(&mut notices, &retry("null")), []);
-    assert_eq!(
-        rest(&mut notices),
-        ["the provider was asked again 3 times, after 4.5 s in all: 500 (2), no answer (1)"]
-    );
+    assert_eq!(rest(&mut notices), ["the provider did not answer as it should 3 times: 500 (2), no answer (1)"]);
 }
 
 #[test]
@@ -155,4 +152,110 @@ fn what_is_no_warning_or_is_the_end_of_the_run_anyway_is_not_told() {
     ] {
         assert_eq!(said(line), [], "{line}");
     }
+}
+
+fn missing(names: &[&str]) -> String {
+    let servers: Vec<_> = names.iter().map(|name| format!(r#"{{"name":"{name}","status":"failed"}}"#)).collect();
+    format!(r#"{{"type":"system","subtype":"init","mcp_servers":[{}]}}"#, servers.join(","))
+}
+
+/// Errors as the three versions of the CLI worded them.
+#[test]
+fn the_cli_is_asked_why_a_server_failed_and_its_words_are_not_passed_on() {
+    let mut notices = Notices::default();
+    assert_eq!(notices.question(), None);
+    assert_eq!(hear(&mut notices, &missing(&["exits", "gone", "old", "dead", "elsewhere", "odd"])), []);
+    let question = notices.question().unwrap();
+    assert!(question.contains(r#""request_id":"askd-mcp-status","request":{"subtype":"mcp_status"}"#), "{question}");
+    assert_eq!(notices.question(), None, "it is asked once");
+    let other = r#"{"type":"control_response","response":{"subtype":"success","request_id":"x","response":{"a":"askd-mcp-status"}}}"#;
+    assert_eq!(hear(&mut notices, other), []);
+    let reply = r#"{"type":"control_response","response":{"subtype":"success","request_id":"askd-mcp-status","response":{"mcpServers":[
+        {"name":"exits","status":"failed","error":"MCP error -32000: Connection closed","config":{"env":{"A":"b"}}},
+        {"name":"gone","status":"failed","error":"ENOENT: no such file or directory, posix_spawn '/srv/x'"},
+        {"name":"old","status":"failed","error":"Spread syntax requires ...iterable not be null or undefined"},
+        {"name":"dead","status":"failed","error":"ECONNREFUSED: Unable to connect. Is the computer able to access the url?"},
+        {"name":"elsewhere","status":"failed","error":"MCP endpoint not found at http://10.0.0.9. Check the URL in your MCP config."},
+        {"name":"odd","status":"failed","error":"strange thing at http://10.0.0.9"},{"name":"fine","status":"connected"}]}}}"#;
+    let told = hear(&mut notices, &reply.replace('\n', ""));
+    let whys = [
+        ("dead", "nobody answers at its address"),
+        ("elsewhere", "there is no MCP server at its address: 404"),
+        ("exits", "it ended, or closed the connection, before it had answered"),
+        ("gone", "there is no such command where the run is"),
+        ("odd", "its command or its address may not be there"),
+        ("old", "there is no such command where the run is"),
+    ];
+    assert_eq!(told.len(), whys.len());
+    for ((kind, message), (name, why)) in told.iter().zip(whys) {
+        assert!(
+            *kind == Kind::McpServer && message.contains(&format!("`{name}`")) && message.contains(why),
+            "{message}"
+        );
+        assert!(!message.contains("10.0.0.9") && !message.contains("/srv"), "{message}");
+    }
+    assert_eq!(hear(&mut notices, &missing(&["gone"])), [], "the next turn");
+    assert_eq!((notices.question(), rest(&mut notices)), (None, Vec::new()));
+}
+
+#[test]
+fn a_server_of_which_the_cli_tells_nothing_is_told_all_the_same() {
+    let refused = r#"{"type":"control_response","response":{"subtype":"error","request_id":"askd-mcp-status","error":"unsupported"}}"#;
+    let mut notices = Notices::default();
+    hear(&mut notices, &missing(&["gone"]));
+    let told = hear(&mut notices, refused);
+    assert!(told.len() == 1 && told[0].1.contains("`gone` could not be started or reached"), "{told:?}");
+    hear(&mut notices, &missing(&["slow"]));
+    let told = rest(&mut notices);
+    assert!(told.len() == 1 && told[0].contains("`slow` could not be started or reached"), "{told:?}");
+}
+
+/// Messages of the three versions of the CLI, and what is told of them with these two kinds. Texts are shortened.
+#[test]
+fn answers_in_pieces_and_subagents_that_failed_are_told_and_what_looks_like_them_is_not() {
+    let cut = |how: &str| {
+        Some(format!(
+            "the answer was cut {how}, and the model went on: the result is the last piece, the pieces before it are in the \
+             messages of the CLI"
+        ))
+    };
+    let mut cases = 0;
+    for line in include_str!("../../tests/frames/notices.jsonl").lines() {
+        let recorded: serde_json::Value = serde_json::from_str(line).unwrap();
+        let mut notices = Notices::default();
+        let frames = recorded["frames"].as_array().unwrap().iter();
+        let mut told: Vec<_> =
+            frames.flat_map(|frame| notices.hear(&Frame::parse(frame.to_string()).unwrap())).collect();
+        told.extend(notices.rest());
+        told.retain(|notice| matches!(notice.kind, Kind::Continued | Kind::Subagent));
+        let (case, cli) = (recorded["case"].as_str().unwrap(), recorded["cli"].as_str().unwrap());
+        let expected = match (case, cli) {
+            ("cut at the output limit", _) => cut("once (limit of output)"),
+            ("cut at the output limit four times", _) => cut("3 times (limit of output)"),
+            ("a stream that ended early" | "stream cut after block recovers", "2.1.330") => {
+                cut("once (stream ended early)")
+            }
+            ("stopped by a classifier, then another answer" | "refusal fallback", "2.1.330") => {
+                cut("once (stopped by a safety classifier)")
+            }
+            ("a background subagent that the provider refuses", _) => {
+                Some("the subagent `general-purpose` (look into it) failed: API Error: 400 bad thing".into())
+            }
+            ("a subagent that the provider refuses after a tool", _) => Some(
+                "the subagent `general-purpose` (look into it) failed: Failed to authenticate. API Error: 401".into(),
+            ),
+            ("a subagent at its own maxTurns", _) => {
+                Some("the subagent `rev` (rev it) reached its own limit of turns before it was done".into())
+            }
+            _ => None,
+        };
+        match expected {
+            None => assert_eq!(told, [], "{case} ({cli})"),
+            Some(expected) => {
+                assert!(told.len() == 1 && told[0].message.starts_with(&expected), "{case} ({cli}): {told:?}");
+            }
+        }
+        cases += 1;
+    }
+    assert!(cases > 30, "{cases}");
 }

@@ -30,6 +30,8 @@ pub enum Mark {
     How(&'static [&'static str]),
     /// Its stderr has one of these texts.
     Stderr(&'static [&'static str]),
+    /// One line of its stderr has all of these texts.
+    StderrLine(&'static [&'static str]),
     /// There is no result.
     NoResult,
     /// The result has a form that nobody knows.
@@ -96,6 +98,10 @@ impl Evidence<'_> {
             Mark::Exited => matches!(self.ending, Ending::Exited { .. }),
             Mark::How(words) => matches!(self.ending, Ending::Exited { how, .. } if words.contains(&how.as_str())),
             Mark::Stderr(texts) => matches!(self.ending, Ending::Exited { stderr, .. } if holds(stderr, texts)),
+            Mark::StderrLine(texts) => {
+                let has_all = |line: &str| texts.iter().all(|text| line.contains(text));
+                matches!(self.ending, Ending::Exited { stderr, .. } if stderr.lines().any(has_all))
+            }
             Mark::NoResult => self.result.is_none(),
             _ => self.result.is_some_and(|result| self.says(result, mark)),
         }
@@ -170,6 +176,7 @@ impl fmt::Display for Mark {
             Self::Exited => f.write_str("the process exited"),
             Self::How(ways) => write!(f, "by {}", words(ways)),
             Self::Stderr(texts) => write!(f, "stderr has {}", words(texts)),
+            Self::StderrLine(texts) => write!(f, "a line of stderr has {}", words(texts).replace(", ", " and ")),
             Self::NoResult => f.write_str("no result"),
             Self::Unreadable => f.write_str("a result of unknown form"),
             Self::Failure => f.write_str("a failure"),

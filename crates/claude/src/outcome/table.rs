@@ -6,8 +6,8 @@
 use super::ProblemKind as Kind;
 use super::mark::Mark::{
     self, Aborted, Broken, Cancelled, Exited, Failure, How, Met, NoAnswer, NoResult, NoStatus, NoStructuredOutput,
-    NoUsage, NotAsked, Reason, Refused, Says, SentBack, StartupFailure, Status, Stderr, Stop, Subtype, Success,
-    TimedOut, Unreadable, UsedTools,
+    NoUsage, NotAsked, Reason, Refused, Says, SentBack, StartupFailure, Status, Stderr, StderrLine, Stop, Subtype,
+    Success, TimedOut, Unreadable, UsedTools,
 };
 use super::{Deadline, Limit};
 
@@ -92,7 +92,7 @@ pub static ROWS: &[Row] = &[
     failed("limit.disk", &[Met(Limit::Disk)], Kind::Limit(Limit::Disk)),
     failed("broken", &[Broken], Kind::Run),
     // Without a result there is only the exit. What stands on stderr is looked at, and not repeated.
-    failed("no_result.session_in_use", &[NoResult, Exited, Stderr(&["is already in use"])], Kind::SessionInUse)
+    failed("no_result.session_in_use", &[NoResult, Exited, StderrLine(&["Session ID", "is already in use"])], Kind::SessionInUse)
         .says("another process has this session")
         .hint("wait for it to end, or fork the session"),
     failed(

@@ -103,6 +103,35 @@ fn a_result_of_unknown_form_is_a_failure() {
 }
 
 #[test]
+fn a_field_of_another_form_makes_no_success_of_what_is_none() {
+    let none = [r#""stop_reason":"refusal""#, r#""stop_reason":"pause_turn""#, r#""result":"""#];
+    let others = ["api_error", "num_turns", "usage", "modelUsage", "errors", "permission_denials", "structured_output"];
+    for fields in none {
+        for name in others {
+            for form in ["null", "[]", "1"].into_iter().filter(|form| name != "structured_output" || *form == "null") {
+                let said =
+                    format!(r#"{{"type":"result","subtype":"success","is_error":false,{fields},"{name}":{form}}}"#);
+                assert_ne!(kind(&said), "completed", "{said}");
+            }
+        }
+    }
+    for form in ["null", "[]", "1"] {
+        let said = result(&format!(r#"{{"type":"result","subtype":"success","result":"a","stop_reason":{form}}}"#));
+        assert!(caveat(Some(&said), &Ending::Done, false).is_some(), "nobody says why the model stopped: {form}");
+    }
+}
+
+#[test]
+fn only_a_line_that_speaks_of_the_session_says_that_it_is_in_use() {
+    let named =
+        |stderr: &str| row_name(None, &Ending::Exited { how: "exit code 1".into(), stderr: stderr.into() }, false);
+    assert_eq!(named("x\nError: Session ID 1 is already in use.\n"), "no_result.session_in_use");
+    for other in ["Error: port 8080 is already in use", "Session ID: 1\nthe port is already in use", ""] {
+        assert_eq!(named(other), "no_result.exited", "{other}");
+    }
+}
+
+#[test]
 fn denials_are_counted() {
     let two = result(
         r#"{"type":"result","subtype":"success","is_error":false,"permission_denials":[{"tool_name":"Bash"},{}]}"#,

@@ -18,6 +18,12 @@ use crate::frame::Frame;
 /// The message that the CLI has begun a new conversation, e.g. at `/clear` (checked).
 const CONVERSATION_RESET: &str = "conversation_reset";
 
+/// The model of an answer that no model gave.
+const NO_MODEL: &str = "\"<synthetic>\"";
+
+/// How the CLI says that its last call was begun, and that nothing more of its answer came.
+const LOST_CONNECTION: [&str; 2] = ["Connection to the API was lost", "Request timed out. If the API is slow"];
+
 /// Follows the figures of one process, in the order in which it says them.
 #[expect(
     clippy::struct_excessive_bools,
@@ -40,6 +46,10 @@ pub struct Account {
     is_growing: bool,
     /// A call was cut off that an old CLI does not count.
     has_lost_call: bool,
+    /// The provider fell silent in a call, which the CLI does not count.
+    has_unanswered_call: bool,
+    /// A model has answered since the last result.
+    has_answer: bool,
     was_reset: bool,
 }
 
@@ -65,15 +75,16 @@ impl Account {
         match frame.kind.as_str() {
             "result" => self.take_result(frame),
             CONVERSATION_RESET => self.begin_anew(),
-            _ => self.is_growing |= says_work(frame),
+            _ => {
+                self.is_growing |= says_work(frame);
+                self.has_answer |= frame.kind == "assistant" && !frame.as_str().contains(NO_MODEL);
+            }
         }
     }
 
     /// Takes the answer to [`super::get_usage`].
     pub fn take_total(&mut self, total: ByModel) {
-        if self.latest.as_ref().is_some_and(|latest| total.is_below(latest)) {
-            self.begin_anew();
-        }
+        let total = self.going_on(total);
         self.mark.get_or_insert_with(|| total.clone());
         self.latest = Some(total);
     }
@@ -82,7 +93,19 @@ impl Account {
     pub fn take_last_total(&mut self, total: ByModel) {
         let is_older = self.latest.as_ref().is_some_and(|latest| total.is_below(latest));
         if !is_older && self.mark.is_some() {
-            self.latest = Some(total);
+            self.latest = Some(self.going_on(total));
+        }
+    }
+
+    /// A total after the one before it. One that is less is of a conversation that was cleared, though nobody said so.
+    fn going_on(&mut self, total: ByModel) -> ByModel {
+        match &self.latest {
+            Some(latest) if total.is_below(latest) => {
+                self.begin_anew();
+                total
+            }
+            Some(latest) => total.going_on_from(latest),
+            None => total,
         }
     }
 
@@ -117,6 +140,12 @@ impl Account {
         !self.has_gap && !self.is_growing && !self.has_lost_call
     }
 
+    /// Whether the provider fell silent in a call, which it may count although no CLI does. What a run is charged is what its
+    /// CLI says all the same: else every outage would use up what was set aside for the runs that it met.
+    pub fn has_unanswered_call(&self) -> bool {
+        self.has_unanswered_call
+    }
+
     /// Whether somebody has worked since the last result.
     pub fn is_growing(&self) -> bool {
         self.is_growing
@@ -135,7 +164,7 @@ impl Account {
     }
 
     fn take_result(&mut self, frame: &Frame) {
-        let Some(said) = Said::of(frame) else {
+        let Some(mut said) = Said::of(frame) else {
             (self.has_result, self.has_gap) = (true, true);
             return;
         };
@@ -145,11 +174,7 @@ impl Account {
         self.last_result = said.uuid;
         self.has_result = true;
         let fills_gap = said.total.is_some() && self.mark.is_some();
-        if let (Some(latest), Some(total)) = (&self.latest, &said.total)
-            && total.is_below(latest)
-        {
-            self.begin_anew();
-        }
+        said.total = said.total.map(|total| self.going_on(total));
         let step = match (&said.since, &said.total) {
             // Unless the one before is missing, which only the total knows.
             (Some(since), _) if !self.has_gap || !fills_gap => since.clone(),
@@ -160,7 +185,9 @@ impl Account {
                 return;
             }
         };
-        self.has_lost_call |= said.since.is_none() && said.was_cut;
+        let (is_old, has_answer) = (said.since.is_none(), std::mem::take(&mut self.has_answer));
+        self.has_lost_call |= is_old && said.was_cut;
+        self.has_unanswered_call |= said.lost_connection || is_old && said.has_no_end && has_answer;
         self.closed.add(&step);
         let total = said.total.or_else(|| {
             let mut mark = self.mark.clone()?;
@@ -180,6 +207,10 @@ struct Said {
     total: Option<ByModel>,
     /// Whether it ends a turn in the middle of a call.
     was_cut: bool,
+    /// Whether the provider did not say that the last answer is all. Old CLIs take it for one nevertheless, and do not count it.
+    has_no_end: bool,
+    /// Whether it failed because the provider was heard no more, which may count all the same. No CLI does (checked).
+    lost_connection: bool,
 }
 
 impl Said {
@@ -196,6 +227,10 @@ impl Said {
             total_cost_usd: Value,
             #[serde(default)]
             terminal_reason: Value,
+            #[serde(default = "absent")]
+            stop_reason: Value,
+            #[serde(default)]
+            is_error: Value,
         }
         let body: Body = frame.body()?;
         Some(Self {
@@ -203,8 +238,15 @@ impl Said {
             since: ByModel::read(&body.model_usage_since_last_result),
             total: ByModel::with_total(Some(&body.models), Some(&body.total_cost_usd)),
             was_cut: body.terminal_reason == "aborted_streaming",
+            has_no_end: body.stop_reason.is_null(),
+            lost_connection: body.is_error == true && LOST_CONNECTION.iter().any(|text| frame.as_str().contains(text)),
         })
     }
+}
+
+/// What is not there, as opposed to what is `null`.
+fn absent() -> Value {
+    Value::Bool(false)
 }
 
 /// Whether a message comes of work that may have called the model.

@@ -53,13 +53,16 @@ impl Amount {
         }
     }
 
-    fn is_below(&self, earlier: &Self) -> bool {
-        self.cost_usd < earlier.cost_usd - SLACK
-            || self.input_tokens < earlier.input_tokens
-            || self.output_tokens < earlier.output_tokens
-            || self.cache_read_tokens < earlier.cache_read_tokens
-            || self.cache_write_tokens < earlier.cache_write_tokens
-            || self.web_searches < earlier.web_searches
+    /// With at least the counts of `earlier`; the cost stays.
+    fn not_below(self, earlier: &Self) -> Self {
+        Self {
+            input_tokens: self.input_tokens.max(earlier.input_tokens),
+            output_tokens: self.output_tokens.max(earlier.output_tokens),
+            cache_read_tokens: self.cache_read_tokens.max(earlier.cache_read_tokens),
+            cache_write_tokens: self.cache_write_tokens.max(earlier.cache_write_tokens),
+            web_searches: self.web_searches.max(earlier.web_searches),
+            cost_usd: self.cost_usd,
+        }
     }
 
     fn is_something(&self) -> bool {
@@ -124,7 +127,8 @@ impl ByModel {
         }
     }
 
-    /// What it is more than `earlier`; a model of which nothing was used is left out.
+    /// What it is more than `earlier`; a model of which nothing was used is left out. The costs are together what the totals
+    /// differ by, also if one of the two tells some of them of no model.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         let none = Amount::default();
@@ -132,13 +136,34 @@ impl ByModel {
             let before = earlier.0.get(name).unwrap_or(&none);
             (name.clone(), amount.since(before))
         });
-        Self(grown.filter(|(_, amount)| amount.is_something()).collect())
+        let mut grown: BTreeMap<_, _> = grown.collect();
+        let sum: f64 = grown.values().map(|amount| amount.cost_usd).sum();
+        // What `earlier` has told of another name.
+        let mut twice = sum - (self.cost_usd() - earlier.cost_usd()).max(0.0);
+        if twice > SLACK {
+            for amount in grown.values_mut() {
+                let cut = twice.clamp(0.0, amount.cost_usd);
+                amount.cost_usd -= cut;
+                twice -= cut;
+            }
+        }
+        grown.retain(|_, amount| amount.is_something());
+        Self(grown)
     }
 
-    /// Whether something is less than `earlier`: figures that only grow have begun anew.
+    /// Whether it costs less than `earlier`: figures that only grow have begun anew. A count alone may be missing for once.
     pub fn is_below(&self, earlier: &Self) -> bool {
-        let none = Amount::default();
-        earlier.0.iter().any(|(name, before)| self.0.get(name).unwrap_or(&none).is_below(before))
+        self.cost_usd() < earlier.cost_usd() - SLACK
+    }
+
+    /// The same, where nothing has begun anew: counts that are missing now are those of `earlier`.
+    #[must_use]
+    pub fn going_on_from(mut self, earlier: &Self) -> Self {
+        for (name, before) in earlier.iter() {
+            let amount = self.of(name);
+            *amount = amount.not_below(before);
+        }
+        self
     }
 
     fn of(&mut self, name: &str) -> &mut Amount {
@@ -217,8 +242,25 @@ mod tests {
         let of =
             |tokens: u64, cost: f64| ByModel::read(&json!({"m": {"inputTokens": tokens, "costUSD": cost}})).unwrap();
         assert!(!of(10, 0.1 + 0.2).is_below(&of(10, 0.3)), "doubles");
-        assert!(of(9, 0.5).is_below(&of(10, 0.3)) && of(10, 0.2).is_below(&of(10, 0.3)));
-        assert!(ByModel::default().is_below(&of(1, 0.0)));
+        assert!(of(11, 0.2).is_below(&of(10, 0.3)) && ByModel::default().is_below(&of(1, 0.1)));
+        assert!(!of(9, 0.5).is_below(&of(10, 0.3)), "a count is no sum");
         assert_eq!(of(10, 0.5).since(&of(10, 0.5)), ByModel::default());
+        assert_eq!(of(9, 0.5).going_on_from(&of(10, 0.3)), of(10, 0.5));
+    }
+
+    #[test]
+    fn a_cost_that_moves_from_one_name_to_another_counts_once() {
+        let models = json!({"m": {"inputTokens": 7, "costUSD": 0.75}});
+        let with_model = ByModel::with_total(Some(&models), Some(&json!(0.75))).unwrap();
+        let without = |total: f64| ByModel::with_total(Some(&json!("?")), Some(&json!(total))).unwrap();
+        for (later, earlier, cost) in [
+            (&with_model, &without(0.5), 0.25),
+            (&without(1.0), &with_model, 0.25),
+            (&with_model, &without(0.75), 0.0),
+            (&with_model, &ByModel::default(), 0.75),
+        ] {
+            let grown = later.since(earlier);
+            assert!((grown.cost_usd() - cost).abs() < SLACK, "{later:?} since {earlier:?}: {grown:?}");
+        }
     }
 }

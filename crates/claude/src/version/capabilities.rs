@@ -19,7 +19,7 @@ pub enum Feature {
     Effort,
     /// `--fallback-model`.
     FallbackModel,
-    /// `--bare`.
+    /// Runs without configuration. They are not given `--bare`, with which the guard is not asked.
     ProfileBare,
     /// `--restricted`.
     ProfileRestricted,
@@ -28,6 +28,9 @@ pub enum Feature {
     /// A subagent with a permission mode of its own stays within that of the session. The CLI that lacks it has let one with
     /// `bypassPermissions` run commands that nobody approved (checked).
     AgentPermissionMode,
+    /// An agent in `initialize` that is to answer wins over one of its name in a file. The CLI that lacks it takes the file's,
+    /// without a word.
+    InlineAgentAnswers,
     /// `--fork-session` together with the id of the new session.
     ForkSession,
     /// `--json-schema` by `initialize`.
@@ -58,7 +61,7 @@ pub enum Feature {
 
 impl Feature {
     /// Every feature, in the order in which they are told.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::ContentBlocks,
         Self::AppendSystemPrompt,
         Self::Effort,
@@ -67,6 +70,7 @@ impl Feature {
         Self::ProfileRestricted,
         Self::InlineAgents,
         Self::AgentPermissionMode,
+        Self::InlineAgentAnswers,
         Self::ForkSession,
         Self::OutputSchema,
         Self::McpServersInInitialize,
@@ -92,6 +96,7 @@ impl Feature {
             Self::ProfileRestricted => "profile_restricted",
             Self::InlineAgents => "inline_agents",
             Self::AgentPermissionMode => "agent_permission_mode",
+            Self::InlineAgentAnswers => "inline_agent_answers",
             Self::ForkSession => "fork_session",
             Self::OutputSchema => "output_schema",
             Self::McpServersInInitialize => "mcp_servers_in_initialize",
@@ -123,7 +128,8 @@ impl Feature {
             | Self::McpServersByRequest
             | Self::UsageOnRequest => oldest,
             Self::AgentPermissionMode | Self::IdleAfterSubagents => middle,
-            Self::McpServersInInitialize
+            Self::InlineAgentAnswers
+            | Self::McpServersInInitialize
             | Self::ManagedSettings
             | Self::GuardFailsClosed
             | Self::UsageSinceLastResult

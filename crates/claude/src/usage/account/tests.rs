@@ -198,6 +198,29 @@ fn what_a_process_says_is_what_its_run_has_used() {
             is_complete: true,
         },
         Row {
+            what: "a result whose models cannot be read, between two that say them",
+            account: Account::new,
+            heard: vec![
+                old(&[("a", 5)]),
+                said(json!({"type": "result", "modelUsage": "?", "total_cost_usd": 0.000_009})),
+                old(&[("a", 12)]),
+            ],
+            used: &[("", 0), ("a", 12)],
+            is_complete: true,
+        },
+        Row {
+            what: "an answer in which a count is missing for once",
+            account: Account::new,
+            heard: vec![
+                Answer(total(&[("a", 5), ("b", 2)])),
+                Answer(ByModel::with_total(None, Some(&json!(0.000_008))).unwrap()),
+                Answer(total(&[("a", 7), ("b", 2)])),
+                old(&[("a", 7), ("b", 3)]),
+            ],
+            used: &[("a", 7), ("b", 3)],
+            is_complete: true,
+        },
+        Row {
             what: "a call that is cut off, which a new CLI counts",
             account: Account::new,
             heard: vec![said(json!({
@@ -232,6 +255,23 @@ fn what_a_process_says_is_what_its_run_has_used() {
 }
 
 #[test]
+fn figures_that_are_missing_for_once_are_not_charged_again() {
+    let in_all = |account: &Account| (account.used().cost_usd() * 1e6).round();
+    let unread = |cost: f64| frame(&json!({"type": "result", "modelUsage": [], "total_cost_usd": cost}));
+    let mut account = Account::new();
+    account.observe(&result(None, &[("a", 5)]));
+    account.observe(&unread(0.000_009));
+    assert_eq!((in_all(&account), account.was_reset()), (9.0, false));
+    account.observe(&result(None, &[("a", 12)]));
+    assert_eq!((in_all(&account), account.was_reset()), (12.0, false));
+    account.take_total(ByModel::with_total(None, Some(&json!(0.000_013))).unwrap());
+    account.take_total(total(&[("a", 14)]));
+    assert_eq!((in_all(&account), account.was_reset()), (14.0, false));
+    account.take_total(total(&[("a", 1)]));
+    assert_eq!((in_all(&account), account.was_reset()), (15.0, true), "costs that fall have begun anew");
+}
+
+#[test]
 fn what_only_a_total_tells_belongs_to_no_model() {
     let mut account = Account::new();
     account.observe(&frame(&json!({"type": "result", "total_cost_usd": 0.25, "modelUsage": {}})));
@@ -252,4 +292,53 @@ fn a_process_that_has_told_nothing_is_told_from_one_that_has_used_nothing() {
     assert!(account.is_told() && account.is_complete() && account.tells_all());
     account.observe(&frame(&json!({"type": "system", "subtype": "task_progress"})));
     assert!(!account.is_complete() && account.is_growing(), "a subagent works");
+}
+
+/// Results as the CLIs wrote them after `[[short]]` and `[[cut]]` of the scripted model.
+#[test]
+fn a_call_in_which_the_provider_fell_silent_is_known_to_be_missing() {
+    let answer = || frame(&json!({"type": "assistant", "message": {"model": "claude-opus-5", "content": []}}));
+    let none = || frame(&json!({"type": "assistant", "message": {"model": "<synthetic>", "content": []}}));
+    let ended = |stop: &str| {
+        frame(&json!({
+            "type": "result", "stop_reason": stop, "terminal_reason": "completed", "is_error": false,
+            "modelUsage": models(&[("opus", 5)]), "total_cost_usd": 0.000_005,
+        }))
+    };
+    let nothing = |fields: Value| {
+        let mut message = json!({"type": "result", "stop_reason": null, "modelUsage": {}, "total_cost_usd": 0});
+        message.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        frame(&message)
+    };
+    let cut_off = || nothing(json!({"is_error": false, "terminal_reason": "completed", "num_turns": 1}));
+    let lost = |since: bool| {
+        let text = "API Error: Connection to the API was lost (ECONNRESET). This is usually temporary — try again.";
+        let mut fields = json!({"is_error": true, "terminal_reason": "api_error", "result": text});
+        if since {
+            fields["model_usage_since_last_result"] = json!({});
+        }
+        nothing(fields)
+    };
+    let refused = nothing(json!({"is_error": true, "result": "API Error: Connection refused (ECONNREFUSED)"}));
+    let quoted =
+        nothing(json!({"is_error": false, "result": "Connection to the API was lost", "stop_reason": "end_turn"}));
+    let table = [
+        ("an answer, and its stream ended early", vec![answer(), cut_off()], false),
+        ("what needs no model", vec![none(), cut_off()], true),
+        ("one turn that ended, and one that did not", vec![answer(), ended("end_turn"), answer(), cut_off()], false),
+        ("two turns that ended", vec![answer(), ended("end_turn"), none(), cut_off()], true),
+        ("the connection was lost", vec![none(), lost(false)], false),
+        ("the same with a new CLI", vec![none(), lost(true)], false),
+        ("nobody was reached", vec![none(), refused], true),
+        ("a text about a lost connection", vec![answer(), quoted], true),
+    ];
+    for (what, heard, is_complete) in table {
+        let mut account = Account::new();
+        account.begin_work();
+        for frame in &heard {
+            account.observe(frame);
+        }
+        assert_eq!(account.has_unanswered_call(), !is_complete, "{what}");
+        assert!(account.is_complete() && account.tells_all(), "{what}: it is charged what the CLI says");
+    }
 }
