@@ -4,21 +4,25 @@
 //! in a ring for those at the tail; who is further behind reads from the store ([`super::follow`]). So a reader, however
 //! slow, costs its own socket and nothing else, and a store that stalls makes [`RunLog::append`] wait, which leaves the
 //! child's pipe unread and pauses the CLI.
+//!
+//! All that a run tells goes through here, and here credentials are replaced in it ([`out`]).
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use jiff::Timestamp;
 use tokio::sync::{Notify, broadcast, watch};
 
 use super::RunId;
 use super::event::EventBody;
+use super::redact::{DeltaRedactor, Redactor};
 use super::warning::Warning;
 use crate::store::append::RunPatch;
 use crate::store::budget::Charge;
 use crate::store::chunk::{Chunk, ChunkBuilder};
 use crate::store::usage::Usage;
 
+mod out;
 mod patch;
 pub(super) mod pump;
 
@@ -52,6 +56,10 @@ pub struct RunLog {
     /// The run's task waits for this when too much is pending.
     drained: Notify,
     deltas: broadcast::Sender<Delta>,
+    /// Set before the CLI says anything.
+    redactor: OnceLock<Redactor>,
+    /// Held for one partial message.
+    delta_redactor: Mutex<DeltaRedactor>,
 }
 
 /// A partial message: it has no number and is not kept.
@@ -140,6 +148,8 @@ impl RunLog {
             filled: Notify::new(),
             drained: Notify::new(),
             deltas: broadcast::Sender::new(DELTAS_KEPT),
+            redactor: OnceLock::new(),
+            delta_redactor: Mutex::default(),
         })
     }
 
@@ -165,17 +175,18 @@ impl RunLog {
 
     /// Appends an event if there is room for it, else gives it back.
     pub fn try_append(&self, time: Timestamp, body: EventBody) -> Result<(), EventBody> {
-        let state = self.lock();
-        if !state.has_room(self.capacity.pending) {
+        if !self.lock().has_room(self.capacity.pending) {
             return Err(body);
         }
-        self.append_to(state, time, &body);
+        self.append_now(time, &body);
         Ok(())
     }
 
     /// Appends a small event at once, whatever waits. After the end it does nothing.
     pub fn append_now(&self, time: Timestamp, body: &EventBody) {
-        self.append_to(self.lock(), time, body);
+        // Before the lock: it may take a moment.
+        let told = self.redacted(body);
+        self.append_to(self.lock(), time, told.as_ref().unwrap_or(body));
     }
 
     fn append_to(&self, mut state: MutexGuard<'_, State>, time: Timestamp, body: &EventBody) {
@@ -230,8 +241,10 @@ impl RunLog {
     pub fn pass_delta(&self, data: &str) {
         if self.deltas.receiver_count() > 0 && data.len() <= LARGEST_DELTA {
             let after = self.lock().last_seq;
-            // Nobody listening any more is no failure.
-            drop(self.deltas.send(Delta { after, data: data.into() }));
+            for data in self.redacted_deltas(data) {
+                // Nobody listening any more is no failure.
+                drop(self.deltas.send(Delta { after, data: data.into() }));
+            }
         }
     }
 

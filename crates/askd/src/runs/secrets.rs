@@ -8,7 +8,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::server_secrets;
+use super::secret_words::is_secret;
+use super::server_secrets::{self, of_url};
 
 /// The secret parts of a request. [`super::request::RunRequest`] has their names.
 #[derive(Clone, Default)]
@@ -30,14 +31,14 @@ impl RunSecrets {
         if self.env.is_empty() { "mcp_servers" } else { "env" }
     }
 
-    /// What of it must not reach a client in what the CLI says: all values of variables and headers, and what in the
-    /// servers' URLs is a credential. Unlike those of the operator's servers the values are all taken for secrets: the
-    /// request is the place for them.
+    /// What of it must not reach a client in what the CLI says: what is a credential by its name or its looks, and what in
+    /// URLs is one.
     pub fn to_redact(&self) -> Vec<SecretString> {
-        let mut values: Vec<_> = self.env.values().cloned().collect();
-        values.extend(server_secrets::secrets(&self.mcp_servers));
-        values.extend(server_secrets::values(&self.mcp_servers));
-        values
+        let env = || self.env.iter().map(|(name, value)| (name, value.expose_secret()));
+        let secret = env().filter(|(name, value)| is_secret(name, value)).map(|(_, value)| value);
+        let of_urls = env().flat_map(|(_, value)| of_url(value));
+        let values = secret.chain(of_urls).map(|value| SecretString::from(value.to_owned()));
+        values.chain(server_secrets::of_request(&self.mcp_servers)).collect()
     }
 
     /// All of it, for [`super::seal`].
@@ -82,21 +83,41 @@ mod tests {
     fn secrets() -> RunSecrets {
         let servers = json!({
             "web": {"url": "https://user:url-pass-word@host/", "headers": {"X-Org": "sesame of a header"}},
-            "local": {"command": "sesame-is-no-secret", "env": {"MODE": "sesame of a variable"}},
+            "local": {"command": "sesame-is-no-secret", "env": {"A_TOKEN": "sesame of a variable", "MODE": "a plain word"},
+                      "args": ["--token", "sesame of an option", "--key=sesame of another", "serve", "path/to/it"]},
         });
         RunSecrets {
-            env: [("A".to_owned(), "sesame of the run".to_owned().into())].into(),
+            env: [
+                ("A_KEY", "sesame of the run"),
+                ("MODE", "production"),
+                ("DB", "pg://u:db-pass-word@db/x"),
+                ("X", "a1B2c3D4e5"),
+            ]
+            .map(|(name, value)| (name.to_owned(), value.to_owned().into()))
+            .into(),
             mcp_servers: servers.as_object().unwrap().clone(),
         }
     }
 
     #[test]
-    fn all_values_are_kept_out_of_events() {
+    fn credentials_are_kept_out_of_events_and_words_are_not() {
         let values: Vec<_> = secrets().to_redact().iter().map(|value| value.expose_secret().to_owned()).collect();
-        for value in ["sesame of the run", "sesame of a header", "sesame of a variable", "url-pass-word"] {
+        let credentials = [
+            "sesame of the run",
+            "db-pass-word",
+            "a1B2c3D4e5",
+            "sesame of a header",
+            "sesame of a variable",
+            "sesame of an option",
+            "sesame of another",
+            "url-pass-word",
+        ];
+        for value in credentials {
             assert!(values.iter().any(|found| found == value), "{value}: {values:?}");
         }
-        assert!(!values.iter().any(|value| value == "sesame-is-no-secret"));
+        for value in ["sesame-is-no-secret", "production", "a plain word", "serve", "path/to/it", "--token"] {
+            assert!(!values.iter().any(|found| found == value), "{value}: {values:?}");
+        }
     }
 
     #[test]

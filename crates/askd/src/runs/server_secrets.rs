@@ -6,8 +6,7 @@
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 
-/// A variable whose name holds one of these has a credential for a value.
-const NAMES: [&str; 7] = ["KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "AUTH", "CREDENTIAL"];
+use super::secret_words::{is_secret, says_secret};
 
 /// In bytes. A shorter value may well be an ordinary word.
 const SHORTEST: usize = 12;
@@ -22,8 +21,7 @@ pub fn secrets(servers: &Map<String, Value>) -> Vec<SecretString> {
             found.extend(value.split_once(' ').map(|(_, secret)| secret.trim()));
         }
         for (name, value) in texts(&server["env"]) {
-            let name = name.to_ascii_uppercase();
-            if NAMES.iter().any(|word| name.contains(word)) {
+            if says_secret(name) {
                 found.push(value);
             }
             found.extend(of_url(value));
@@ -35,18 +33,39 @@ pub fn secrets(servers: &Map<String, Value>) -> Vec<SecretString> {
     found.into_iter().map(|value| SecretString::from(value.to_owned())).collect()
 }
 
-/// All values of headers and variables, whatever they are called. Of a header with a scheme (`Bearer …`) the part after it,
-/// too.
-pub fn values(servers: &Map<String, Value>) -> Vec<SecretString> {
+/// What is a credential in the servers of a request, which names them itself: also by its looks, in options of a command
+/// line, and all values of headers.
+pub fn of_request(servers: &Map<String, Value>) -> Vec<SecretString> {
     let mut found = Vec::new();
     for server in servers.values() {
         for (_, value) in texts(&server["headers"]) {
             found.push(value);
             found.extend(value.split_once(' ').map(|(_, secret)| secret.trim()));
         }
-        found.extend(texts(&server["env"]).map(|(_, value)| value));
+        for (name, value) in texts(&server["env"]).chain(texts(&server["oauth"])) {
+            found.extend(Some(value).filter(|value| is_secret(name, value)));
+        }
+        found.extend(options(&server["args"]));
+        // A part of its path can be one.
+        let parts = server["url"].as_str().unwrap_or_default().split(['/', '?', '#']);
+        found.extend(parts.filter(|part| is_secret("", part)));
     }
-    found.into_iter().map(|value| SecretString::from(value.to_owned())).collect()
+    let found = found.into_iter().map(|value| SecretString::from(value.to_owned()));
+    found.chain(secrets(servers)).collect()
+}
+
+/// The credentials of a command line: `--token VALUE`, `--token=VALUE`, and what looks like one.
+fn options(args: &Value) -> Vec<&str> {
+    let mut option = "";
+    let mut found = Vec::new();
+    for arg in args.as_array().into_iter().flatten().filter_map(Value::as_str) {
+        let (name, value) = arg.split_once('=').unwrap_or((option, arg));
+        if (arg.contains('=') || !arg.starts_with('-')) && is_secret(name, value) {
+            found.push(value);
+        }
+        option = if arg.starts_with('-') { arg } else { "" };
+    }
+    found
 }
 
 fn texts(fields: &Value) -> impl Iterator<Item = (&str, &str)> {
@@ -55,7 +74,7 @@ fn texts(fields: &Value) -> impl Iterator<Item = (&str, &str)> {
 }
 
 /// The parts of a URL that may be credentials; nothing if the text is none.
-fn of_url(text: &str) -> Vec<&str> {
+pub fn of_url(text: &str) -> Vec<&str> {
     let Some((_, rest)) = text.split_once("://") else { return Vec::new() };
     let (place, fragment) = rest.split_once('#').unwrap_or((rest, ""));
     let (place, query) = place.split_once('?').unwrap_or((place, ""));

@@ -3,6 +3,7 @@
 use claude::frame::Frame;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 
 use super::super::event::EventBody;
 use super::super::warning::Warning;
@@ -76,15 +77,39 @@ impl State {
     }
 }
 
-/// Whether the model says something to its user with this message. It is looked through and not read: such messages come
-/// fast. None of these pieces can stand in a text, where a quotation mark has a backslash before it.
+/// Whether the model says something to its user with this message. Most messages are not read for that, since they come fast;
+/// what is found in one may stand in the input of a tool.
 fn is_answer(frame: &Frame) -> bool {
-    let text = frame.as_str();
-    frame.kind == "assistant"
-        && text.contains(r#""type":"text""#)
-        && !text.contains(r#""text":"""#)
-        && !text.contains(r#""parent_tool_use_id":""#)
-        && !text.contains(r#""is_api_error_message":true"#)
+    #[derive(Deserialize)]
+    struct Said<'a> {
+        #[serde(borrow)]
+        message: Message<'a>,
+        parent_tool_use_id: Option<IgnoredAny>,
+        #[serde(default)]
+        is_api_error_message: bool,
+    }
+    #[derive(Deserialize)]
+    struct Message<'a> {
+        #[serde(borrow)]
+        content: Vec<Block<'a>>,
+    }
+    #[derive(Deserialize)]
+    struct Block<'a> {
+        #[serde(borrow, rename = "type")]
+        kind: &'a RawValue,
+        #[serde(borrow)]
+        text: Option<&'a RawValue>,
+    }
+    if frame.kind != "assistant" || !frame.as_str().contains(r#""type":"text""#) {
+        return false;
+    }
+    let Ok(Said { message, parent_tool_use_id, is_api_error_message }) = serde_json::from_str(frame.as_str()) else {
+        return false;
+    };
+    let says = |Block { kind, text }: &Block<'_>| {
+        kind.get() == r#""text""# && text.is_some_and(|text| !matches!(text.get(), r#""""# | "null"))
+    };
+    parent_tool_use_id.is_none() && !is_api_error_message && message.content.iter().any(says)
 }
 
 /// How many calls of tools were denied, by a result.

@@ -6,8 +6,9 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use super::super::Finished;
+use super::super::redact::Redactor;
 use super::super::warning::{Warning, WarningCode};
+use super::super::{Finished, RunErrorKind};
 use super::pump::Batch;
 use super::*;
 use crate::store::chunk::{Effort, MAX_CHUNK};
@@ -120,6 +121,55 @@ fn a_commit_tells_of_the_run_what_its_events_say() {
     log.append_now(NOW, &EventBody::Finished(Finished::completed().into()));
     let patch = log.next_batch(Batch::default()).now_or_never().flatten().unwrap().patch;
     assert_eq!((patch.state, patch.finished_at, patch.result_seq), (Some("completed"), Some(0), None));
+}
+
+#[test]
+fn the_answer_so_far_is_the_last_message_that_says_something_to_the_user() {
+    let text = r#"{"type":"text","text":"hello"}"#;
+    let call = |input: &str| format!(r#"{{"type":"tool_use","name":"t","input":{input}}}"#);
+    let message =
+        |blocks: &str, rest: &str| format!(r#"{{"type":"assistant","message":{{"content":[{blocks}]}}{rest}}}"#);
+    for (says, line) in [
+        (true, message(text, "")),
+        (true, message(text, r#","parent_tool_use_id":null"#)),
+        (true, message(&format!("{},{text}", call(r#"{"text":"","parent_tool_use_id":"x"}"#)), "")),
+        (false, message(&call(text), "")),
+        (false, message(&call(&format!("[{text}]")), "")),
+        (false, message(r#"{"type":"text","text":""}"#, "")),
+        (false, message(text, r#","parent_tool_use_id":"toolu_1""#)),
+        (false, message(text, r#","is_api_error_message":true"#)),
+        (false, message(r#"{"type":"thinking","thinking":"x"}"#, "")),
+        (false, format!(r#"{{"type":"user","message":{{"content":[{text}]}}}}"#)),
+        (false, r#"{"type":"assistant","message":{"content":"\"type\":\"text\""}}"#.to_owned()),
+    ] {
+        let log = log(1 << 20, 1 << 20);
+        log.append_now(NOW, &EventBody::Agent(Frame::parse(line.clone()).unwrap()));
+        let patch = log.next_batch(Batch::default()).now_or_never().flatten().unwrap().patch;
+        assert_eq!(patch.answer_seq, says.then_some(1), "{line}");
+    }
+}
+
+#[test]
+fn whatever_goes_through_the_log_has_no_credential() {
+    let log = log(1 << 20, 1 << 20);
+    log.keep_back(Redactor::new(["sesame-sesame".to_owned().into()]));
+    let mut deltas = log.deltas();
+    log.pass_delta(r#"{"type":"stream_event","text":"sesame-sesame"}"#);
+    assert_eq!(&*deltas.try_recv().unwrap().data, r#"{"type":"stream_event","text":"[redacted]"}"#);
+    let line = r#"{"type":"assistant","text":"sesame-sesame"}"#;
+    log.append_now(NOW, &EventBody::Agent(Frame::parse(line.into()).unwrap()));
+    assert!(log.try_append(NOW, EventBody::Agent(Frame::parse(line.into()).unwrap())).is_ok());
+    log.append_now(NOW, &EventBody::Warning(Warning::new(WarningCode::Other, "sesame-sesame, sesame-se…")));
+    log.append_now(NOW, &EventBody::Finished(Finished::failed(RunErrorKind::Run, "no sesame-sesame").into()));
+    let patch = log.next_batch(Batch::default()).now_or_never().flatten().unwrap();
+    let row = [patch.patch.warnings.clone().unwrap(), patch.patch.error.clone().unwrap()].concat();
+    log.show(patch.chunks);
+    let Look::Here(chunk) = log.look(0) else { panic!("the events are there") };
+    let told: Vec<_> = chunk.events_after(0).map(|event| event.data.to_owned()).chain([row]).collect();
+    assert_eq!(told.len(), 5);
+    for told in told {
+        assert!(told.contains("[redacted]") && !told.contains("sesame"), "{told}");
+    }
 }
 
 fn costs(micros: u64) -> Usage {
