@@ -31,7 +31,8 @@ const KINDS: &str = "
 ## Types of errors, and how they are told
 
 The run itself is always answered with 200 or 202. `/ask`, and `POST /v1/runs?wait=…&fail_http=true`, tell it by the status.
-`retry-after` comes with it where the provider said when to come back (`error.retry_at`).
+`retry-after` comes with it where it is known when to come back (`error.retry_at`): for the limits of a login only, since
+the CLI tells nothing of the `retry-after` that a provider sends.
 
 | `error.type` | `/ask` | `fail_http` |
 |---|---|---|

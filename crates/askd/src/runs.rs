@@ -28,6 +28,7 @@ pub mod request;
 pub mod resolve;
 pub mod schema;
 pub mod seal;
+mod secret_words;
 pub mod secrets;
 pub mod server_secrets;
 pub mod shared;
@@ -56,6 +57,7 @@ use self::ground::Ground;
 use self::policy::Terms;
 use self::schema::AnswerSchema;
 use self::secrets::RunSecrets;
+use self::warning::Warning;
 use crate::keys::Key;
 use crate::store::chunk::EventRef;
 use crate::usd::Usd;
@@ -89,7 +91,7 @@ pub struct RunSpec {
     pub key: Arc<Key>,
     /// The user's message; empty if it is in `content`.
     pub prompt: String,
-    /// The user's message in blocks.
+    /// The user's message in blocks; taken out when the run is put into the hands of its task.
     pub content: Vec<Block>,
     /// Its working folder, and what it may see and change of the workspaces.
     pub ground: Ground,
@@ -139,6 +141,8 @@ pub struct RunSpec {
     pub budget: Option<Usd>,
     /// What is set aside for it of what its key may spend in a day.
     pub reserved: Option<Usd>,
+    /// What a person should know of what is asked, before anything is done.
+    pub doubts: Vec<Warning>,
 }
 
 /// Where a run stands.
@@ -350,14 +354,14 @@ pub enum RunErrorKind {
 }
 
 impl RunError {
-    /// With a kind and a message only.
+    /// With a kind, its hint and a message only.
     pub fn new(kind: RunErrorKind, message: impl Into<String>) -> Self {
         Self {
             kind,
             message: message.into(),
             upstream_status: None,
             terminal_reason: None,
-            hint: None,
+            hint: kind.hint().map(str::to_owned),
             retry_at: None,
             details: Vec::new(),
         }

@@ -4,17 +4,17 @@
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use claude::environment::{CONFIG_FOLDER, PROJECT_DIR_NAME};
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, ResolveFlags, Timespec, Timestamps, UTIME_NOW, open, openat, openat2, renameat,
-    statat, utimensat,
+    AtFlags, FileType, FlockOperation, Mode, OFlags, ResolveFlags, Timespec, Timestamps, UTIME_NOW, flock, open,
+    openat, openat2, renameat, statat, utimensat,
 };
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use uuid::Uuid;
 
 use crate::copy_tree::{Copier, CopyRules};
@@ -70,9 +70,9 @@ impl Sessions {
         let target = project_folder(home);
         fs::create_dir_all(&target)?;
         for _ in 0..COPIES {
-            let before = identity(&source, session);
+            let before = identity(&source, session)?;
             self.copy(&source, session, &target)?;
-            if identity(&source, session) == before {
+            if identity(&source, session)? == before {
                 return Ok(());
             }
             removal::remove(&target)?;
@@ -145,9 +145,10 @@ impl Sessions {
         let folder = self.folder.join(&extras);
         fs::create_dir_all(&folder)?;
         let target = open(&folder, FOLDER, Mode::empty())?;
-        // Only renames, so that whoever copies the session meanwhile finds out (`identity`).
+        // Only renames, and nobody looks in between, so that whoever copies the session meanwhile finds out (`identity`).
         let aside = folder.join(format!("{ASIDE}{extras}"));
         remove_if_there(&aside)?;
+        lock(&target, FlockOperation::LockExclusive)?;
         if kept_as == name && kind(source, &extras)? == Some(FileType::Directory) {
             match fs::rename(folder.join(&extras), &aside) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -160,6 +161,7 @@ impl Sessions {
         let times = Timestamps { last_access: now, last_modification: now };
         utimensat(source, &name, &times, AtFlags::SYMLINK_NOFOLLOW)?;
         renameat(source, &name, &target, kept_as)?;
+        drop(target);
         remove_if_there(&aside)
     }
 
@@ -269,12 +271,25 @@ impl Sessions {
     }
 }
 
-/// What tells a session's files from those that a later run puts in their place, which it does by renaming.
-fn identity(folder: &Path, session: Uuid) -> [Option<(u64, u64)>; 2] {
-    [file_name(session), session.to_string()].map(|name| {
-        let metadata = fs::symlink_metadata(folder.join(name)).ok()?;
-        Some((metadata.dev(), metadata.ino()))
-    })
+/// What tells a session's files from those that a later run puts in their place, which it does by renaming. Never that of
+/// some old and some new ones.
+fn identity(folder: &Path, session: Uuid) -> io::Result<[Option<(u64, u64)>; 2]> {
+    let folder = open(folder, FOLDER, Mode::empty())?;
+    lock(&folder, FlockOperation::LockShared)?;
+    Ok([file_name(session), session.to_string()].map(|name| {
+        let stat = statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        Some((stat.st_dev, stat.st_ino))
+    }))
+}
+
+/// Keeps those who exchange a session's files and those who look at them apart, other servers too, until the folder is
+/// closed. Nobody waits for long: under it there are a few renames, or two looks.
+fn lock(folder: &OwnedFd, operation: FlockOperation) -> io::Result<()> {
+    match retry_on_intr(|| flock(folder, operation)) {
+        // A network's file system without locks, or without such for folders.
+        Err(Errno::NOLCK | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL | Errno::BADF) => Ok(()),
+        locked => Ok(locked?),
+    }
 }
 
 fn file_name(session: Uuid) -> String {
@@ -352,6 +367,11 @@ mod tests {
         fn read(home: &Path) -> String {
             fs::read_to_string(project_folder(home).join(file_name(ID))).unwrap()
         }
+
+        fn read_extra(home: &Path) -> String {
+            let extra = project_folder(home).join(ID.to_string()).join("subagents/agent-1.jsonl");
+            fs::read_to_string(extra).unwrap()
+        }
     }
 
     #[test]
@@ -372,8 +392,61 @@ mod tests {
         let third = f.home("third");
         f.sessions.carry_in(ID, &third).unwrap();
         assert_eq!(Fixture::read(&third), "two");
-        let extra = project_folder(&third).join(ID.to_string()).join("subagents/agent-1.jsonl");
-        assert_eq!(fs::read_to_string(extra).unwrap(), "two");
+        assert_eq!(Fixture::read_extra(&third), "two");
+    }
+
+    /// Holds a lock on the session's folder, and does something that must wait for it; `meanwhile` is done before it may.
+    fn while_locked(f: &Fixture, operation: FlockOperation, act: impl FnOnce() + Send, meanwhile: impl FnOnce()) {
+        let held = open(f.sessions.folder.join(ID.to_string()), FOLDER, Mode::empty()).unwrap();
+        lock(&held, operation).unwrap();
+        let (done, is_done) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                act();
+                done.send(()).unwrap();
+            });
+            let early = is_done.recv_timeout(Duration::from_millis(200));
+            meanwhile();
+            drop(held);
+            assert!(early.is_err(), "it did not wait");
+        });
+    }
+
+    #[test]
+    fn a_session_in_the_middle_of_its_exchange_is_copied_when_that_is_done() {
+        let f = fixture();
+        let (first, second, fork) = (f.home("first"), f.home("second"), f.home("fork"));
+        Fixture::write(&first, "one");
+        f.sessions.carry_back(ID, &first).unwrap();
+        Fixture::write(&second, "two");
+        let (kept, later) = (f.sessions.folder.join(ID.to_string()), project_folder(&second));
+        fs::remove_dir_all(kept.join(ID.to_string())).unwrap();
+        fs::rename(later.join(ID.to_string()), kept.join(ID.to_string())).unwrap();
+        while_locked(
+            &f,
+            FlockOperation::LockExclusive,
+            || f.sessions.carry_in(ID, &fork).unwrap(),
+            || fs::rename(later.join(file_name(ID)), kept.join(file_name(ID))).unwrap(),
+        );
+        assert_eq!((Fixture::read(&fork), Fixture::read_extra(&fork)), ("two".into(), "two".into()));
+    }
+
+    #[test]
+    fn a_session_is_not_exchanged_while_somebody_looks_at_it() {
+        let f = fixture();
+        let (first, second) = (f.home("first"), f.home("second"));
+        Fixture::write(&first, "one");
+        f.sessions.carry_back(ID, &first).unwrap();
+        Fixture::write(&second, "two");
+        let kept = f.sessions.folder.join(ID.to_string());
+        let before = kept.join(ID.to_string()).join("subagents/agent-1.jsonl");
+        while_locked(
+            &f,
+            FlockOperation::LockShared,
+            || f.sessions.carry_back(ID, &second).unwrap(),
+            || assert_eq!(fs::read_to_string(before).unwrap(), "one"),
+        );
+        assert_eq!(fs::read_to_string(f.sessions.transcript(ID)).unwrap(), "two");
     }
 
     #[test]
@@ -395,8 +468,7 @@ mod tests {
                 if f.sessions.carry_in(ID, &home).is_err() {
                     continue;
                 }
-                let extra = project_folder(&home).join(ID.to_string()).join("subagents/agent-1.jsonl");
-                assert!(fs::read_to_string(extra).is_ok(), "{}", Fixture::read(&home));
+                assert_eq!(Fixture::read_extra(&home), Fixture::read(&home));
             }
         });
         let kept = f.root.path().join("data/sessions").join(ID.to_string());

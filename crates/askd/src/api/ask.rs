@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::{Request, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
 
 use super::body::json_object;
@@ -13,6 +13,7 @@ use super::dialect::ASK;
 use super::error::ApiError;
 use super::headers::name_run;
 use super::idempotency::Key;
+use super::query::Query;
 use super::request_id::RequestId;
 use super::standing::Standing;
 use crate::app::App;
@@ -41,8 +42,11 @@ pub(super) async fn ask(
     request: Request,
 ) -> Result<Response, ApiError> {
     let on_disconnect = on_disconnect(request.headers())?;
-    let key = Key::of(request.headers())?;
+    let key = Key::with_body(request.headers(), &caller).await?;
     let server = &app.settings().server;
+    if !server.legacy_lenient {
+        of_another_route(request.uri())?;
+    }
     let (asked, idempotency) = json_object(request, server, |object| {
         let idempotency = key.map(|key| key.promise(ROUTE, "", &object));
         Ok((AskRequest::parse(object, server.legacy_lenient)?, idempotency))
@@ -75,6 +79,17 @@ pub(super) async fn ask(
     };
     name_run(response.headers_mut(), id, session, replayed);
     Ok(response)
+}
+
+/// Parameters that askd has elsewhere: who gives one relies on it. The Node server looked at none, and others pass.
+fn of_another_route(uri: &Uri) -> Result<(), ApiError> {
+    let Ok(mut query) = Query::of(uri) else { return Ok(()) };
+    for name in ["fail_http", "wait", "deltas"] {
+        if query.take(name)?.is_some() {
+            return Err(ApiError::param(name, "is a parameter of POST /v1/runs; POST /ask has none"));
+        }
+    }
+    Ok(())
 }
 
 fn on_disconnect(headers: &HeaderMap) -> Result<OnDisconnect, ApiError> {

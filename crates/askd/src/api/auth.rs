@@ -22,6 +22,7 @@ use super::error::code::ErrorCode;
 use super::front::client_address::ClientAddress;
 use super::front::failures::Failures;
 use super::front::{Front, shown_key};
+use super::idempotency::pepper::Pepper;
 use super::request_id::RequestId;
 use super::scopes::{Need, need};
 use super::v1::events::ROUTE as EVENTS;
@@ -73,7 +74,12 @@ pub(super) async fn require_key(
         request.extensions_mut().insert(LookAgain(Arc::clone(&app)));
     }
     let changes = app.settings().auth.config_changes;
-    let caller = Caller::new(key, asked.address, changes, asked.request_id.clone());
+    let pepper = match made_key(request.headers()) {
+        Some(secret) if !key.id.is_admin() => Pepper::of_key(secret),
+        // Whoever has shown a token has no use for one.
+        _ => Pepper::Operators(front.operators_pepper()),
+    };
+    let caller = Caller::new(key, asked.address, changes, asked.request_id.clone(), pepper);
     request.extensions_mut().insert(Admitted { caller, shown });
     let response = next.run(request).await;
     note_refusal(&app.runs().shared().audit, actor, asked.target(), &response);

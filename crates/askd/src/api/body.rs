@@ -10,11 +10,13 @@ use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
+use self::depth::too_deep;
 use self::large::Large;
 use super::again::{self, Seen};
 use super::error::ApiError;
 use crate::settings::groups::Server;
 
+mod depth;
 mod large;
 
 /// How many bodies may be JSON values at the same time: as values they take up to some thirty times their size.
@@ -115,7 +117,10 @@ async fn object<T>(
     match serde_json::from_slice(&bytes) {
         Ok(Value::Object(object)) => make(object),
         Ok(_) => Err(ApiError::request("the request's body must be a JSON object")),
-        Err(error) => Err(ApiError::request(format!("the request's body is not valid JSON: {error}"))),
+        Err(error) => Err(match too_deep(&bytes) {
+            Some((field, what)) => ApiError::param(&field, what),
+            None => ApiError::request(format!("the request's body is not valid JSON: {error}")),
+        }),
     }
 }
 

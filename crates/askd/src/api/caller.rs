@@ -8,6 +8,7 @@ use axum::http::request::Parts;
 
 use super::error::ApiError;
 use super::error::code::ErrorCode;
+use super::idempotency::pepper::Pepper;
 use crate::audit::Actor;
 use crate::keys::{Key, Scope};
 use crate::settings::ConfigChanges;
@@ -22,13 +23,25 @@ pub(super) struct Caller {
     address: Option<IpAddr>,
     changes: ConfigChanges,
     request_id: String,
+    pepper: Pepper,
 }
 
 impl Caller {
     /// The holder of a key. `address` is where the request came from, as far as proxies are trusted; `changes` is what the
-    /// operator leaves to keys.
-    pub(super) fn new(key: Arc<Key>, address: Option<IpAddr>, changes: ConfigChanges, request_id: String) -> Self {
-        Self { key, now: Arc::default(), address, changes, request_id }
+    /// operator leaves to keys, and `pepper` is of the secret that was shown.
+    pub(super) fn new(
+        key: Arc<Key>,
+        address: Option<IpAddr>,
+        changes: ConfigChanges,
+        request_id: String,
+        pepper: Pepper,
+    ) -> Self {
+        Self { key, now: Arc::default(), address, changes, request_id, pepper }
+    }
+
+    /// What fingerprints of its requests are made with.
+    pub(super) fn pepper(&self) -> &Pepper {
+        &self.pepper
     }
 
     /// The key, as it was when it was last looked at.
@@ -143,7 +156,7 @@ mod tests {
             (ConfigChanges::Texts, &[ConfigRead, ConfigWrite]),
             (ConfigChanges::None, &[ConfigRead]),
         ] {
-            let caller = Caller::new(Arc::new(Key::admin()), None, changes, String::new());
+            let caller = Caller::new(Arc::new(Key::admin()), None, changes, String::new(), Pepper::of_key(""));
             for scope in [ConfigRead, ConfigWrite, ConfigExec] {
                 assert_eq!(caller.require(scope).is_ok(), has.contains(&scope), "{changes} {scope:?}");
             }
@@ -153,7 +166,7 @@ mod tests {
     #[test]
     fn a_key_may_do_what_its_scopes_say_and_no_more() {
         let key = Key { scopes: Scopes::from_iter([Scope::Ask]), ..Key::admin() };
-        let caller = Caller::new(Arc::new(key), None, ConfigChanges::All, String::new());
+        let caller = Caller::new(Arc::new(key), None, ConfigChanges::All, String::new(), Pepper::of_key(""));
         assert!(caller.require(Scope::Ask).is_ok());
         let refused = caller.require(Scope::RunsRead).unwrap_err();
         assert_eq!(refused.message(), "this needs the scope runs:read, which this key does not have");

@@ -107,6 +107,26 @@ impl Dialect {
         self.0.iter().any(|(_, names)| names.contains(&name))
     }
 
+    /// What is probably meant by a name that is none of a field: that of another route, or another spelling.
+    pub(super) fn meant(&self, name: &str) -> Option<String> {
+        let called = |field: &str| format!("it is called `{field}` here");
+        if let Some(field) = self.spelt_like(name) {
+            return Some(called(self.name(field)));
+        }
+        let is_of_run = [&ASK, &RUNS].into_iter().any(|route| std::ptr::eq(route, self));
+        let field = [&ASK, &RUNS].into_iter().filter(|_| is_of_run).find_map(|route| route.spelt_like(name))?;
+        Some(match self.names(field).first() {
+            Some(field) => called(field),
+            None if field == "stream" => "a stream is asked for by the header accept: text/event-stream".to_owned(),
+            None => format!("POST /v1/runs has it, as `{}`", RUNS.name(field)),
+        })
+    }
+
+    /// The field that has a name like this one.
+    fn spelt_like(&self, name: &str) -> Option<&'static str> {
+        self.0.iter().find(|(_, names)| names.iter().any(|known| same_name(known, name))).map(|(field, _)| *field)
+    }
+
     /// All preferred names.
     pub(super) fn list(&self) -> String {
         let names: Vec<_> = self.0.iter().filter_map(|(_, names)| names.first().copied()).collect();
@@ -114,9 +134,41 @@ impl Dialect {
     }
 }
 
+/// Whether two names differ in nothing but case, `_` and `-`: `maxTurns` and `max_turns`.
+pub(super) fn same_name(one: &str, other: &str) -> bool {
+    let plain = |name: &str| -> String {
+        name.chars().filter(|c| !matches!(c, '_' | '-')).map(|c| c.to_ascii_lowercase()).collect()
+    };
+    plain(one) == plain(other)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_of_another_route_or_spelling_is_told_as_the_one_that_it_has_here() {
+        for (dialect, name, told) in [
+            (&RUNS, "maxTurns", "it is called `max_turns` here"),
+            (&RUNS, "allowedTools", "it is called `allowed_tools` here"),
+            (&RUNS, "systemPrompt", "it is called `system_prompt` here"),
+            (&RUNS, "jsonSchema", "it is called `output_schema` here"),
+            (&RUNS, "mcpServers", "it is called `mcp_servers` here"),
+            (&RUNS, "add-dirs", "it is called `additional_folders` here"),
+            (&RUNS, "stream", "a stream is asked for by the header accept: text/event-stream"),
+            (&ASK, "max_turns", "it is called `maxTurns` here"),
+            (&ASK, "session_id", "it is called `resume` here"),
+            (&ASK, "output_schema", "it is called `jsonSchema` here"),
+            (&ASK, "tools", "POST /v1/runs has it, as `tools`"),
+            (&ASK, "addDirs", "POST /v1/runs has it, as `additional_folders`"),
+            (&KEY, "expiresAt", "it is called `expires_at` here"),
+        ] {
+            assert_eq!(dialect.meant(name).as_deref(), Some(told), "{name}");
+        }
+        for (dialect, name) in [(&RUNS, "effort_level"), (&ASK, "x"), (&KEY, "tools"), (&RUNS, "_")] {
+            assert_eq!(dialect.meant(name), None, "{name}");
+        }
+    }
 
     #[test]
     fn every_field_of_a_run_has_its_line_in_the_documentation() {

@@ -25,9 +25,9 @@ impl Fields {
     pub(super) fn new(object: Map<String, Value>, dialect: &'static Dialect, lenient: bool) -> Result<Self, ApiError> {
         match object.keys().find(|name| !dialect.knows(name)) {
             Some(name) if !lenient => {
+                let meant = dialect.meant(name).unwrap_or_else(|| format!("the fields are {}", dialect.list()));
                 let name: String = name.chars().take(60).collect();
-                let message = format!("there is no field `{name}`; the fields are {}", dialect.list());
-                Err(ApiError::request(message).with_param(&name))
+                Err(ApiError::request(format!("there is no field `{name}`; {meant}")).with_param(&name))
             }
             _ => Ok(Self { object, dialect, lenient, aliases: Vec::new() }),
         }
@@ -114,6 +114,11 @@ impl Fields {
             }
             _ => None,
         })
+    }
+
+    /// Whether values of the wrong form are passed over.
+    pub(super) fn is_lenient(&self) -> bool {
+        self.lenient
     }
 
     /// An error about a field, by the name that the client used for it.

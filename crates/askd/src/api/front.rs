@@ -16,6 +16,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use super::error::ApiError;
 use super::error::code::ErrorCode;
+use super::idempotency::pepper::Operators;
 use super::request_id::{REQUEST_ID_HEADER, identify};
 use crate::app::App;
 use crate::http_server::Encrypted;
@@ -59,6 +60,7 @@ pub(super) struct Front {
     failures: Failures,
     rates: Rates,
     shares: Arc<Shares>,
+    operators_pepper: Arc<Operators>,
 }
 
 impl Front {
@@ -75,12 +77,18 @@ impl Front {
             failures: Failures::new(network.rates.failures),
             rates: Rates::new(network.rates),
             shares: Arc::new(Shares::new(settings.server.max_connections, settings.server.max_requests_per_key)),
+            operators_pepper: Arc::new(Operators::new(&settings.auth.api_key)),
         }
     }
 
     /// The addresses that wrong keys came from.
     pub(super) fn failures(&self) -> &Failures {
         &self.failures
+    }
+
+    /// What fingerprints of requests that show `API_KEY` are made with.
+    pub(super) fn operators_pepper(&self) -> Arc<Operators> {
+        Arc::clone(&self.operators_pepper)
     }
 }
 

@@ -1,12 +1,17 @@
 //! `Idempotency-Key`: a request that is sent twice is done once.
 
 use axum::http::{HeaderMap, HeaderValue};
+use secrecy::zeroize::Zeroizing;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
+use super::caller::Caller;
 use super::error::ApiError;
 use crate::hex::hex;
 use crate::runs::submit::Idempotency;
+use pepper::Signer;
+
+pub(super) mod pepper;
 
 const HEADER: &str = "idempotency-key";
 const MAX_LENGTH: usize = 255;
@@ -27,10 +32,30 @@ impl Key {
         Err(ApiError::param("Idempotency-Key", what))
     }
 
-    /// The promise that all requests with this key on this route are about the same: `subject` is what is not in the
-    /// body, such as the run that a command is for.
+    /// The promise that all requests with this key on this route are about the same `subject`, such as the run that a command
+    /// is for. They have no body.
+    pub(super) fn promise(self, route: &'static str, subject: &str) -> Idempotency {
+        Idempotency { route, key: self.0, body_hash: hex(&Sha256::digest(subject)) }
+    }
+
+    /// For requests with a body.
+    pub(super) async fn with_body(headers: &HeaderMap, caller: &Caller) -> Result<Option<WithBody>, ApiError> {
+        let Some(key) = Self::of(headers)? else { return Ok(None) };
+        Ok(Some(WithBody { key, signer: caller.pepper().signer().await? }))
+    }
+}
+
+/// A client's key of a request with a body.
+#[derive(Debug)]
+pub(super) struct WithBody {
+    key: Key,
+    signer: Signer,
+}
+
+impl WithBody {
+    /// The promise that all requests with this key on this route have the same body and are about the same `subject`.
     pub(super) fn promise(self, route: &'static str, subject: &str, body: &Map<String, Value>) -> Idempotency {
-        Idempotency { route, key: self.0, body_hash: hash(subject, body) }
+        Idempotency { route, key: self.key.0, body_hash: fingerprint(&self.signer, subject, body) }
     }
 }
 
@@ -62,17 +87,17 @@ fn key(value: &HeaderValue) -> Option<String> {
 }
 
 /// Of the values and not of the bytes: order and blanks do not matter. `serde_json` sorts an object's fields.
-fn hash(subject: &str, body: &Map<String, Value>) -> String {
-    let mut hash = Sha256::new();
-    hash.update(subject.as_bytes());
-    hash.update(b"\n");
+fn fingerprint(signer: &Signer, subject: &str, body: &Map<String, Value>) -> String {
+    let mut bytes = Zeroizing::new(Vec::from(subject));
+    bytes.push(b'\n');
     // A value always serialises.
-    hash.update(serde_json::to_vec(body).unwrap_or_default());
-    hex(&hash.finalize())
+    bytes.extend_from_slice(&Zeroizing::new(serde_json::to_vec(body).unwrap_or_default()));
+    signer.sign(&bytes)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::pepper::Pepper;
     use super::*;
 
     fn of(values: &[&str]) -> Result<Option<Key>, ApiError> {
@@ -93,11 +118,12 @@ mod tests {
         }
     }
 
-    #[test]
-    fn bodies_are_the_same_when_their_values_are() {
-        let hash = |text: &str| hash("", &serde_json::from_str(text).unwrap());
-        assert_eq!(hash(r#"{"a":1,"b":{"c":2,"d":3}}"#), hash(r#"{ "b": {"d":3, "c":2}, "a": 1 }"#));
-        assert_ne!(hash(r#"{"a":1}"#), hash(r#"{"a":2}"#));
-        assert_eq!(hash("{}").len(), 64);
+    #[tokio::test]
+    async fn bodies_are_the_same_when_their_values_are() {
+        let signer = Pepper::of_key("secret").signer().await.unwrap();
+        let of = |subject: &str, text: &str| fingerprint(&signer, subject, &serde_json::from_str(text).unwrap());
+        assert_eq!(of("", r#"{"a":1,"b":{"c":2,"d":3}}"#), of("", r#"{ "b": {"d":3, "c":2}, "a": 1 }"#));
+        assert_ne!(of("", r#"{"a":1}"#), of("", r#"{"a":2}"#));
+        assert_ne!(of("run_1", "{}"), of("run_2", "{}"));
     }
 }

@@ -13,9 +13,11 @@ use uuid::Uuid;
 use super::error::ApiError;
 use super::fields::Fields;
 use crate::keys::policy::tools::{has, tool_of};
-use crate::runs::content::Block;
+use crate::runs::content::{Block, MAX_DOCUMENT, MAX_IMAGE, MAX_PDFS};
+use crate::runs::redact::Size;
 use crate::runs::request::RunRequest;
 use crate::runs::secrets::RunSecrets;
+use spot::Spot;
 
 mod agents;
 pub(super) mod content;
@@ -32,27 +34,45 @@ mod words;
 /// A text, in Unicode characters, not bytes and not UTF-16 units.
 const MAX_TEXT: usize = 50_000;
 
+/// All values of a request that nobody is to see, line by line, in bytes. They are looked for in all that the run says.
+const MAX_SECRET_BYTES: usize = 64 << 10;
+
+/// The same in lines: a key in PEM has some fifty.
+const MAX_SECRET_LINES: usize = 512;
+
 /// What bounds the options, for `GET /v1/info`.
-pub(super) const BOUNDS: [(&str, u64); 13] = [
+pub(super) const BOUNDS: [(&str, u64); 15] = [
     ("prompt_characters", MAX_TEXT as u64),
     ("max_turns", words::MAX_TURNS.unsigned_abs()),
     ("content_blocks", content::MAX_BLOCKS as u64),
     ("attachments", content::MAX_ATTACHED as u64),
-    ("image_bytes", content::MAX_IMAGE as u64),
-    ("pdf_bytes", content::MAX_PDFS as u64),
-    ("document_characters", content::MAX_DOCUMENT as u64),
+    ("image_bytes", MAX_IMAGE as u64),
+    ("pdf_bytes", MAX_PDFS as u64),
+    ("document_characters", MAX_DOCUMENT as u64),
     ("rules", rules::MAX_RULES as u64),
     ("agents", agents::MAX_AGENTS as u64),
     ("mcp_servers", servers::MAX_SERVERS as u64),
     ("env", env::MAX_VARIABLES as u64),
+    ("secret_bytes", MAX_SECRET_BYTES as u64),
+    ("secret_lines", MAX_SECRET_LINES as u64),
     ("fallback_models", models::MAX_FALLBACKS as u64),
     ("additional_folders", folders::MAX_ADDITIONAL as u64),
 ];
 
-/// Takes the options out, and what of them nobody is shown. `expand` is the route's default.
-pub(super) fn run_request(fields: &mut Fields, expand: bool) -> Result<(RunRequest, RunSecrets), ApiError> {
+/// Whose options they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Route {
+    /// `POST /ask`. The Node server's clients rely on `@file` mentions and `/commands`.
+    Ask,
+    /// `POST /v1/runs`.
+    Runs,
+}
+
+/// Takes the options out, and what of them nobody is shown.
+pub(super) fn run_request(fields: &mut Fields, route: Route) -> Result<(RunRequest, RunSecrets), ApiError> {
     let (prompt, content) = content::said(fields, "prompt", &content::PROMPTS)?;
     let secrets = RunSecrets { env: env::variables(fields)?, mcp_servers: servers::servers(fields)? };
+    bounded(fields, &secrets)?;
     let request = RunRequest {
         prompt,
         content,
@@ -60,7 +80,7 @@ pub(super) fn run_request(fields: &mut Fields, expand: bool) -> Result<(RunReque
         resume: session(fields)?,
         fork_session: fields.bool("fork_session")?.unwrap_or(false),
         permission_mode: words::permission_mode(fields)?,
-        allowed_tools: rules::allowed(fields)?,
+        allowed_tools: rules::allowed(fields, route)?,
         disallowed_tools: rules::disallowed(fields)?,
         tools: rules::tools(fields)?,
         agents: agents::agents(fields)?,
@@ -73,7 +93,7 @@ pub(super) fn run_request(fields: &mut Fields, expand: bool) -> Result<(RunReque
         system_prompt: text(fields, "system_prompt")?,
         append_system_prompt: text(fields, "append_system_prompt")?,
         output_schema: fields.object("output_schema")?.map(Value::Object),
-        expand: fields.bool("expand")?.unwrap_or(expand),
+        expand: fields.bool("expand")?.unwrap_or(route == Route::Ask),
         deltas: fields.bool("deltas")?.unwrap_or(false),
         timeout_seconds: words::seconds(fields, "timeout_seconds")?,
         idle_timeout_seconds: words::seconds(fields, "idle_timeout_seconds")?,
@@ -87,6 +107,20 @@ pub(super) fn run_request(fields: &mut Fields, expand: bool) -> Result<(RunReque
     };
     agree_with_each_other(fields, &request)?;
     Ok((request, secrets))
+}
+
+/// What is looked for in all that the run says must not be too much.
+fn bounded(fields: &Fields, secrets: &RunSecrets) -> Result<(), ApiError> {
+    let of_env = RunSecrets { env: secrets.env.clone(), ..RunSecrets::default() };
+    for (field, secrets, what) in
+        [("env", &of_env, "values"), ("mcp_servers", secrets, "credentials, with those of env,")]
+    {
+        let Size { lines, bytes } = Size::of(&secrets.to_redact());
+        let spot = Spot::of(fields, field);
+        spot.at_most(MAX_SECRET_BYTES, bytes, &format!("bytes in its {what}"))?;
+        spot.at_most(MAX_SECRET_LINES, lines, &format!("lines in its {what}"))?;
+    }
+    Ok(())
 }
 
 /// A text for the CLI that must be there.
@@ -129,8 +163,8 @@ fn agree_with_each_other(fields: &Fields, request: &RunRequest) -> Result<(), Ap
     }
     // The CLI reads no files of agents then, and silently goes on without (checked).
     let of_file = request.agent.as_ref().filter(|agent| !request.agents.contains_key(*agent));
-    if let (Some(_), Profile::Bare | Profile::Restricted) = (of_file, request.profile) {
-        let (profile, agents) = (request.profile.as_str(), name("agents"));
+    if let (Some(_), Some(profile @ (Profile::Bare | Profile::Restricted))) = (of_file, request.profile) {
+        let (profile, agents) = (profile.as_str(), name("agents"));
         let what =
             format!("{profile} leaves out the agents of the configuration, and agent names one; give it in {agents}");
         return wrong("profile", what);

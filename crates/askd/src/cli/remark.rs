@@ -43,7 +43,11 @@ mod tests {
     fn what_an_older_cli_lacks_is_named_and_the_tested_one_needs_no_remark() {
         assert_eq!(remark(TESTED), None);
         let older = remark(Version(2, 1, 276)).unwrap().message;
-        assert!(older.contains("lacks mcp_servers_in_initialize, managed_settings, ") && older.contains("cannot run"));
+        assert!(
+            older.contains("lacks mcp_servers_in_initialize, ")
+                && older.contains("managed_settings, ")
+                && older.contains("cannot run")
+        );
         assert!(!older.contains("idle_after_subagents"), "{older}");
         assert!(remark(Version(2, 2, 0)).unwrap().message.contains("is newer than"));
     }

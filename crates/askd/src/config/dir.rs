@@ -11,7 +11,7 @@ use super::document::Etag;
 use super::files::TEMPORARY;
 use super::json::Json;
 use super::limits::MAX_TEXT_BYTES;
-use super::validate::{mcp, policy, settings, usable_agent};
+use super::validate::{agent_name, mcp, policy, settings, usable_agent};
 use crate::copy_tree::{Copier, CopyRules};
 use crate::guard::Policy;
 use crate::small_file;
@@ -51,9 +51,9 @@ pub struct Seeded {
     pub has_hooks: bool,
 }
 
-/// What is copied into a home. State of the CLI (`projects`, `.claude.json`, `history.jsonl`, …) is not.
-const SEEDED: [&str; 8] =
-    ["CLAUDE.md", "agents", "commands", "output-styles", "rules", "settings.json", "skills", "workflows"];
+/// What is copied into a home, besides the settings. State of the CLI (`projects`, `.claude.json`, `history.jsonl`, …) is
+/// not.
+const SEEDED: [&str; 7] = ["CLAUDE.md", "agents", "commands", "output-styles", "rules", "skills", "workflows"];
 
 /// The CLI's settings.
 pub const SETTINGS_FILE: &str = "settings.json";
@@ -159,8 +159,28 @@ impl ConfigDir {
         usable_agent(&text).map_err(|problem| unusable(problem.to_string()))
     }
 
+    /// Whether the CLI finds an agent of this name in it, whatever the file is called. One that cannot be read counts as one
+    /// of the name of its file.
+    pub fn has_agent_called(&self, name: &str) -> bool {
+        let Ok(files) = std::fs::read_dir(self.path.join("agents")) else { return false };
+        files.take(MAX_ENTRIES).filter_map(Result::ok).map(|file| file.path()).any(|file| {
+            file.file_stem().is_some_and(|stem| stem == name)
+                || file.extension().is_some_and(|extension| extension == "md")
+                    && small_file::read_text(&file, MAX_FILE)
+                        .is_ok_and(|text| agent_name(&text).as_deref() == Some(name))
+        })
+    }
+
     /// Copies the configuration into a run's home, and reads the rest of what the run is given.
     pub fn seed(&self, home: &Path) -> Result<Seeded, SeedError> {
+        let target = self.copy_into(home, SEEDED.into_iter().chain([SETTINGS_FILE]))?;
+        // The copy, since that is what the run has: the file may have changed meanwhile.
+        let has_hooks = self.judge_settings(&target.join(SETTINGS_FILE))?;
+        Ok(Seeded { policy: self.policy()?, mcp_servers: self.mcp_servers()?, has_hooks })
+    }
+
+    /// Copies what has these names into the configuration folder of a run's home; gives that folder.
+    fn copy_into(&self, home: &Path, names: impl IntoIterator<Item = &'static str>) -> Result<PathBuf, SeedError> {
         if self.was_there && !self.path.is_dir() {
             return Err(SeedError::Gone);
         }
@@ -170,12 +190,10 @@ impl ConfigDir {
         let mut copier = Copier::new(rules);
         let target = home.join(CONFIG_FOLDER);
         std::fs::create_dir_all(&target)?;
-        for name in SEEDED {
+        for name in names {
             copier.copy(&self.path.join(name), &target.join(name))?;
         }
-        // The copy, since that is what the run has: the file may have changed meanwhile.
-        let has_hooks = self.judge_settings(&target.join(SETTINGS_FILE))?;
-        Ok(Seeded { policy: self.policy()?, mcp_servers: self.mcp_servers()?, has_hooks })
+        Ok(target)
     }
 
     /// What runs are kept from; of the house where the operator gives none. The file is read for each run, and taken
@@ -294,6 +312,19 @@ mod tests {
         }
         let config = ConfigDir::new(folder.path(), 1 << 20);
         (folder, config)
+    }
+
+    #[test]
+    fn an_agent_is_found_by_the_name_in_its_frontmatter_and_by_that_of_its_file() {
+        let text = "---\nname: known-as\ndescription: d\n---\nText";
+        let (_guard, config) =
+            config(&[("agents/file.md", text), ("agents/broken.md", "no head"), ("agents/x.txt", text)]);
+        for (name, is_there) in
+            [("known-as", true), ("file", true), ("broken", true), ("other", false), ("known", false)]
+        {
+            assert_eq!(config.has_agent_called(name), is_there, "{name}");
+        }
+        assert!(!self::config(&[]).1.has_agent_called("known-as"));
     }
 
     #[test]

@@ -41,7 +41,7 @@ mod tests;
 
 pub use agent::{agent_name, usable_agent};
 pub use forbidden::variable_flaw;
-pub use permission_rule::{dead_allow_rule, dead_deny_rule, doubtful_deny_rule};
+pub use permission_rule::{broken_rule, dead_allow_rule, dead_deny_rule, doubtful_deny_rule};
 pub use secrets::{all_may_hold_secrets, may_hold_secrets};
 pub use skill_files::flaw as skill_path_flaw;
 

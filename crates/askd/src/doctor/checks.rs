@@ -33,6 +33,7 @@ pub(super) fn before(patient: &Patient) -> Vec<Check> {
     checks.extend(configuration(settings));
     checks.push(data_dir(patient));
     checks.push(credential(settings));
+    checks.push(secret_key(settings));
     checks.push(listen(settings));
     checks
 }
@@ -193,6 +194,18 @@ fn credential(settings: &Settings) -> Check {
         "no credential for the model is set: runs will fail",
         "set ANTHROPIC_API_KEY or ANTHROPIC_API_KEY_FILE",
     )
+}
+
+/// No fault either way: many servers are never sent a secret.
+fn secret_key(settings: &Settings) -> Check {
+    let name = "secret_key";
+    if settings.store.secret_key.is_some() {
+        return Check::ok(name, "ASKD_SECRET_KEY is set: runs with secrets may wait without their client");
+    }
+    let message = "ASKD_SECRET_KEY is not set: requests with `env` or `mcp_servers` are refused, unless they end with their \
+                   client (on_disconnect: cancel)";
+    let hint = "to take them, set ASKD_SECRET_KEY or ASKD_SECRET_KEY_FILE; `openssl rand -base64 32` makes one";
+    Check { hint: Some(hint.to_owned()), ..Check::ok(name, message) }
 }
 
 fn listen(settings: &Settings) -> Check {

@@ -104,6 +104,12 @@ mod tests {
     }
 
     #[test]
+    fn a_list_shows_of_the_short_form_what_it_shows_of_the_whole() {
+        let whole = request();
+        assert_eq!(options(&whole.for_lists(), Detail::Listed), options(&whole, Detail::Listed));
+    }
+
+    #[test]
     fn a_list_shows_no_long_texts() {
         let shown = options(&request(), Detail::Listed);
         assert!(LONG.iter().all(|long| shown.get(long).is_none()), "{shown}");

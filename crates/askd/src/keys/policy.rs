@@ -4,6 +4,7 @@
 //! [`crate::runs::resolve`]. A request that asks for more is refused, and the answer names the field.
 
 use claude::permission_mode::PermissionMode;
+use claude::profile::Profile;
 use serde::{Deserialize, Serialize};
 
 use super::priority::Priority;
@@ -33,6 +34,9 @@ pub struct Policy {
     /// default is among them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub permission_modes: Option<Vec<PermissionMode>>,
+    /// The profiles that its runs may have; the first is the one of a run that names none, unless `default` is among them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profiles: Option<Vec<Profile>>,
     /// The names of the tools that its runs have, e.g. `Read`, `mcp__tracker`; all others are taken away.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tools: Option<Vec<String>>,
@@ -42,7 +46,8 @@ pub struct Policy {
     /// Rules for calls that are always denied, e.g. `Bash(curl:*)`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub denied_tools: Vec<String>,
-    /// The names of variables that a request may set (`env`); empty: none. Absent: any that requests may set.
+    /// The names of variables that a request may set (`env`); empty: none. Absent: any that requests may set, or none if
+    /// the policy keeps its runs from `Bash`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub env: Option<Vec<String>>,
     /// `false`: a repository's own configuration is never loaded for its runs.

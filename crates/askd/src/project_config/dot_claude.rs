@@ -10,7 +10,7 @@ use rustix::fs::FileType;
 
 use super::scan::Scan;
 use super::text::{self, Kind};
-use super::walk::Place;
+use super::walk::{self, Place};
 use super::{dir, settings_file};
 
 /// Files without any effect.
@@ -35,12 +35,13 @@ pub(super) fn check(scan: &mut Scan<'_>, place: Place<'_>, path: &Path) {
                     settings_file::check(scan, &place.shown(path), &bytes);
                 }
             }
-            ("settings.local.json", FileType::RegularFile) => {}
             ("rules", FileType::Directory) => texts(scan, place, path, Kind::Rule, 0),
             ("agents", FileType::Directory) => texts(scan, place, path, Kind::Agent, 0),
             ("commands", FileType::Directory) => texts(scan, place, path, Kind::Command, 0),
             ("output-styles", FileType::Directory) => texts(scan, place, path, Kind::OutputStyle, 0),
             ("skills", FileType::Directory) => skills(scan, place, path),
+            // The checkouts are folders like any other: the walk goes on in those that lie below the run's.
+            ("settings.local.json", FileType::RegularFile) | (walk::WORKTREES, FileType::Directory) => {}
             _ => unknown(scan, place, path, kind),
         }
     });

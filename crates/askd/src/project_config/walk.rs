@@ -9,6 +9,8 @@
 //!   folders and `.git`. So no folder is skipped; a tree too large for the limits is left out;
 //! - through a **link to a folder**: skills of the folder it leads to. A link that stays below the run's
 //!   folder is covered by the walk itself;
+//! - from **`.claude/worktrees`**, where the tool `EnterWorktree` leaves checkouts: as from any folder below, and nothing of it
+//!   from above (checked with 2.1.261, too);
 //! - a linked git **worktree** adds agents, skills and commands of the main checkout, wherever that is.
 
 use std::ffi::OsStr;
@@ -25,6 +27,8 @@ use super::{dir, dot_claude};
 const TEXTS: [&str; 2] = ["CLAUDE.md", "AGENTS.md"];
 const SERVERS: &str = ".mcp.json";
 const DOT_CLAUDE: &str = ".claude";
+/// In a `.claude`: the checkouts that the CLI makes for its agents.
+pub(super) const WORKTREES: &str = "worktrees";
 
 /// Where a check stands: the run's folder and its place below the workspace root.
 #[derive(Clone, Copy)]
@@ -140,6 +144,13 @@ fn below(scan: &mut Scan<'_>, place: Place<'_>) {
         special_ones.sort_by(|one: &(PathBuf, FileType), other| one.0.cmp(&other.0));
         for (path, kind) in special_ones {
             special(scan, place, &path, kind);
+            if path.file_name().is_some_and(|name| name == DOT_CLAUDE) {
+                let worktrees = path.join(WORKTREES);
+                // A link there is a finding already.
+                if matches!(dir::stat(place.base, &worktrees), Ok((FileType::Directory, _))) {
+                    open.push((worktrees, depth + 2));
+                }
+            }
         }
         if scan.stopped() {
             return;

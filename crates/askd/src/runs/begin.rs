@@ -12,7 +12,8 @@ use super::queue::Ticket;
 use super::request::OnDisconnect;
 use super::submit::{Run, Runs};
 use super::worker::Worker;
-use super::{RunId, RunSpec};
+use super::{Finished, RunErrorKind, RunId, RunSpec};
+use crate::settings::groups::Limits;
 
 impl Runs {
     /// Puts a run that is in the store into the hands of its tasks.
@@ -22,7 +23,7 @@ impl Runs {
         id: RunId,
         last_seq: u64,
         epoch: i64,
-        spec: RunSpec,
+        mut spec: RunSpec,
         on_disconnect: OnDisconnect,
         queued_since: Timestamp,
         ticket: Ticket,
@@ -37,20 +38,16 @@ impl Runs {
         self.live_runs().insert(id, Arc::clone(&live));
         shared.lifecycle.spawn(self.clone().keep_log(Arc::clone(&live), epoch));
         let turn_until = self.turn_until(spec.queue_timeout, on_disconnect, queued_since);
+        // It may be large, and is let go when the CLI is given it.
+        let content = std::mem::take(&mut spec.content);
         let run = Arc::new(Run { id, spec, live: Arc::clone(&live), on_disconnect, turn_until });
-        let worker = Worker { shared: Arc::clone(shared), run, returning: OnceLock::new() };
+        let worker = Worker { shared: Arc::clone(shared), run, content, returning: OnceLock::new() };
         shared.lifecycle.spawn(worker.drive(ticket));
         live
     }
 
-    /// A client that waits is answered soon; a run that goes on alone has time, also across restarts.
     fn turn_until(&self, asked: Option<Duration>, on_disconnect: OnDisconnect, queued_since: Timestamp) -> Instant {
-        let limits = &self.shared().settings.limits;
-        let patience = match on_disconnect {
-            OnDisconnect::Cancel => limits.queue_timeout,
-            OnDisconnect::Continue => limits.run_queue_timeout,
-        };
-        let patience = asked.map_or(patience, |asked| asked.min(patience));
+        let (patience, _) = patience(&self.shared().settings.limits, asked, on_disconnect);
         let waited = self.shared().ambient.now().duration_since(queued_since).unsigned_abs();
         Instant::now() + patience.saturating_sub(waited)
     }
@@ -85,6 +82,26 @@ impl Runs {
             Err(error) => tracing::error!(run = %id, %error, "the run's events cannot be stored; it is ended"),
         }
     }
+}
+
+/// How long a run may wait for its turn, and what says so. A client that waits is answered soon; a run that goes on alone has
+/// time, also across restarts; `asked` is what the run itself asks for.
+pub(super) fn patience(
+    limits: &Limits,
+    asked: Option<Duration>,
+    on_disconnect: OnDisconnect,
+) -> (Duration, &'static str) {
+    let (most, setting) = match on_disconnect {
+        OnDisconnect::Cancel => (limits.queue_timeout, "QUEUE_TIMEOUT"),
+        OnDisconnect::Continue => (limits.run_queue_timeout, "ASKD_RUN_QUEUE_TIMEOUT"),
+    };
+    asked.filter(|asked| *asked <= most).map_or((most, setting), |asked| (asked, "queue_timeout_seconds"))
+}
+
+/// The end of a run that has waited that long.
+pub(super) fn waited_too_long(limits: &Limits, asked: Option<Duration>, on_disconnect: OnDisconnect) -> Finished {
+    let (patience, what) = patience(limits, asked, on_disconnect);
+    Finished::failed(RunErrorKind::Busy, format!("the run waited for {patience:?} and got no turn ({what})"))
 }
 
 /// Ends what belongs to a log. After the run's last event that changes nothing.

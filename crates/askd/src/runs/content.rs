@@ -4,6 +4,16 @@ use serde::{Deserialize, Serialize};
 
 pub mod media;
 
+/// A picture, decoded, in bytes. The CLI makes a large one smaller before it sends it (25 MB was: checked).
+pub const MAX_IMAGE: usize = 20 << 20;
+
+/// All PDFs of a message, decoded, in bytes: in base64 they are a third larger, and the provider takes no request of more
+/// than 32 MB.
+pub const MAX_PDFS: usize = 23_000_000;
+
+/// A plain text that is a document, in characters: what fits into the largest context window, and no more.
+pub const MAX_DOCUMENT: usize = 1_000_000;
+
 /// One block of a message. Stored as JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]

@@ -4,48 +4,47 @@ use std::collections::BTreeSet;
 use std::pin::pin;
 use std::time::Duration;
 
-use claude::frame::Frame;
-use claude::input::{Content, Initialize, guard_answer, initialize, refuse, user_message};
+use claude::input::{Content, Initialize, guard_answer, initialize, user_message};
 use claude::notice::Notices;
-use claude::outcome::{Ending, Limit};
+use claude::outcome::Ending;
 use claude::progress::Progress;
-use claude::reply::{guarded_call, initialized, is_held, request_id};
-use claude::servers::servers_taken;
 use claude::version::Version;
 use claude::version::capabilities::Capabilities;
 use futures_util::FutureExt;
 use serde_json::{Map, Value};
 use supervisor::deadlines::{DeadlineLimits, Deadlines};
 use supervisor::input::{Stdin, StdinError};
-use supervisor::lines::{Line, LineError};
 use supervisor::output::Lines;
 use supervisor::process::Process;
 use supervisor::stderr_tail::StderrTail;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::alarm::Alarm;
 use super::event::EventBody;
 use super::judge::{Call, Judges, Judging};
 use super::live::Command;
 use super::log::RunLog;
-use super::redact::Redactor;
 use super::schema::{self, AnswerSchema};
-use super::spending::{Heard, Spending};
+use super::spending::Spending;
 use super::warning::{Warning, WarningCode};
 use super::{Finished, RunErrorKind, RunSpec};
 use crate::ambient::Ambient;
 use crate::guard::{self, Policy, Verdict};
-use pipes::{exited, next_line, write_lines};
+use message::Message;
+use pipes::{Outgoing, exited, next_line, write_lines};
 use repair::Repair;
 
 mod agents;
 mod commands;
+mod hear;
 pub(super) mod message;
 mod notices;
 mod pipes;
 mod repair;
+mod room;
 mod servers;
 mod terms;
 mod time;
@@ -67,17 +66,11 @@ pub struct Bounds {
     pub schema_repairs: u32,
 }
 
-/// Lines that are no messages are told to the reader, but not without end.
-const MAX_LINE_WARNINGS: u32 = 20;
-
 /// Refusals of the guard are told to the reader, each once and so many in all.
 const MAX_NOTICES: usize = 50;
 
 /// What is kept of a call's id, in characters: enough to tell calls apart.
 const MAX_ID: usize = 100;
-
-/// How much of such a line is told, in characters.
-const MAX_LINE_WARNING: usize = 500;
 
 /// What the conversation works with.
 pub struct Conversation<'a> {
@@ -87,8 +80,6 @@ pub struct Conversation<'a> {
     pub log: &'a RunLog,
     /// The time.
     pub ambient: &'a Ambient,
-    /// Keeps credentials out of events.
-    pub redactor: &'a Redactor,
     /// What its tools are kept from.
     pub policy: &'a Policy,
     /// Where that is looked at.
@@ -143,23 +134,25 @@ struct Talk<'a> {
     noticed: BTreeSet<String>,
     notices: Notices,
     commands: u32,
+    /// Further messages that the CLI may still have to work on, with their bytes.
+    open_inputs: Vec<(Uuid, usize)>,
     /// Calls of tools that wait for the guard.
     judging: Judging,
-    to_child: mpsc::UnboundedSender<String>,
+    to_child: mpsc::UnboundedSender<Outgoing>,
     spending: Spending,
     /// An answer that has to fit a schema.
     repair: Repair<'a>,
     refused: Option<Finished>,
-    /// The blocks of the first message, until it is given; none for a prompt that is a text.
-    message: Vec<Value>,
+    /// The first message, until it is given; `None` for a prompt that is a text.
+    message: Option<Message>,
 }
 
 impl Conversation<'_> {
     /// Holds the conversation. It ends when the CLI is done, or a bound is met, or somebody asks. Commands that come
-    /// later find their channel closed. `message` are the blocks of the first message, none for a prompt that is a text.
+    /// later find their channel closed. `message` is the first message, `None` for a prompt that is a text.
     pub async fn hold(
         &self,
-        message: Vec<Value>,
+        message: Option<Message>,
         stdin: Stdin,
         lines: &mut Lines,
         stderr: &StderrTail,
@@ -167,7 +160,7 @@ impl Conversation<'_> {
         mut commands: mpsc::Receiver<Command>,
     ) -> Ended {
         // Unbounded in form only: a few lines of ours, one for each request of the CLI, whose output is bounded, and one
-        // for each command, whose number is bounded (`commands`).
+        // for each command: their number is bounded, and the bytes of those that the CLI has not worked on (`commands`).
         let (to_child, inbox) = mpsc::unbounded_channel();
         let mut writer = pin!(write_lines(stdin, inbox).fuse());
         let start = Instant::now();
@@ -190,6 +183,7 @@ impl Conversation<'_> {
             noticed: BTreeSet::new(),
             notices: Notices::default(),
             commands: 0,
+            open_inputs: Vec::new(),
             judging: Judging::new(self.judges.clone(), self.policy.clone()),
             to_child,
             spending: Spending::new(self.spec.budget, self.spec.session.transcript().is_some()),
@@ -232,7 +226,7 @@ impl Conversation<'_> {
                 verdict = talk.repair.checked() => talk.heed(verdict),
                 line = next_line(lines, process) => match line {
                     Some(line) => talk.hear_all(line, lines).await,
-                    None => Some(exited(process, stderr, self.redactor).await),
+                    None => Some(exited(process, stderr, self.log).await),
                 },
             };
             if let Some(ending) = step.and_then(|ending| talk.end(ending)) {
@@ -270,109 +264,12 @@ impl Talk<'_> {
     }
 
     fn say(&self, line: String) {
+        self.send(Outgoing { line, room: None });
+    }
+
+    fn send(&self, outgoing: Outgoing) {
         // The receiver is gone only if writing failed, which ends the conversation by itself.
-        drop(self.to_child.send(line));
-    }
-
-    /// Takes a line, and those that came with it: a CLI that writes fast is not looked after line by line.
-    async fn hear_all(&mut self, first: Result<Line, LineError>, lines: &mut Lines) -> Option<Ending> {
-        let mut next = Some(first);
-        while let Some(line) = next {
-            let ending = self.hear(line).await;
-            if ending.is_some() || self.conversation.is_to_end() {
-                return ending;
-            }
-            next = lines.next_read();
-        }
-        None
-    }
-
-    /// Takes a line; an ending if it brings one.
-    async fn hear(&mut self, line: Result<Line, LineError>) -> Option<Ending> {
-        let line = match line {
-            Ok(line) => line,
-            Err(error @ LineError::TooLong { .. }) => {
-                return Some(Ending::LimitMet { limit: Limit::Line, what: format!("{error} (ASKD_MAX_LINE)") });
-            }
-            Err(error) => return Some(Ending::Broken { what: error.to_string() }),
-        };
-        if let Line::Text(text) = &line
-            && self.spending.hear(text) == Heard::Answer
-        {
-            self.tell_usage(true);
-            // A run whose answer is there has come to its own end.
-            return self.over_budget();
-        }
-        self.deadlines.on_output(std::time::Instant::now());
-        self.output += line.as_str().len() as u64;
-        if self.output > self.conversation.bounds.max_output {
-            let what =
-                format!("the run wrote more than {} bytes (ASKD_MAX_OUTPUT)", self.conversation.bounds.max_output);
-            return Some(Ending::LimitMet { limit: Limit::Output, what });
-        }
-        let line = match line {
-            Line::Text(text) => text,
-            Line::NotUtf8 { lossy, .. } => return self.keep_as_warning("that is not UTF-8", lossy),
-        };
-        let frame = match Frame::parse(line) {
-            Ok(frame) => frame,
-            Err((_, line)) => return self.keep_as_warning("that is no message", line),
-        };
-        self.take(frame).await
-    }
-
-    async fn take(&mut self, frame: Frame) -> Option<Ending> {
-        // The protocol is taken as it stands: what is judged must be what the CLI will run.
-        if !self.initialized
-            && let Some(reply) = initialized(&frame)
-        {
-            self.initialized = true;
-            return self.start(reply);
-        }
-        if let Some(is_held) = is_held(&frame) {
-            return self.heed_whether_held(is_held);
-        }
-        if let Some(reply) = servers_taken(&frame) {
-            return self.heed_servers(reply);
-        }
-        if let Some(call) = guarded_call(&frame).filter(|_| !self.conversation.guarded_tools().is_empty()) {
-            if let Some((call, verdict)) = self.judge(call) {
-                self.answer(call, verdict);
-            }
-            return None;
-        }
-        if let Some(id) = request_id(&frame) {
-            self.say(refuse(&id, "this server answers no requests of the CLI"));
-            return None;
-        }
-        // Everything from here on may reach a client.
-        let redactor = self.conversation.redactor;
-        let frame = if redactor.is_needed(frame.as_str()) {
-            match Frame::parse(redactor.redact(frame.as_str().to_owned())) {
-                Ok(frame) => frame,
-                Err((_, line)) => return self.keep_as_warning("that is no message without its credentials", line),
-            }
-        } else {
-            frame
-        };
-        self.tell_notices(&frame);
-        self.repair.observe(&frame);
-        let breach = self.breach(&frame);
-        let ended = self.progress.observe(&frame);
-        let over_budget = self.look_at_budget(&frame);
-        if self.answered_at.is_none() && self.progress.answered() {
-            self.answered_at = Some(Instant::now());
-        } else if !self.progress.answered() {
-            self.answered_at = None;
-        }
-        if frame.is_delta() {
-            self.conversation.log.pass_delta(frame.as_str());
-        }
-        if frame.is_event() && !self.append(EventBody::Agent(frame)).await {
-            // A deadline, a cancel or an alarm came while the log waited for the store; the loop's next look says which.
-            return None;
-        }
-        breach.or_else(|| ended.then_some(Ending::Done)).or(over_budget)
+        drop(self.to_child.send(outgoing));
     }
 
     /// The CLI is ready. An agent that it does not know never gets the prompt.
@@ -380,7 +277,6 @@ impl Talk<'_> {
         let reply = match reply {
             Ok(reply) => reply,
             Err(reason) => {
-                let reason = self.conversation.redactor.redact(reason);
                 return Some(Ending::Broken { what: format!("the CLI refused to start the run: {reason}") });
             }
         };
@@ -420,11 +316,7 @@ impl Talk<'_> {
             Verdict::Deny { rule, message } => {
                 self.say(guard_answer(&request_id, Some(&format!("{message} (rule {rule})"))));
                 let id: String = tool_use_id.unwrap_or(request_id).chars().take(MAX_ID).collect();
-                self.notice(
-                    &format!("call {id}"),
-                    WarningCode::ToolsDenied,
-                    format!("the guard refused a call of {tool}: {message} (rule {rule})"),
-                );
+                self.notice(&format!("call {id}"), WarningCode::ToolsDenied, terms::told(&tool, &rule, &message));
             }
         }
     }
@@ -432,8 +324,7 @@ impl Talk<'_> {
     /// Tells the reader something once.
     fn notice(&mut self, id: &str, code: WarningCode, message: String) {
         if self.noticed.len() < MAX_NOTICES && self.noticed.insert(id.to_owned()) {
-            let body = EventBody::Warning(Warning::new(code, self.conversation.redactor.redact(message)));
-            self.conversation.log.append_now(self.conversation.ambient.now(), &body);
+            self.warn(Warning::new(code, message));
         }
     }
 
@@ -443,61 +334,10 @@ impl Talk<'_> {
             self.say(question);
         }
         self.progress.accept_input(uuid);
-        // Let go when it is said: it may be large.
-        let blocks = std::mem::take(&mut self.message);
-        let content = if blocks.is_empty() { Content::Text(&spec.prompt) } else { Content::Blocks(&blocks) };
-        self.say(user_message(content, uuid, spec.expand, None));
-    }
-
-    /// Looks at the budget when a result has said what was spent: the CLI's own look begins anew with its conversation.
-    fn look_at_budget(&mut self, frame: &Frame) -> Option<Ending> {
-        self.spending.observe(frame);
-        if frame.kind != "result" {
-            return None;
-        }
-        // With the result itself.
-        self.tell_usage(false);
-        self.over_budget()
-    }
-
-    /// Says in the run's row what is known to be used: with the next event, or at once.
-    fn tell_usage(&mut self, at_once: bool) {
-        if let Some(usage) = self.spending.news() {
-            self.conversation.log.note_usage(&usage, at_once);
-        }
-    }
-
-    /// The end of a run that has cost as much as it may. One whose answer is there has come to its own end.
-    fn over_budget(&self) -> Option<Ending> {
-        self.spending.met().filter(|_| !self.progress.answered())
-    }
-
-    /// Appends an event, waiting for the store as long as the run may last; `false` when it was given up.
-    async fn append(&mut self, body: EventBody) -> bool {
-        let conversation = self.conversation;
-        let now = conversation.ambient.now();
-        let Err(body) = conversation.log.try_append(now, body) else { return true };
-        let appended = tokio::select! {
-            () = conversation.log.append(now, body) => true,
-            () = conversation.cancelled.cancelled() => false,
-            _ = conversation.alarm.raised() => false,
-            () = sleep_until(self.last_moment) => false,
+        let Some(Message { blocks, room }) = self.message.take() else {
+            return self.say(user_message(Content::Text(&spec.prompt), uuid, spec.expand, None));
         };
-        // The child was not asked for output meanwhile, so its silence does not count.
-        self.deadlines.on_output(std::time::Instant::now());
-        appended
-    }
-
-    /// A line that is no message does not end a run, but somebody may want to know what it was.
-    fn keep_as_warning(&mut self, what: &str, line: String) -> Option<Ending> {
-        self.line_warnings += 1;
-        if self.line_warnings <= MAX_LINE_WARNINGS {
-            let line = self.conversation.redactor.redact(line);
-            let start: String = line.chars().take(MAX_LINE_WARNING).collect();
-            let body =
-                EventBody::Warning(Warning::new(WarningCode::Output, format!("the CLI wrote a line {what}: {start}")));
-            self.conversation.log.append_now(self.conversation.ambient.now(), &body);
-        }
-        None
+        let line = user_message(Content::Written(&blocks), uuid, spec.expand, None);
+        self.send(Outgoing { line, room: Some(room) });
     }
 }

@@ -26,8 +26,9 @@ impl From<Problem> for RunError {
         let Problem { kind, upstream_status, terminal_reason, hint, retry_at, .. } = problem;
         // A time of no calendar is none.
         let retry_at = retry_at.and_then(|seconds| Timestamp::from_second(seconds).ok()).map(|time| time.to_string());
-        let hint = hint.map(str::to_owned);
-        Self { upstream_status, terminal_reason, hint, retry_at, ..Self::new(kind.into(), message) }
+        let error = Self::new(kind.into(), message);
+        let hint = hint.map(str::to_owned).or(error.hint);
+        Self { upstream_status, terminal_reason, hint, retry_at, ..error }
     }
 }
 
@@ -122,6 +123,31 @@ impl RunErrorKind {
         Self::Invalid,
         Self::Run,
     ];
+
+    /// What can be done about it whatever the reason was; `None` where that depends on it.
+    pub(super) fn hint(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Busy => "it had not begun: submit it again later, or let it wait longer",
+            Self::ShuttingDown => {
+                "submit it again when the server is back; if it had begun, its session can be continued instead"
+            }
+            Self::Timeout => "continue the session with a further prompt, or give such a run more time",
+            Self::IdleTimeout => {
+                "continue the session with a further prompt; a command that says nothing for long needs a longer idle timeout"
+            }
+            Self::FirstOutputTimeout => "try again; if it lasts, the operator finds more in the server's log",
+            Self::OutputLimit | Self::LineLimit => "continue the session, and let it write or read less at once",
+            Self::MemoryLimit | Self::ProcessLimit | Self::OpenFilesLimit | Self::DiskLimit => {
+                "continue the session with a task that needs less; the operator sets the limit"
+            }
+            Self::Budget => "what was done stands: continue the session with a run that may cost more",
+            Self::Schema => "continue the session, and ask for the answer in the form of the schema once more",
+            Self::Cancelled => "if it had begun, its session can be continued with a further prompt",
+            Self::CliDied => "continue the session with a further prompt",
+            Self::Invalid => "submit it again with what this server has and allows now",
+            _ => return None,
+        })
+    }
 
     /// The kind's name, for logs and programs.
     pub fn as_str(self) -> &'static str {

@@ -41,6 +41,7 @@ pub struct Terms {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Agreed {
     pub(super) terms: Terms,
+    pub(super) profile: Profile,
     pub(super) permission_mode: PermissionMode,
     pub(super) model: Option<String>,
 }
@@ -52,12 +53,14 @@ pub(super) fn agree(
     secrets: &RunSecrets,
     settings: &Settings,
 ) -> Result<Agreed, Refusal> {
-    let permission_mode = permission_mode(policy, request, settings)?;
+    let profile = profile(policy, request)?;
+    let permission_mode = permission_mode(policy, request, profile, settings)?;
     let model = model(policy, request, settings)?;
     asked::fallbacks(policy, request, model.as_deref(), settings)?;
-    let tools = asked::tools(policy, request)?;
+    let tools = asked::tools(policy, request, profile)?;
     rules(policy, tools.as_ref(), &request.allowed_tools)?;
-    asked::agents(policy, request, tools.as_ref(), settings)?;
+    asked::rules(request, profile)?;
+    asked::agents(policy, request, profile, tools.as_ref(), settings)?;
     asked::servers(policy, request, secrets)?;
     asked::variables(policy, request)?;
     budget(policy, request)?;
@@ -73,10 +76,42 @@ pub(super) fn agree(
             || policy.tools.is_some()
             || !policy.denied_tools.is_empty(),
     };
-    Ok(Agreed { terms, permission_mode, model })
+    Ok(Agreed { terms, profile, permission_mode, model })
 }
 
-fn permission_mode(policy: &Policy, request: &RunRequest, settings: &Settings) -> Result<PermissionMode, Refusal> {
+/// What the run has of configuration and tools.
+fn profile(policy: &Policy, request: &RunRequest) -> Result<Profile, Refusal> {
+    const FIELD: &str = "profile";
+    let Some(profiles) = &policy.profiles else { return Ok(request.profile.unwrap_or_default()) };
+    let Some(asked) = request.profile else {
+        let usual = Profile::default();
+        let profile = if profiles.contains(&usual) { usual } else { profiles.first().copied().unwrap_or(usual) };
+        // A profile that is asked for is compared with the agent where the request is read.
+        let of_file = request.agent.as_ref().filter(|agent| !request.agents.contains_key(*agent));
+        return match of_file {
+            Some(agent) if profile != usual => {
+                let message = format!(
+                    "{} is of the configuration, of which runs of this key have nothing (profile {}); give it in agents",
+                    shown(agent),
+                    profile.as_str()
+                );
+                Err(refuse("agent", Why::Policy, message))
+            }
+            _ => Ok(profile),
+        };
+    };
+    if profiles.contains(&asked) {
+        return Ok(asked);
+    }
+    Err(beyond(FIELD, asked.as_str(), profiles.iter().map(|profile| profile.as_str())))
+}
+
+fn permission_mode(
+    policy: &Policy,
+    request: &RunRequest,
+    profile: Profile,
+    settings: &Settings,
+) -> Result<PermissionMode, Refusal> {
     const FIELD: &str = "permission_mode";
     let usual = settings.permissions.default_mode;
     let of_policy = policy.permission_modes.as_deref();
@@ -89,7 +124,7 @@ fn permission_mode(policy: &Policy, request: &RunRequest, settings: &Settings) -
         let message = "bypassPermissions is not allowed on this server (ASKD_ALLOW_BYPASS)";
         return Err(refuse(FIELD, Why::Value, message));
     }
-    if mode == PermissionMode::BypassPermissions && request.profile == Profile::Restricted {
+    if mode == PermissionMode::BypassPermissions && profile == Profile::Restricted {
         // The CLI would end at once (checked).
         return Err(refuse("profile", Why::Value, "restricted cannot be had with bypassPermissions"));
     }

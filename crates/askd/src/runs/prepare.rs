@@ -97,7 +97,7 @@ pub fn prepare(
     if let Some(login) = &login {
         symlink(login, home.path().join(CONFIG_FOLDER).join(LOGIN_FILE)).map_err(PrepareError::Home)?;
     }
-    let (mut left_out, mut warnings) = (Vec::new(), Vec::new());
+    let (mut left_out, mut warnings) = (Vec::new(), spec.doubts.clone());
     let project_config = project_config(shared, spec, &folder, granted.login.is_some(), &mut left_out);
     let is_trusted = project_config && matches!(shared.project_policy, ProjectConfigPolicy::Trusted(_));
     let of_project = is_trusted.then(|| servers::of_project(&folder, &mut left_out));

@@ -2,9 +2,12 @@
 //! those that a working server has had to let go. Every one is settled: ended as lost, or queued again in its place.
 //! Nothing is run twice.
 
+use std::time::Duration;
+
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 
+use super::begin::{patience, waited_too_long};
 use super::budget::set_aside;
 use super::event::EventBody;
 use super::log::{Capacity, RunLog, pump};
@@ -136,7 +139,9 @@ impl Runs {
         }
         let (id, session) = (RunId::parse(&row.id), row.session_id.parse());
         let request = RunRequest::from_stored(&row.request);
-        if request == Err(Unreadable::Newer) && !self.has_waited_too_long(&row) {
+        let asked = request.as_ref().ok().and_then(|request| request.queue_timeout_seconds).map(Duration::from_secs);
+        let is_too_late = self.has_waited_too_long(&row, asked);
+        if request == Err(Unreadable::Newer) && !is_too_late {
             tracing::warn!(run = row.id, "a run that a newer server has queued is left to servers of its version");
             return Ok(Taken::NotNow);
         }
@@ -146,7 +151,7 @@ impl Runs {
         };
         let key = match self.standing(&row.key_id).await? {
             Standing::Counts(key) => key,
-            Standing::Unreadable(_) if !self.has_waited_too_long(&row) => {
+            Standing::Unreadable(_) if !is_too_late => {
                 let key = row.key_id;
                 tracing::warn!(run = %id, key, "a run of a key that this server cannot read is left to other servers");
                 return Ok(Taken::NotNow);
@@ -156,7 +161,7 @@ impl Runs {
         let secrets = match self.opened(id, &request).await? {
             Ok(secrets) => secrets,
             // The server that it came from may have the key.
-            Err(why) if may_pass(Why::Value, cause) && !self.has_waited_too_long(&row) => {
+            Err(why) if may_pass(Why::Value, cause) && !is_too_late => {
                 tracing::warn!(run = %id, %why, "the secrets of a waiting run cannot be opened here");
                 return Ok(Taken::NotNow);
             }
@@ -168,7 +173,7 @@ impl Runs {
         };
         let mut spec = match Box::pin(self.resolve(&key, &request, &secrets, session)).await {
             Ok(spec) => spec,
-            Err(refusal) if may_pass(refusal.why, cause) && !self.has_waited_too_long(&row) => {
+            Err(refusal) if may_pass(refusal.why, cause) && !is_too_late => {
                 tracing::warn!(run = %id, %refusal, "a waiting run cannot be taken up now");
                 return Ok(Taken::NotNow);
             }
@@ -178,6 +183,11 @@ impl Runs {
                 return self.end(row, Finished::failed(RunErrorKind::Invalid, message)).await;
             }
         };
+        if is_too_late {
+            // The queue might have a place for it at once.
+            let limits = &self.shared().settings.limits;
+            return self.end(row, waited_too_long(limits, asked, OnDisconnect::Continue)).await;
+        }
         self.live_runs().enter(id);
         let adopted = self.adopt(&row).await;
         let Ok(Some(epoch)) = adopted else {
@@ -203,9 +213,11 @@ impl Runs {
         Ok(sealed.ok_or(Unopened::Gone).and_then(|sealed| seal::open(key, id, &sealed)))
     }
 
-    fn has_waited_too_long(&self, row: &RunRow) -> bool {
+    /// Whether a run that asks for no more than that has waited longer than it may.
+    fn has_waited_too_long(&self, row: &RunRow, asked: Option<Duration>) -> bool {
         let waited = self.shared().ambient.now().as_millisecond().saturating_sub(row.created_at);
-        u128::try_from(waited).unwrap_or(0) > self.shared().settings.limits.run_queue_timeout.as_millis()
+        let (patience, _) = patience(&self.shared().settings.limits, asked, OnDisconnect::Continue);
+        u128::try_from(waited).unwrap_or(0) > patience.as_millis()
     }
 
     async fn end(&self, row: RunRow, end: Finished) -> Result<Taken, StoreError> {

@@ -97,9 +97,9 @@ pub struct RunRequest {
     /// The names of the variables that [`super::secrets::RunSecrets`] has.
     #[serde(default)]
     pub env: Vec<String>,
-    /// How much of itself the CLI brings.
+    /// What it has of configuration and tools; `None`: the usual, or the first that the key's policy allows.
     #[serde(default)]
-    pub profile: Profile,
+    pub profile: Option<Profile>,
     /// How long the CLI may be silent, in seconds; `None`: as the server's setting says.
     #[serde(default)]
     pub idle_timeout_seconds: Option<u64>,
@@ -137,6 +137,44 @@ impl RunRequest {
     /// As it is stored.
     pub fn to_stored(&self) -> Option<String> {
         serde_json::to_string(&Stored { version: VERSION, request: self }).ok()
+    }
+
+    /// Without what may be long: lists do not show it, and must not read it.
+    #[must_use]
+    pub fn for_lists(&self) -> Self {
+        // A clone of the whole would copy what is long.
+        Self {
+            cwd: self.cwd.clone(),
+            resume: self.resume,
+            permission_mode: self.permission_mode,
+            allowed_tools: self.allowed_tools.clone(),
+            agent: self.agent.clone(),
+            model: self.model.clone(),
+            max_turns: self.max_turns,
+            expand: self.expand,
+            deltas: self.deltas,
+            timeout_seconds: self.timeout_seconds,
+            write_root: self.write_root.clone(),
+            additional_folders: self.additional_folders.clone(),
+            max_budget_usd: self.max_budget_usd,
+            priority: self.priority,
+            tools: self.tools.clone(),
+            disallowed_tools: self.disallowed_tools.clone(),
+            effort: self.effort,
+            fallback_models: self.fallback_models.clone(),
+            mcp_servers: self.mcp_servers.clone(),
+            env: self.env.clone(),
+            profile: self.profile,
+            idle_timeout_seconds: self.idle_timeout_seconds,
+            queue_timeout_seconds: self.queue_timeout_seconds,
+            fork_session: self.fork_session,
+            prompt: String::new(),
+            content: Vec::new(),
+            system_prompt: None,
+            append_system_prompt: None,
+            output_schema: None,
+            agents: Map::new(),
+        }
     }
 
     /// From [`Self::to_stored`], of this version or an earlier one.

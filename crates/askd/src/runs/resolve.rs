@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use claude::command::Session;
+use claude::profile::Profile;
+use claude::version::capabilities::{Capabilities, Feature};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use uuid::Uuid;
 
@@ -21,6 +23,7 @@ use crate::keys::Key;
 use crate::settings::Settings;
 use crate::workspaces::Place;
 
+mod doubts;
 mod features;
 mod reach;
 
@@ -34,9 +37,11 @@ static LOOKS: Gate = Gate::new(32, Duration::from_secs(10), 1 << 20);
 pub struct Refusal {
     /// The field at fault, as it is called in [`RunRequest`].
     pub field: &'static str,
+    /// The way from there to the part that is wrong, e.g. `.reviewer.model` or `[1].path`; empty: all of it.
+    pub part: String,
     /// Of which kind.
     pub why: Why,
-    /// What is wrong with it, for people; without the field's name.
+    /// What is wrong with it, for people; without the field's name and the way.
     pub message: String,
 }
 
@@ -65,12 +70,20 @@ pub enum Why {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.field, self.message)
+        write!(f, "{}{}: {}", self.field, self.part, self.message)
     }
 }
 
 pub(super) fn refuse(field: &'static str, why: Why, message: impl Into<String>) -> Refusal {
-    Refusal { field, why, message: message.into() }
+    Refusal { field, part: String::new(), why, message: message.into() }
+}
+
+impl Refusal {
+    /// The same, of a part of the field.
+    #[must_use]
+    pub(super) fn at(self, part: impl Into<String>) -> Self {
+        Self { part: part.into(), ..self }
+    }
 }
 
 impl Runs {
@@ -85,8 +98,8 @@ impl Runs {
     ) -> Result<RunSpec, Refusal> {
         let shared = self.shared();
         let settings = &shared.settings;
-        let Agreed { terms, permission_mode, model } = agree(&key.policy, request, secrets, settings)?;
-        features::check(&key.policy, request, &terms, shared.cli.version)?;
+        let Agreed { terms, profile, permission_mode, model } = agree(&key.policy, request, secrets, settings)?;
+        features::check(&key.policy, request, profile, &terms, shared.cli.version)?;
         let deadlines = deadlines(request, settings)?;
         let wanted = Wanted::of(request, &key.policy);
         let found = look("cwd", "WORKSPACE_DIR", shared, move |shared| {
@@ -94,8 +107,10 @@ impl Runs {
         });
         let Found { ground, named } = found.await??;
         let agent = match request.agent.clone() {
-            // It comes with the request, and wins over a file's.
-            Some(name) if request.agents.contains_key(&name) => Some(name),
+            // It comes with the request.
+            Some(name) if request.agents.contains_key(&name) => {
+                Some(inline_agent(name, profile, ground.folder.clone(), shared).await?)
+            }
             Some(name) => Some(agent(name, ground.folder.clone(), shared).await?),
             None => None,
         };
@@ -120,7 +135,7 @@ impl Runs {
             model,
             fallback_models: request.fallback_models.clone(),
             effort: request.effort,
-            profile: request.profile,
+            profile,
             agents: request.agents.clone(),
             secrets: secrets.clone(),
             max_turns: request.max_turns,
@@ -134,6 +149,7 @@ impl Runs {
             queue_timeout: deadlines.queue,
             budget: request.max_budget_usd.or(key.policy.max_usd_per_run),
             reserved: None,
+            doubts: doubts::of(request),
         })
     }
 
@@ -216,6 +232,26 @@ async fn agent(name: String, cwd: Place, shared: &Arc<Shared>) -> Result<String,
         let hint = if is_elsewhere { "; the workspace has one, but only those of CONFIG_DIR can be named" } else { "" };
         refuse("agent", why, format!("{error}{hint}"))
     })
+}
+
+/// The agent of a request, if it is the one that the CLI would take.
+async fn inline_agent(name: String, profile: Profile, cwd: Place, shared: &Arc<Shared>) -> Result<String, Refusal> {
+    let version = shared.cli.version;
+    // Only by default are there others.
+    let lacking = Capabilities::of(version).lacks(Feature::InlineAgentAnswers).filter(|_| profile == Profile::Default);
+    let Some(since) = lacking else { return Ok(name) };
+    let asked = name.clone();
+    let is_twice = look("agent", "CONFIG_DIR", shared, move |shared| {
+        shared.config.dir().has_agent_called(&asked) || has_agent(shared, &cwd, &asked)
+    });
+    if !is_twice.await? {
+        return Ok(name);
+    }
+    let message = format!(
+        "names one of the request, and the configuration has an agent of that name, which this CLI would take; to take that of          the request it {}; give it another name",
+        features::too_old(since, version)
+    );
+    Err(refuse("agent", Why::Value, message))
 }
 
 /// Whether the run's folder has an agent of this name, which the CLI would list only to the model. `name` is a file's.

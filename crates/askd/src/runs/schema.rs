@@ -82,11 +82,14 @@ impl AnswerSchema {
         for_cli::for_cli(&self.schema)
     }
 
-    /// Compiles the schema and drops what comes out.
+    /// Compiles the schema and drops what comes out, and looks whether the CLI can do with its copy.
     pub async fn compile(&self) -> Result<(), SchemaError> {
-        aside(&self.schema, |schema, watch| checker::compile(schema, watch).map(drop))
-            .await?
-            .map_err(SchemaError::Schema)
+        aside(&self.schema, |schema, watch| {
+            drop(checker::compile(schema, watch)?);
+            for_cli::check_size(schema)
+        })
+        .await?
+        .map_err(SchemaError::Schema)
     }
 
     /// Checks an answer; the inner error says part by part what does not fit, and is never empty.

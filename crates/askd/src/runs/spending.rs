@@ -97,9 +97,9 @@ impl Spending {
         let answer = Frame::parse(line.to_owned()).ok().and_then(|frame| usage(&frame));
         match answer {
             None => Heard::Other,
-            Some(Err(reason)) => {
-                // Not asked again. The CLI's own look at the budget remains.
-                tracing::debug!(reason, "the CLI does not tell what a session has cost");
+            Some(Err(_)) => {
+                // Not asked again. The CLI's own look at the budget remains. Its reason may hold anything.
+                tracing::debug!("the CLI does not tell what a session has cost");
                 Heard::Answer
             }
             Some(Ok(total)) => {
@@ -151,7 +151,8 @@ impl Spending {
 
     /// What the run is known to have used, by model. Each cost is rounded up by itself, and their sum is the run's.
     pub fn used(&self) -> Usage {
-        let mut used = Usage { complete: self.account.is_complete(), ..Usage::default() };
+        let complete = self.account.is_complete() && !self.account.has_unanswered_call();
+        let mut used = Usage { complete, ..Usage::default() };
         for (model, amount) in self.account.used().iter() {
             let is_name = model.len() <= MAX_NAME && !model.chars().any(char::is_control);
             let is_told_apart = is_name && (used.models.len() < MAX_MODELS || used.models.contains_key(model));

@@ -394,6 +394,7 @@ impl Runs {
                 lease_ms: self.lease_ms(),
                 on_disconnect: submission.on_disconnect.as_str(),
                 request: submission.request.to_stored()?,
+                listed: Some(submission.request.for_lists().to_stored()?),
                 log_bytes: first.size() as u64,
                 created_at: now.as_millisecond(),
             },

@@ -5,11 +5,11 @@ use std::fmt;
 use uuid::Uuid;
 
 use super::content::media::MediaType;
-use super::content::{Block, Source};
+use super::content::{Block, MAX_DOCUMENT, MAX_IMAGE, MAX_PDFS, Source};
 use super::shared::Shared;
 use crate::keys::Key;
 use crate::store::StoreError;
-use crate::store::uploads::{Needed, UploadRow};
+use crate::store::uploads::{Needed, PART, UploadRow};
 
 /// The id of an upload: `upl_` and a UUID of version 7.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -55,6 +55,16 @@ pub enum ContentError {
         /// The type of the block.
         kind: &'static str,
     },
+    /// More of one kind than a block or a message may have, wherever it is.
+    #[error("{field} has more than {most} {what}, the most that are allowed")]
+    TooMuch {
+        /// The field at fault.
+        field: String,
+        /// What there may not be more of.
+        what: &'static str,
+        /// How much there may be.
+        most: usize,
+    },
     /// More bytes than one message may have.
     #[error("{} has {bytes} bytes of pictures and documents, uploads among them; at most {most} are allowed (ASKD_MAX_CONTENT)", self.field())]
     TooLarge {
@@ -70,8 +80,13 @@ impl ContentError {
     pub fn field(&self) -> String {
         match self {
             Self::NoUpload { block, .. } | Self::Type { block, .. } => format!("content[{block}].source.upload_id"),
+            Self::TooMuch { field, .. } => field.clone(),
             Self::TooLarge { .. } => "content".to_owned(),
         }
+    }
+
+    fn of_upload(block: usize, what: &'static str, most: usize) -> Self {
+        Self::TooMuch { field: format!("content[{block}].source.upload_id"), what, most }
     }
 
     /// What to do about it.
@@ -81,7 +96,7 @@ impl ContentError {
                 "GET /v1/uploads lists those that there are; one that has expired is to be sent again"
             }
             Self::Type { .. } => "an image block takes pictures, a document block application/pdf and text/plain",
-            Self::TooLarge { .. } => "send less in one message, or smaller pictures",
+            Self::TooMuch { .. } | Self::TooLarge { .. } => "send less in one message, or smaller pictures",
         }
     }
 }
@@ -94,17 +109,23 @@ pub(super) async fn check(
     content: &[Block],
 ) -> Result<Result<Needed, ContentError>, StoreError> {
     let now = shared.ambient.now().as_millisecond();
-    let (mut bytes, most) = (0_u64, shared.settings.uploads.max_content);
+    let (mut bytes, mut pdf_bytes, most) = (0_u64, 0_u64, shared.settings.uploads.max_content);
+    let mut texts = Vec::new();
     let mut needed = Needed { ids: Vec::new(), key_id: (!key.sees_all()).then(|| key.id.to_string()) };
     for (block, part) in content.iter().enumerate() {
         let (Block::Image { source } | Block::Document { source, .. }) = part else { continue };
-        bytes = bytes.saturating_add(match source {
-            Source::Base64 { data, .. } => decoded(data),
-            Source::Text { data, .. } => data.len() as u64,
+        let (media, size) = match source {
+            Source::Base64 { media_type, data } => (MediaType::from_word(media_type), decoded(data)),
+            Source::Text { data, .. } => (Some(MediaType::PlainText), data.len() as u64),
             Source::Upload { upload_id } => match usable(shared, key, block, upload_id, now).await? {
                 Ok(upload) if fits(part, &upload) => {
-                    needed.ids.push(upload.id);
-                    upload.size
+                    let (media, size) = (MediaType::from_word(&upload.media_type), upload.size);
+                    if media.is_some_and(MediaType::is_image) && size > MAX_IMAGE as u64 {
+                        return Ok(Err(ContentError::of_upload(block, "bytes", MAX_IMAGE)));
+                    }
+                    needed.ids.push(upload.id.clone());
+                    texts.extend((media == Some(MediaType::PlainText)).then_some((block, upload)));
+                    (media, size)
                 }
                 Ok(upload) => {
                     let kind = if matches!(part, Block::Image { .. }) { "image" } else { "document" };
@@ -112,9 +133,42 @@ pub(super) async fn check(
                 }
                 Err(error) => return Ok(Err(error)),
             },
-        });
+        };
+        bytes = bytes.saturating_add(size);
+        if media == Some(MediaType::Pdf) {
+            pdf_bytes = pdf_bytes.saturating_add(size);
+        }
     }
-    Ok(if bytes > most { Err(ContentError::TooLarge { bytes, most }) } else { Ok(needed) })
+    if bytes > most {
+        return Ok(Err(ContentError::TooLarge { bytes, most }));
+    }
+    if pdf_bytes > MAX_PDFS as u64 {
+        let (field, what) = ("content".to_owned(), "bytes of PDF");
+        return Ok(Err(ContentError::TooMuch { field, what, most: MAX_PDFS }));
+    }
+    for (block, text) in texts {
+        if is_too_long(shared, &text).await? {
+            return Ok(Err(ContentError::of_upload(block, "characters", MAX_DOCUMENT)));
+        }
+    }
+    Ok(Ok(needed))
+}
+
+/// Whether a text has more characters than a document may. A character has up to four bytes, so that few texts need to be
+/// read for that, and those only that a message may have by their bytes.
+async fn is_too_long(shared: &Shared, text: &UploadRow) -> Result<bool, StoreError> {
+    let most = MAX_DOCUMENT as u64;
+    if text.size <= most || text.size > 4 * most {
+        return Ok(text.size > most);
+    }
+    let mut characters = 0;
+    for part in 0..text.size.div_ceil(PART as u64) {
+        // The commit that stores the run finds out if it is gone.
+        let bytes = shared.store.upload_part(&text.id, part).await?.unwrap_or_default();
+        // All bytes of a character but the first begin with these bits.
+        characters += bytes.iter().filter(|byte| *byte & 0b1100_0000 != 0b1000_0000).count();
+    }
+    Ok(characters > MAX_DOCUMENT)
 }
 
 /// The place of an upload among the blocks of a message.

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 /// The content of a `run.warning`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Warning {
-    /// For programs.
+    /// For programs. Earlier servers have stored warnings without one.
+    #[serde(default)]
     pub code: WarningCode,
     /// For people.
     pub message: String,
@@ -19,7 +20,7 @@ impl Warning {
 }
 
 /// The kinds of [`Warning`]. Their names are an interface; `docs/reference/events.md` lists them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WarningCode {
     /// Calls of tools were denied.
@@ -36,6 +37,10 @@ pub enum WarningCode {
     UpstreamRetried,
     /// A limit of the provider is nearly used up.
     RateLimit,
+    /// The answer was cut and went on in another one, which alone is the result.
+    AnswerContinued,
+    /// A subagent failed, or did not come to its end.
+    SubagentFailed,
     /// An MCP server cannot be used.
     McpServerFailed,
     /// The CLI has left out something of its configuration, e.g. a plugin.
@@ -50,16 +55,19 @@ pub enum WarningCode {
     SchemaRepaired,
     /// Less than was asked for is left of a budget.
     Budget,
+    /// The request names a tool that the CLI is not known to have.
+    UnknownTool,
     /// The CLI wrote something that is no message.
     Output,
     /// Everything else, and what a newer server calls by a name of its own.
+    #[default]
     #[serde(other)]
     Other,
 }
 
 impl WarningCode {
     /// Every code.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 19] = [
         Self::ToolsDenied,
         Self::ProjectConfigLeftOut,
         Self::BackgroundEnded,
@@ -67,6 +75,8 @@ impl WarningCode {
         Self::ModelFallback,
         Self::UpstreamRetried,
         Self::RateLimit,
+        Self::AnswerContinued,
+        Self::SubagentFailed,
         Self::McpServerFailed,
         Self::LeftOut,
         Self::HookFailed,
@@ -74,6 +84,7 @@ impl WarningCode {
         Self::CliVersion,
         Self::SchemaRepaired,
         Self::Budget,
+        Self::UnknownTool,
         Self::Output,
         Self::Other,
     ];
@@ -88,6 +99,8 @@ impl WarningCode {
             Self::ModelFallback => "model_fallback",
             Self::UpstreamRetried => "upstream_retried",
             Self::RateLimit => "rate_limit",
+            Self::AnswerContinued => "answer_continued",
+            Self::SubagentFailed => "subagent_failed",
             Self::McpServerFailed => "mcp_server_failed",
             Self::LeftOut => "left_out",
             Self::HookFailed => "hook_failed",
@@ -95,6 +108,7 @@ impl WarningCode {
             Self::CliVersion => "cli_version",
             Self::SchemaRepaired => "schema_repaired",
             Self::Budget => "budget",
+            Self::UnknownTool => "unknown_tool",
             Self::Output => "output",
             Self::Other => "other",
         }
@@ -115,8 +129,10 @@ mod tests {
     }
 
     #[test]
-    fn a_code_of_a_newer_server_is_something_else() {
-        let read: Warning = serde_json::from_str(r#"{"code":"from_the_future","message":"x"}"#).unwrap();
-        assert_eq!(read, Warning::new(WarningCode::Other, "x"));
+    fn a_warning_of_a_newer_server_or_of_an_earlier_one_is_something_else() {
+        for stored in [r#"{"code":"from_the_future","message":"x"}"#, r#"{"message":"x"}"#] {
+            let read: Warning = serde_json::from_str(stored).unwrap();
+            assert_eq!(read, Warning::new(WarningCode::Other, "x"), "{stored}");
+        }
     }
 }

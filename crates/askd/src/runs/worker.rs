@@ -17,6 +17,8 @@ use tokio::sync::mpsc;
 use tokio::time::timeout_at;
 
 use super::alarm::Alarm;
+use super::begin::waited_too_long;
+use super::content::Block;
 use super::conversation::{Bounds, Conversation, Ended};
 use super::event::EventBody;
 use super::limits::Breach;
@@ -40,6 +42,8 @@ mod start;
 pub(super) struct Worker {
     pub(super) shared: Arc<Shared>,
     pub(super) run: Arc<Run>,
+    /// The blocks of the first message, until the run begins.
+    pub(super) content: Vec<Block>,
     /// From the run's end on, until its transcript is back.
     pub(super) returning: OnceLock<Returning>,
 }
@@ -55,7 +59,7 @@ impl Drop for Worker {
 impl Worker {
     /// Waits for a slot, runs, answers, and clears up. The answer is given as soon as it is known; the slot and the
     /// session are free when the process tree is gone.
-    pub(super) async fn drive(self, ticket: Ticket) {
+    pub(super) async fn drive(mut self, ticket: Ticket) {
         let slot = match self.turn(ticket).await {
             Ok(slot) => slot,
             Err(NoTurn::Ended(end)) => return self.finish(end),
@@ -71,7 +75,8 @@ impl Worker {
                 return self.finish(not_prepared("the run's private home cannot be made", &error));
             }
         };
-        match self.start(&home).await {
+        let content = std::mem::take(&mut self.content);
+        match self.start(&home, content).await {
             Ok(started) => {
                 let leaked = self.work(started, &home).await;
                 // With processes left that may write into it, the home stays until they are gone (`serve::janitor`).
@@ -121,17 +126,12 @@ impl Worker {
     }
 
     pub(super) fn waited_too_long(&self) -> Finished {
-        let limits = &self.shared.settings.limits;
-        let (patience, setting) = match self.run.on_disconnect {
-            OnDisconnect::Cancel => (limits.queue_timeout, "QUEUE_TIMEOUT"),
-            OnDisconnect::Continue => (limits.run_queue_timeout, "ASKD_RUN_QUEUE_TIMEOUT"),
-        };
-        Finished::failed(RunErrorKind::Busy, format!("the run waited for {patience:?} and got no turn ({setting})"))
+        waited_too_long(&self.shared.settings.limits, self.run.spec.queue_timeout, self.run.on_disconnect)
     }
 
     /// Talks to the process, gives the answer, and ends the tree; whether something of it could not be ended.
     async fn work(&self, started: Started, home: &Arc<Home>) -> bool {
-        let Started { child, redactor, policy, mcp_servers, cgroup, message } = started;
+        let Started { child, policy, mcp_servers, cgroup, message } = started;
         let Child { stdin, mut lines, stderr, process } = child;
         let (shared, limits) = (&self.shared, &self.shared.settings.run_limits);
         let alarm = Arc::new(Alarm::default());
@@ -151,7 +151,6 @@ impl Worker {
             spec: &self.run.spec,
             log: &self.run.live.log,
             ambient: &shared.ambient,
-            redactor: &redactor,
             policy: &policy,
             judges: &shared.judges,
             mcp_servers: &mcp_servers,
@@ -174,24 +173,25 @@ impl Worker {
         let words = LastWords::default();
         let stopping = async { tokio::join!(judging.end(), self.stop(process, first_rung, stdin, lines, &words)).1 };
         let leaked = if is_told(&ending, &progress, &spending) {
-            let end = conclude(&ending).await;
-            self.charge(Cost::Known, &spending);
-            self.finish_with(end, watching.most_memory());
-            stopping.await.leaked > 0
+            let telling = async {
+                let end = conclude(&ending).await;
+                self.charge(Cost::Known, &spending);
+                self.finish_with(end, watching.most_memory());
+            };
+            beside(telling, None, stopping).await
         } else {
             // A run has ended when it is known what it has used, and that is told last.
             let mut stopping = std::pin::pin!(stopping);
             let stopped = self.last_words(&mut stopping, &words, &spending).await;
-            let cost = self.cost((&ending, ready, stopped), &mut spending, &words, home).await;
-            let spent = spending.spent();
-            let ending = out_of_budget(&ending, &spending, spent, self.run.spec.budget).unwrap_or(ending);
-            let end = conclude(&ending).await;
-            self.charge(cost, &spending);
-            self.finish_with(end, watching.most_memory());
-            match stopped {
-                Some(stopped) => stopped.leaked > 0,
-                None => stopping.await.leaked > 0,
-            }
+            let telling = async {
+                let cost = self.cost((&ending, ready, stopped), &mut spending, &words, home).await;
+                let spent = spending.spent();
+                let ending = out_of_budget(&ending, &spending, spent, self.run.spec.budget).unwrap_or(ending.clone());
+                let end = conclude(&ending).await;
+                self.charge(cost, &spending);
+                self.finish_with(end, watching.most_memory());
+            };
+            beside(telling, stopped, stopping).await
         };
         self.remove_cgroup(watching.end()).await;
         leaked
@@ -334,6 +334,7 @@ impl Worker {
 
     /// Ends a run of which is known how much memory it took.
     fn finish_with(&self, end: Finished, max_memory_bytes: Option<u64>) {
+        let end = self.run.live.log.told_end(end);
         let error = end.error.as_ref().map(|error| error.kind.as_str());
         let error_message = end.error.as_ref().map(|error| error.message.as_str());
         let (run, state) = (self.run.id, end.state.as_str());
@@ -357,6 +358,23 @@ impl Worker {
             schema_repairs: self.shared.settings.limits.schema_repairs,
         }
     }
+}
+
+/// Tells how a run has ended while its processes are ended: the verdict on an answer may take half a minute, and the ladder does
+/// not stand still meanwhile. Whether a process is left.
+async fn beside(
+    telling: impl Future<Output = ()>,
+    stopped: Option<Stopped>,
+    stopping: impl Future<Output = Stopped>,
+) -> bool {
+    let stopped = match stopped {
+        Some(stopped) => {
+            telling.await;
+            stopped
+        }
+        None => tokio::join!(telling, stopping).1,
+    };
+    stopped.leaked > 0
 }
 
 /// Why a run did not get its turn.
@@ -392,5 +410,28 @@ fn first_rung(ending: &Ending, progress: &Progress, ready: bool) -> Rung {
         | Ending::Exited { .. }
         | Ending::LimitMet { .. }
         | Ending::Broken { .. } => Rung::Term,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use supervisor::process::Exit;
+    use tokio::sync::oneshot;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_processes_are_ended_while_the_verdict_on_an_answer_is_waited_for() {
+        let (ended, is_ended) = oneshot::channel();
+        let verdict = async { is_ended.await.unwrap() };
+        let ladder = async {
+            ended.send(()).unwrap();
+            Stopped { exit: Exit::Code(0), leaked: 1, leftover: 0, rung: None }
+        };
+        let is_left = timeout(Duration::from_secs(10), beside(verdict, None, ladder)).await;
+        assert_eq!(is_left, Ok(true), "neither waits for the other's end");
     }
 }

@@ -167,7 +167,8 @@ const MAX_NAME: usize = 128;
 
 /// Beginnings of names, in capitals, by which the CLI itself is switched and that no other list has (checked with 2.1.330).
 const SWITCHES: &[&str] = &[
-    "API_",
+    "API_FORCE_IDLE_TIMEOUT",
+    "API_TIMEOUT",
     "CCR_",
     "DEMO_VERSION",
     "DISABLE_",

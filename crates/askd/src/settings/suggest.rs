@@ -5,8 +5,13 @@
 /// Case, `-` for `_` and the `ASKD_` prefix do not count: `ASKD_MAX_CONCURRENT` means
 /// `MAX_CONCURRENT`, and a variable's name in the settings file means that setting's key.
 pub fn closest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    closest_within(3, name, known)
+}
+
+/// The same, with at most so many edits between them; fewer in a short name, in which each edit makes another word.
+pub fn closest_within<'a>(most: usize, name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let wanted = plain(name);
-    let most = (wanted.len() / 3).min(3);
+    let most = (wanted.len() / 3).min(most);
     known
         .into_iter()
         .map(|candidate| (plain(candidate), candidate))
@@ -60,6 +65,14 @@ mod tests {
         assert_eq!(closest("ASKD_MAX_CONCURRENT", KNOWN), Some("MAX_CONCURRENT"));
         assert_eq!(closest("queue-timeout", KNOWN), Some("queue_timeout"));
         assert_eq!(closest("QUEUE_TIMEOUT", KNOWN), Some("queue_timeout"));
+    }
+
+    #[test]
+    fn who_acts_on_a_suggestion_may_want_a_closer_one() {
+        assert_eq!(closest("TaskStart", ["TaskStop"]), Some("TaskStop"));
+        assert_eq!(closest_within(2, "TaskStart", ["TaskStop"]), None);
+        assert_eq!(closest_within(2, "Bsah", ["Bash"]), Some("Bash"));
+        assert_eq!(closest_within(2, "REPL", ["Read"]), None);
     }
 
     #[test]

@@ -220,12 +220,9 @@ const BUDGET_DAYS: i64 = 7;
 /// before.
 const USAGE_DAYS: i64 = 400;
 
-/// Where that is, and the primary key of each.
-const USAGE: [(&str, &str); 3] = [
-    ("usage_days", "key_id, day, workspace"),
-    ("usage_models", "key_id, day, workspace, model"),
-    ("usage_sessions", "session_id, key_id, day, workspace, model"),
-];
+/// Where that is, and the primary key of each. What a session has used stays with it, however old: its totals count all.
+const USAGE: [(&str, &str); 2] =
+    [("usage_days", "key_id, day, workspace"), ("usage_models", "key_id, day, workspace, model")];
 
 /// Removes some sessions, and what is counted of each.
 async fn sessions(tx: &DatabaseTransaction, before: i64) -> Result<u64, DbErr> {

@@ -33,7 +33,7 @@ pub struct RunRow {
     pub lease_until: Option<i64>,
     /// What happens when its client goes away.
     pub on_disconnect: String,
-    /// What was asked, JSON.
+    /// What was asked, JSON; in a page of a list without what may be long.
     pub request: String,
     /// The number of its last event.
     pub last_seq: u64,
@@ -71,12 +71,32 @@ pub struct RunRow {
     pub events_expired: bool,
 }
 
-/// Every column of [`RunRow`], to be followed by conditions.
-pub(super) const SELECT: &str = "SELECT r.id, r.key_id, r.session_id, r.workspace, r.state, r.epoch, r.owner, \
-    r.lease_until, r.on_disconnect, q.request, r.last_seq, r.log_bytes, r.created_at, r.started_at, r.first_event_at, \
-    r.finished_at, r.cli_version, r.result_seq, r.denials, r.error, r.isolation, r.cost_micros, r.reserved_micros, \
-    r.usage, r.warnings, r.answer_seq, r.events_expired \
-    FROM runs r JOIN run_requests q ON q.run_id = r.id";
+/// Every column of [`RunRow`]; what was asked is read from an expression.
+macro_rules! columns {
+    ($request:literal) => {
+        concat!(
+            "SELECT r.id, r.key_id, r.session_id, r.workspace, r.state, r.epoch, r.owner, r.lease_until, r.on_disconnect, ",
+            $request,
+            " AS request, r.last_seq, r.log_bytes, r.created_at, r.started_at, r.first_event_at, r.finished_at, \
+             r.cli_version, r.result_seq, r.denials, r.error, r.isolation, r.cost_micros, r.reserved_micros, r.usage, \
+             r.warnings, r.answer_seq, r.events_expired FROM runs r "
+        )
+    };
+}
+
+/// Runs with all that was asked; to be followed by conditions.
+pub(super) const SELECT: &str = concat!(columns!("q.request"), "JOIN run_requests q ON q.run_id = r.id");
+
+/// Runs for a page of a list, to be followed by conditions: with the pictures that they were asked about a page would be some
+/// hundred megabytes. Runs of earlier versions have no short form. What they were asked is shorter, and a long one is left
+/// out.
+const LISTED: &str = concat!(
+    columns!(
+        "COALESCE(o.options, (SELECT CASE WHEN LENGTH(q.request) <= 262144 THEN q.request END FROM run_requests q \
+         WHERE q.run_id = r.id), '')"
+    ),
+    "LEFT JOIN run_options o ON o.run_id = r.id"
+);
 
 impl Store {
     /// A run.

@@ -52,6 +52,8 @@ pub struct NewRun {
     pub on_disconnect: &'static str,
     /// What was asked, JSON.
     pub request: String,
+    /// The same for lists, without what may be long; `None`: all of it is short.
+    pub listed: Option<String>,
     /// The uncompressed bytes of its first chunk.
     pub log_bytes: u64,
     /// When it was submitted, in milliseconds since 1970.
@@ -105,6 +107,8 @@ const RUN: &str = "INSERT INTO runs (id, key_id, session_id, workspace, state, e
 
 const REQUEST: &str = "INSERT INTO run_requests (run_id, request) VALUES ($1, $2)";
 
+const OPTIONS: &str = "INSERT INTO run_options (run_id, options) VALUES ($1, $2)";
+
 const SESSION: &str = "INSERT INTO sessions (id, key_id, workspace, created_at, last_run_at) \
     VALUES ($1, $2, $3, $4, $4) ON CONFLICT (id) DO UPDATE SET last_run_at = excluded.last_run_at";
 
@@ -144,6 +148,9 @@ impl Operation for Submit {
             return Ok(submitted);
         }
         execute(REQUEST, vec![id.clone(), run.request.as_str().into()]).await?;
+        if let Some(listed) = &run.listed {
+            execute(OPTIONS, vec![id.clone(), listed.as_str().into()]).await?;
+        }
         let session = [run.session_id.as_str().into(), run.key_id.as_str().into(), run.workspace.clone().into()];
         execute(SESSION, session.into_iter().chain([run.created_at.into()]).collect()).await?;
         for (name, value) in &self.metadata {
@@ -158,7 +165,10 @@ impl Operation for Submit {
     }
 
     fn weight(&self) -> usize {
-        self.first_chunk.len() + self.run.request.len() + self.secrets.as_ref().map_or(0, Vec::len)
+        self.first_chunk.len()
+            + self.run.request.len()
+            + self.run.listed.as_ref().map_or(0, String::len)
+            + self.secrets.as_ref().map_or(0, Vec::len)
     }
 
     fn takes_shared_rows(&self) -> bool {

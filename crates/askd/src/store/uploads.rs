@@ -4,7 +4,7 @@
 //! is over, because its time has passed, its client went away or somebody has deleted it, goes part by part, and only when
 //! no run that has not ended refers to it ([`Store::clear_uploads`]).
 
-use sea_orm::{ConnectionTrait as _, DatabaseTransaction, DbBackend, DbErr, QueryResult, Value};
+use sea_orm::{ConnectionTrait as _, DatabaseTransaction, DbBackend, DbErr, QueryResult, Statement, Value};
 
 use super::Store;
 use super::error::StoreError;
@@ -82,8 +82,9 @@ pub enum Begun {
 /// that nobody else takes.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(7161516942)";
 
-const USED: &str = "SELECT CAST(COALESCE(SUM(CASE WHEN size < $2 THEN $2 ELSE size END), 0) AS BIGINT) AS used \
-    FROM uploads WHERE is_complete <> 2 AND ($1 = '' OR key_id = $1) AND id <> $3";
+/// What uploads take up. All that it looks at is in the index `uploads_by_key`.
+const USED: &str = "SELECT CAST(COALESCE(SUM(CASE WHEN size < $1 THEN $1 ELSE size END), 0) AS BIGINT) AS used \
+    FROM uploads WHERE is_complete <> 2 AND id <> $2";
 
 const INSERT: &str = "INSERT INTO uploads \
     (id, key_id, media_type, name, size, sha256, created_at, expires_at, is_complete) \
@@ -98,11 +99,11 @@ impl Operation for BeginUpload {
             tx.execute_unprepared(LOCK).await?;
         }
         let wanted = upload.size.max(LEAST);
-        let own = used(tx, &upload.key_id, &upload.id).await?;
+        let own = used(tx, Some(&upload.key_id), &upload.id).await?;
         if own.saturating_add(wanted) > self.most_of_key {
             return Ok(Begun::KeyFull { used: own });
         }
-        if used(tx, "", &upload.id).await?.saturating_add(wanted) > self.most {
+        if used(tx, None, &upload.id).await?.saturating_add(wanted) > self.most {
             return Ok(Begun::Full);
         }
         let values = [
@@ -125,12 +126,22 @@ impl Operation for BeginUpload {
     }
 }
 
-/// What the uploads of a key take up, of all keys if it is empty. One that is just being stored does not count: after a
-/// commit whose answer was lost it is there already.
-async fn used(tx: &DatabaseTransaction, key_id: &str, but: &str) -> Result<u64, DbErr> {
-    let values = [key_id.into(), number(LEAST).into(), but.into()];
-    let row = tx.query_one_raw(statement(tx.get_database_backend(), USED, values)).await?;
+/// What the uploads of a key, or of all keys, take up. One that is just being stored does not count: after a commit whose
+/// answer was lost it is there already.
+async fn used(tx: &DatabaseTransaction, key_id: Option<&str>, but: &str) -> Result<u64, DbErr> {
+    let row = tx.query_one_raw(room(tx.get_database_backend(), key_id, but)).await?;
     row.map_or(Ok(0), |row| get_number(&row, "used"))
+}
+
+/// Two statements, so that for a key only its own are looked at.
+fn room(engine: DbBackend, key_id: Option<&str>, but: &str) -> Statement {
+    let mut values: Vec<Value> = vec![number(LEAST).into(), but.into()];
+    let mut sql = USED.to_owned();
+    if let Some(key) = key_id {
+        values.push(key.into());
+        sql.push_str(" AND key_id = $3");
+    }
+    Statement::from_sql_and_values(engine, &sql, values)
 }
 
 /// Stores the next part of an upload.
@@ -277,6 +288,24 @@ pub struct UploadFilter {
     pub limit: u64,
 }
 
+impl UploadFilter {
+    fn statement(&self, engine: DbBackend) -> Statement {
+        let mut values: Vec<Value> = vec![self.now.into()];
+        // The sum keeps SQLite from the index of the ends: few of those that are there are over, and it would have to sort.
+        let mut sql = format!("{SELECT} WHERE is_complete = {THERE} AND expires_at + 0 > $1");
+        if let Some(key) = &self.key_id {
+            values.push(key.as_str().into());
+            sql = format!("{sql} AND key_id = ${}", values.len());
+        }
+        if let Some((created_at, id)) = &self.before {
+            values.extend([(*created_at).into(), id.as_str().into()]);
+            sql = format!("{sql} AND (created_at, id) < (${}, ${})", values.len() - 1, values.len());
+        }
+        let sql = format!("{sql} ORDER BY created_at DESC, id DESC LIMIT {}", number(self.limit));
+        Statement::from_sql_and_values(engine, &sql, values)
+    }
+}
+
 impl Store {
     /// An upload that can be used.
     pub async fn upload(&self, id: &str, now: i64) -> Result<Option<UploadRow>, StoreError> {
@@ -294,18 +323,7 @@ impl Store {
 
     /// Uploads that can be used.
     pub async fn uploads(&self, filter: &UploadFilter) -> Result<Vec<UploadRow>, StoreError> {
-        let mut values: Vec<Value> = vec![filter.now.into()];
-        let mut sql = format!("{SELECT} WHERE is_complete = {THERE} AND expires_at > $1");
-        if let Some(key) = &filter.key_id {
-            values.push(key.as_str().into());
-            sql = format!("{sql} AND key_id = ${}", values.len());
-        }
-        if let Some((created_at, id)) = &filter.before {
-            values.extend([(*created_at).into(), id.as_str().into()]);
-            sql = format!("{sql} AND (created_at, id) < (${}, ${})", values.len() - 1, values.len());
-        }
-        let sql = format!("{sql} ORDER BY created_at DESC, id DESC LIMIT {}", number(filter.limit));
-        let rows = self.rows(sea_orm::Statement::from_sql_and_values(self.backend(), &sql, values)).await?;
+        let rows = self.rows(filter.statement(self.backend())).await?;
         read_all(&rows, UploadRow::read)
     }
 
@@ -331,3 +349,6 @@ impl UploadRow {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@ mod audit;
 mod budget;
 mod cluster;
 mod config;
+mod indexes;
 mod keys;
 mod place;
 mod schema;

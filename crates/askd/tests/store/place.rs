@@ -76,6 +76,7 @@ pub(crate) fn submit(id: &str, created_at: i64) -> Submit {
             lease_ms: 60_000,
             on_disconnect: "cancel",
             request: format!("{{\"prompt\":\"of {id}\"}}"),
+            listed: None,
             log_bytes: 10,
             created_at,
         },

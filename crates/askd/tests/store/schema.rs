@@ -20,10 +20,11 @@ use crate::place::{Place, append, events, finish, stored, submit};
 const LAST: i64 = 5;
 
 /// Every table, in an order in which they can be filled.
-const TABLES: [&str; 22] = [
+const TABLES: [&str; 23] = [
     "store",
     "runs",
     "run_requests",
+    "run_options",
     "run_metadata",
     "event_chunks",
     "sessions",

@@ -22,6 +22,7 @@ both_engines! {
     a_server_finds_its_unfinished_runs_and_takes_them_over,
     a_run_that_grew_since_it_was_read_is_not_taken_over,
     lists_are_filtered_and_come_in_pages,
+    a_list_reads_nothing_of_what_is_long,
     a_token_shows_its_run_until_it_ends,
     what_is_old_goes_and_what_is_not_stays,
 }
@@ -218,6 +219,28 @@ async fn a_run_that_grew_since_it_was_read_is_not_taken_over(place: Place) {
     store.close().await;
 }
 
+async fn a_list_reads_nothing_of_what_is_long(place: Place) {
+    let store = place.open().await;
+    let long = |length: usize| format!("{{\"prompt\":\"{}\"}}", "x".repeat(length));
+    for (id, at, request, listed) in [
+        ("run_1", 1, long(2 << 20), Some("{\"model\":\"opus\"}".to_owned())),
+        // As earlier versions have stored them.
+        ("run_2", 2, long(1_000), None),
+        ("run_3", 3, long(2 << 20), None),
+    ] {
+        let mut new = submit(id, at);
+        (new.run.request, new.run.listed) = (request, listed);
+        assert_eq!(store.write(new).await, Ok(Submitted::New));
+    }
+    let rows = store.runs(&Filter { limit: 9, ..Filter::default() }).await.unwrap();
+    let shown: Vec<_> = rows.into_iter().map(|row| row.request).collect();
+    assert_eq!(shown, [String::new(), long(1_000), "{\"model\":\"opus\"}".to_owned()]);
+    for id in ["run_1", "run_3"] {
+        assert_eq!(store.run(id).await.unwrap().unwrap().request, long(2 << 20), "one run is read whole");
+    }
+    store.close().await;
+}
+
 async fn lists_are_filtered_and_come_in_pages(place: Place) {
     let store = place.open().await;
     for number in 0..25_i64 {
@@ -325,7 +348,7 @@ async fn what_is_old_goes_and_what_is_not_stays(place: Place) {
     assert_eq!(store.prune(&retention).await, Ok(Pruned::default()), "it is done");
     store.close().await;
     let connection = place.connect().await;
-    for table in ["event_chunks", "run_metadata", "run_requests", "stream_tokens"] {
+    for table in ["event_chunks", "run_metadata", "run_options", "run_requests", "stream_tokens"] {
         let sql = format!("DELETE FROM {table} WHERE run_id = 'oldest'");
         assert_eq!(connection.execute_unprepared(&sql).await.unwrap().rows_affected(), 0, "{table}");
     }

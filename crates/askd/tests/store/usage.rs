@@ -24,6 +24,7 @@ both_engines! {
     a_session_is_seen_by_the_keys_whose_runs_it_has,
     a_run_is_not_charged_less_than_its_models_have_cost,
     sums_outlive_runs_and_those_of_a_session_go_with_it,
+    a_session_keeps_its_sums_however_old_they_are,
     what_earlier_versions_have_counted_belongs_to_no_model,
     after_any_story_all_sums_are_those_of_the_runs,
 }
@@ -172,6 +173,19 @@ async fn sums_outlive_runs_and_those_of_a_session_go_with_it(place: Place) {
     store.close().await;
 }
 
+async fn a_session_keeps_its_sums_however_old_they_are(place: Place) {
+    let store = place.open().await;
+    worked(&store, new("run_1"), &usage(&[("large", used(10, 30))]), Charge::Exactly(30)).await;
+    // Its days and models are forgotten after 400 days.
+    let later = Retention { now: beginning_of(500), ..Retention::default() };
+    assert_eq!(store.prune(&later).await.unwrap().days, 2);
+    assert_eq!(sums(&store, by(UsageBy::Model)).await, []);
+    assert_eq!(sums(&store, by(UsageBy::Session)).await, [row("s", 1, 10, 30)]);
+    let session = store.session("s").await.unwrap().unwrap();
+    assert_eq!((session.runs, session.cost_micros), (1, 30));
+    store.close().await;
+}
+
 /// The tables of this version are taken away, and made again over the rows of the version before.
 async fn what_earlier_versions_have_counted_belongs_to_no_model(place: Place) {
     let store = place.open().await;
@@ -185,6 +199,7 @@ async fn what_earlier_versions_have_counted_belongs_to_no_model(place: Place) {
     for sql in [
         "UPDATE store SET version = 4",
         "DROP TABLE run_secrets",
+        "DROP TABLE run_options",
         "DROP TABLE run_uploads",
         "DROP TABLE upload_parts",
         "DROP TABLE uploads",

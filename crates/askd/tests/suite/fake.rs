@@ -57,6 +57,7 @@ mod queue;
 mod rate_limits;
 mod reach;
 mod recovery;
+mod redaction;
 mod replays;
 mod request_log;
 mod restart;

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::super::dialect::ASK;
 use super::super::error::ApiError;
 use super::super::fields::Fields;
-use super::super::options::run_request;
+use super::super::options::{Route, run_request};
 use crate::runs::request::RunRequest;
 
 /// A request whose fields have the right form.
@@ -18,8 +18,7 @@ pub(super) struct AskRequest {
 impl AskRequest {
     pub(super) fn parse(object: Map<String, Value>, lenient: bool) -> Result<Self, ApiError> {
         let mut fields = Fields::new(object, &ASK, lenient)?;
-        // The Node server's clients rely on `@file` mentions and `/commands`.
-        let (request, _no_secrets) = run_request(&mut fields, true)?;
+        let (request, _no_secrets) = run_request(&mut fields, Route::Ask)?;
         Ok(Self { request, stream: fields.bool("stream")?.unwrap_or(false) })
     }
 }

@@ -60,13 +60,15 @@ mod tests {
     use futures_util::FutureExt as _;
 
     use super::*;
+    use crate::api::idempotency::pepper::Pepper;
     use crate::keys::{Key, KeyId};
     use crate::settings::ConfigChanges;
 
     fn head(key: u128) -> Parts {
         let key = Key { id: KeyId::new(uuid::Uuid::from_u128(key)), ..Key::admin() };
         let mut parts = Request::new(()).into_parts().0;
-        parts.extensions.insert(Caller::new(Shared::new(key), None, ConfigChanges::All, String::new()));
+        let pepper = Pepper::of_key("");
+        parts.extensions.insert(Caller::new(Shared::new(key), None, ConfigChanges::All, String::new(), pepper));
         parts
     }
 

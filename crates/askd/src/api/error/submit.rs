@@ -55,13 +55,13 @@ impl ApiError {
         match error {
             ContentError::TooLarge { .. } => refused.with_status(StatusCode::PAYLOAD_TOO_LARGE),
             ContentError::NoUpload { id, is_of_others: true, .. } => refused.with_of_others("upload", id),
-            ContentError::NoUpload { .. } | ContentError::Type { .. } => refused,
+            ContentError::NoUpload { .. } | ContentError::Type { .. } | ContentError::TooMuch { .. } => refused,
         }
     }
 
     fn of_refusal(refusal: &Refusal, dialect: &Dialect) -> Self {
-        let Refusal { field, why, message } = refusal;
-        let name = dialect.name(field);
+        let Refusal { field, part, why, message } = refusal;
+        let name = &format!("{}{part}", dialect.name(field));
         let code = match why {
             Why::Value => ErrorCode::RequestError,
             Why::Policy => ErrorCode::Forbidden,
@@ -75,7 +75,6 @@ impl ApiError {
         let message = match why {
             // These texts name the field themselves.
             Why::Folder | Why::NoAgent => message.clone(),
-            Why::Value if message.starts_with(name) => message.clone(),
             Why::Value | Why::Busy => format!("{name} {message}"),
             Why::Policy | Why::NoSession | Why::OthersSession(_) | Why::Store | Why::Server => {
                 format!("{name}: {message}")

@@ -11,12 +11,13 @@ use serde_json::{Map, Value, json};
 use super::super::error::ApiError;
 use super::super::fields::Fields;
 use super::rules::{MAX_RULES, MAX_TOOLS};
-use super::spot::{Object, Spot};
+use super::spot::{Object, Spot, shown};
 use super::words::MAX_TURNS;
 use super::{MAX_TEXT, fits};
 use crate::config::kind::Kind;
 use crate::config::name::DocumentId;
 use crate::config::validate::usable_agent;
+use crate::keys::policy::tools::{misspelt, tool_of};
 
 /// Agents of one request. The model is told the name and description of each.
 pub(super) const MAX_AGENTS: usize = 20;
@@ -114,6 +115,11 @@ fn as_a_file_is(spot: &Spot, agent: &Map<String, Value>) -> Result<(), ApiError>
             let item = field.strip_prefix(name).unwrap_or_default();
             spot.below(&format!("{of_request}{item}")).wrong(problem.message)
         })?;
+        for (index, rule) in value.as_array().into_iter().flatten().filter_map(Value::as_str).enumerate() {
+            if let Some(what) = misspelt(tool_of(rule)) {
+                return Err(spot.below(of_request).item(index).wrong(format_args!("`{}` {what}", shown(rule))));
+            }
+        }
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use super::super::fields::Fields;
 use super::spot::{Object, Spot, shown};
 use super::{MAX_TEXT, fits, message};
 use crate::runs::content::media::MediaType;
-use crate::runs::content::{Block, Source};
+use crate::runs::content::{Block, MAX_DOCUMENT, MAX_IMAGE, MAX_PDFS, Source};
 use crate::runs::uploads::UploadId;
 
 /// Blocks of one message: the pictures and documents, and as many texts around them.
@@ -17,16 +17,6 @@ pub(super) const MAX_BLOCKS: usize = 50;
 
 /// Pictures and documents of one message. With more than 20 pictures the provider bounds the size of each to less.
 pub(super) const MAX_ATTACHED: usize = 20;
-
-/// A picture, decoded, in bytes. The CLI makes a large one smaller before it sends it (25 MB was: checked).
-pub(super) const MAX_IMAGE: usize = 20 << 20;
-
-/// All PDFs of a message, decoded, in bytes: in base64 they are a third larger, and the provider takes no request of more
-/// than 32 MB.
-pub(super) const MAX_PDFS: usize = 23_000_000;
-
-/// A plain text that is a document, in characters: what fits into the largest context window, and no more.
-pub(super) const MAX_DOCUMENT: usize = 1_000_000;
 
 /// The title of a document, in characters: what the provider takes.
 const MAX_TITLE: usize = 500;
@@ -160,32 +150,67 @@ impl Sums {
             (_, false) => return Err(at.wrong("must be application/pdf for a document")),
         };
         let (at, data) = source.need_text("data")?;
-        let bytes = decoded(&at, &data)?;
-        if !media.begins(&bytes) {
-            let seems = MediaType::of_beginning(&bytes).map(|seems| format!("; it seems to be {}", seems.as_str()));
+        let decoded = decoded(&at, &data)?;
+        if !media.begins(&decoded.beginning) {
+            let seems =
+                MediaType::of_beginning(&decoded.beginning).map(|seems| format!("; it seems to be {}", seems.as_str()));
             let seems = seems.unwrap_or_default();
             return Err(at.wrong(format_args!("does not begin as {media_type} does{seems}")));
         }
         if is_image {
-            at.at_most(MAX_IMAGE, bytes.len(), "bytes")?;
+            at.at_most(MAX_IMAGE, decoded.len, "bytes")?;
+            if !media.has_size(&head(&data, media.head())) {
+                return Err(at.wrong("does not say how large the picture is: it is damaged, or not all of it is there"));
+            }
         } else {
-            self.pdf_bytes += bytes.len();
+            self.pdf_bytes += decoded.len;
         }
         Ok(Source::Base64 { media_type, data })
     }
 }
 
-/// The provider takes padded base64 of the usual alphabet and nothing else.
-fn decoded(at: &Spot, data: &str) -> Result<Vec<u8>, ApiError> {
+/// What is looked at of bytes in base64.
+struct Decoded {
+    beginning: Vec<u8>,
+    /// How many there are.
+    len: usize,
+}
+
+/// What is decoded at a time, in characters: a multiple of four.
+const PIECE: usize = 4 << 10;
+
+/// The provider takes padded base64 of the usual alphabet and nothing else. It is looked at piece by piece, and no second
+/// copy of it is made: that takes no longer than the JSON around it took to read.
+fn decoded(at: &Spot, data: &str) -> Result<Decoded, ApiError> {
     if data.is_empty() {
         return Err(at.wrong("must not be empty"));
     }
     if data.starts_with("data:") {
         return Err(at.wrong("must be base64 alone, without `data:…;base64,` before it"));
     }
-    BASE64_STANDARD.decode(data).map_err(|_| {
-        at.wrong("is not base64: A-Z, a-z, 0-9, `+` and `/`, with `=` at the end, without blanks and line ends")
-    })
+    let wrong =
+        || at.wrong("is not base64: A-Z, a-z, 0-9, `+` and `/`, with `=` at the end, without blanks and line ends");
+    let mut decoded = Decoded { beginning: Vec::new(), len: 0 };
+    let mut pieces = data.as_bytes().chunks(PIECE).peekable();
+    let mut room = [0; PIECE];
+    while let Some(piece) = pieces.next() {
+        let len = BASE64_STANDARD.decode_slice(piece, &mut room).map_err(|_| wrong())?;
+        // Padding in the middle.
+        if pieces.peek().is_some() && len < PIECE / 4 * 3 {
+            return Err(wrong());
+        }
+        if decoded.len == 0 {
+            decoded.beginning = room[..len.min(MediaType::BEGINNING)].to_vec();
+        }
+        decoded.len += len;
+    }
+    Ok(decoded)
+}
+
+/// The first bytes, of base64 that was looked at.
+fn head(data: &str, bytes: usize) -> Vec<u8> {
+    let end = data.len().min(bytes.div_ceil(3) * 4);
+    BASE64_STANDARD.decode(&data[..end]).unwrap_or_default()
 }
 
 fn text(source: &mut Object) -> Result<Source, ApiError> {
@@ -198,6 +223,12 @@ fn text(source: &mut Object) -> Result<Source, ApiError> {
         return Err(at.wrong("must not be empty"));
     }
     fits(&data, MAX_DOCUMENT).map_err(|what| at.wrong(what))?;
+    if let Some(byte) = data.bytes().find(|byte| !MediaType::is_of_text(*byte)) {
+        let what = "has the control character";
+        return Err(
+            at.wrong(format_args!("{what} U+{byte:04X}; of these a text has tabs, line ends and form feeds only"))
+        );
+    }
     Ok(Source::Text { media_type, data })
 }
 
@@ -209,4 +240,26 @@ fn upload(source: &mut Object) -> Result<Source, ApiError> {
         return Err(at.wrong(format_args!("`{shown}` is not the id of an upload: it begins with upl_")));
     }
     Ok(Source::Upload { upload_id })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::dialect::RUNS;
+
+    #[test]
+    fn base64_is_looked_at_in_pieces_as_it_would_be_in_one() {
+        let fields = Fields::new(serde_json::Map::new(), &RUNS, false).unwrap();
+        let at = |data: &str| decoded(&Spot::of(&fields, "content"), data);
+        for len in [1, 2, 3, 11, 12, 13, 3071, 3072, 3073, 3074, 9215, 9216, 9217] {
+            let bytes: Vec<u8> = (0..len).map(|at| u8::try_from(at % 251).unwrap()).collect();
+            let decoded = at(&BASE64_STANDARD.encode(&bytes)).unwrap();
+            assert_eq!((decoded.len, decoded.beginning.as_slice()), (len, &bytes[..len.min(12)]), "{len} bytes");
+        }
+        let padded_in_the_middle = format!("{}QQ==QUJD", "QUJD".repeat(PIECE / 4 - 1));
+        let whole = "QUJD".repeat(PIECE / 4);
+        for wrong in [&padded_in_the_middle, &format!("{whole}Q"), &format!("{whole}QQ"), &format!("{whole}QQ=")] {
+            assert!(BASE64_STANDARD.decode(wrong).is_err() && at(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
+use super::super::dialect::same_name;
 use super::super::error::ApiError;
 use super::super::fields::Fields;
 
@@ -120,8 +121,13 @@ impl Object {
         match self.members.keys().next() {
             None => Ok(()),
             Some(name) => {
-                let known = self.asked.join(", ");
-                Err(self.spot.wrong(format_args!("has no field `{}`; the fields are {known}", shown(name))))
+                let meant = self.asked.iter().find(|known| same_name(known, name));
+                let hint = meant.map_or_else(
+                    || format!("the fields are {}", self.asked.join(", ")),
+                    |meant| format!("it is called `{meant}` here"),
+                );
+                let wrong = self.spot.wrong(format_args!("has no field `{}`; {hint}", shown(name)));
+                Err(wrong.with_param(&self.spot.member(name).0))
             }
         }
     }

@@ -14,7 +14,7 @@ mod wrong;
 
 fn parse(body: Value) -> Result<(RunRequest, RunSecrets), ApiError> {
     let Value::Object(object) = body else { panic!("not an object") };
-    run_request(&mut Fields::new(object, &RUNS, false)?, false)
+    run_request(&mut Fields::new(object, &RUNS, false)?, Route::Runs)
 }
 
 /// With a prompt, and one field besides.

@@ -36,8 +36,8 @@ pub(super) fn effort(fields: &mut Fields) -> Result<Option<Effort>, ApiError> {
     word(fields, "effort", &Effort::WORDS, Effort::from_word)
 }
 
-pub(super) fn profile(fields: &mut Fields) -> Result<Profile, ApiError> {
-    Ok(word(fields, "profile", &Profile::WORDS, Profile::from_word)?.unwrap_or_default())
+pub(super) fn profile(fields: &mut Fields) -> Result<Option<Profile>, ApiError> {
+    word(fields, "profile", &Profile::WORDS, Profile::from_word)
 }
 
 pub(super) fn max_turns(fields: &mut Fields) -> Result<Option<u32>, ApiError> {
@@ -58,5 +58,5 @@ pub(super) fn max_budget(fields: &mut Fields) -> Result<Option<Usd>, ApiError> {
     const FIELD: &str = "max_budget_usd";
     let Some(dollars) = fields.number(FIELD)? else { return Ok(None) };
     let amount = Usd::from_dollars(dollars).filter(|amount| *amount > Usd::ZERO);
-    amount.map(Some).ok_or_else(|| fields.wrong(FIELD, "must be more than 0 and at most 1000000000, in US dollars"))
+    amount.map(Some).ok_or_else(|| fields.wrong(FIELD, "must be from 0.000001 to 1000000000, in US dollars"))
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
-use serde_json::Map;
 
 use super::super::caller::Caller;
 use super::super::error::ApiError;
@@ -27,7 +26,7 @@ pub(super) async fn cancel(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     query::none(&uri)?;
-    let promise = Key::of(&headers)?.map(|key| key.promise(ROUTE, &id, &Map::new()));
+    let promise = Key::of(&headers)?.map(|key| key.promise(ROUTE, &id));
     let (id, row) = find(&app, caller.key(), &id).await?;
     if is_over(&row.state) {
         return run_answer(&app, StatusCode::OK, id, &row).await;

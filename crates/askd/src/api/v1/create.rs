@@ -15,7 +15,7 @@ use super::super::error::ApiError;
 use super::super::fields::Fields;
 use super::super::headers::name_run;
 use super::super::idempotency::Key as IdempotencyKey;
-use super::super::options::run_request;
+use super::super::options::{Route, run_request};
 use super::super::query::Query;
 use super::super::request_id::RequestId;
 use super::super::standing::Standing;
@@ -67,7 +67,7 @@ pub(super) async fn create(
 ) -> Result<Response, ApiError> {
     let server = &app.settings().server;
     let manner = Manner::of(&request, &app)?;
-    let key = IdempotencyKey::of(request.headers())?;
+    let key = IdempotencyKey::with_body(request.headers(), &caller).await?;
     let (asked, idempotency) = json_object(request, server, |object| {
         let idempotency = key.map(|key| key.promise(ROUTE, "", &object));
         Ok((Asked::parse(object, &manner)?, idempotency))
@@ -190,7 +190,7 @@ impl Manner {
 impl Asked {
     fn parse(object: Map<String, Value>, manner: &Manner) -> Result<Self, ApiError> {
         let mut fields = Fields::new(object, &RUNS, false)?;
-        let (mut request, secrets) = run_request(&mut fields, false)?;
+        let (mut request, secrets) = run_request(&mut fields, Route::Runs)?;
         request.deltas |= manner.deltas == Some(true);
         let on_disconnect = on_disconnect(&mut fields)?;
         if on_disconnect == OnDisconnect::Cancel && !manner.stays() {
@@ -217,7 +217,7 @@ fn metadata(fields: &mut Fields) -> Result<Vec<(String, String)>, ApiError> {
     }
     let entries = object.into_iter().map(|(name, value)| {
         let short: String = name.chars().take(MAX_METADATA_NAME).collect();
-        let wrong = |what: String| ApiError::request(format!("{field}.{short} {what}")).with_param(field);
+        let wrong = |what: String| ApiError::param(&format!("{field}.{short}"), what);
         if !metadata_name_fits(&name) {
             let rule = format!("must have a name of 1 to {MAX_METADATA_NAME} of A-Z, a-z, 0-9, `_`, `.` and `-`");
             return Err(wrong(rule));

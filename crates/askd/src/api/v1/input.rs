@@ -34,7 +34,7 @@ pub(super) async fn interrupt(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     query::none(&uri)?;
-    let promise = Key::of(&headers)?.map(|key| key.promise(INTERRUPT_ROUTE, &id, &Map::new()));
+    let promise = Key::of(&headers)?.map(|key| key.promise(INTERRUPT_ROUTE, &id));
     let (id, _) = find(&app, caller.key(), &id).await?;
     let answer = json!({"type": "interrupt", "run_id": id.to_string()}).to_string();
     let act = {
@@ -57,7 +57,7 @@ pub(super) async fn input(
     request: Request,
 ) -> Result<Response, ApiError> {
     query::none(request.uri())?;
-    let key = Key::of(request.headers())?;
+    let key = Key::with_body(request.headers(), &caller).await?;
     let subject = id.clone();
     let (asked, promise) = json_object(request, &app.settings().server, |object| {
         let promise = key.map(|key| key.promise(INPUT_ROUTE, &subject, &object));
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_message_may_have_pictures_and_no_documents() {
-        let gif = json!({"type": "image", "source": {"type": "base64", "media_type": "image/gif", "data": "R0lGODlh"}});
+        let gif = json!({"type": "image", "source": {"type": "base64", "media_type": "image/gif", "data": "R0lGODlhAQABAAAAAA=="}});
         let asked = parsed(json!({"content": [{"type": "text", "text": "m"}, gif]})).unwrap();
         assert_eq!((asked.message.as_str(), asked.content.len()), ("", 2));
         let document = json!({"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "d"}});

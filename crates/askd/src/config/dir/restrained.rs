@@ -5,13 +5,13 @@ use std::path::Path;
 use claude::environment::CONFIG_FOLDER;
 use serde_json::{Map, Value};
 
-use super::{ConfigDir, SeedError};
+use super::{ConfigDir, SEEDED, SeedError};
 use crate::config::json::Json;
 use crate::config::validate::settings::kept::kept;
 use crate::config::validate::settings::restrictions::{self, Restrictions};
 use crate::guard::Policy;
 
-/// What such a run is given. No file is copied for it.
+/// What such a run is given besides the files in its home.
 #[derive(Debug)]
 pub struct Restrained {
     /// What its tools are kept from.
@@ -25,12 +25,12 @@ pub struct Restrained {
 }
 
 impl ConfigDir {
-    /// Reads what such a run is given. A path in a rule means what it would mean to a run in `home` that has the settings as
-    /// a file of its own.
+    /// Copies the configuration into the run's home, but for the settings, and reads what such a run is given. Its CLI
+    /// takes no notice of the files; a hook of the operator's may lie among them, and one that is not found refuses
+    /// nothing (checked). A path in a rule means what it would mean to a run in `home` that has the settings as a file of
+    /// its own.
     pub fn restrain(&self, home: &Path) -> Result<Restrained, SeedError> {
-        if self.was_there && !self.path.is_dir() {
-            return Err(SeedError::Gone);
-        }
+        self.copy_into(home, SEEDED)?;
         let (mut restrictions, mut rest) = (Restrictions::default(), Map::new());
         if let Some(text) = self.settings_text()? {
             self.judge_text(&text)?;
@@ -49,10 +49,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_has_the_rules_and_the_guard_and_no_file() {
+    fn it_has_the_rules_the_guard_and_all_files_but_the_settings() {
         let (folder, home) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         for (name, text) in [
             ("CLAUDE.md", "hello"),
+            ("skills/guard/deny.sh", "exit 2"),
             (".mcp.json", r#"{"mcpServers": {"own": {"command": "x"}}}"#),
             ("askd-policy.json", r#"{"version": 1}"#),
             (
@@ -60,6 +61,7 @@ mod tests {
                 r#"{"permissions": {"deny": ["Read(//etc/**)", "Edit(/x)"], "allow": ["Bash"]}, "model": "opus"}"#,
             ),
         ] {
+            fs::create_dir_all(folder.path().join(name).parent().unwrap()).unwrap();
             fs::write(folder.path().join(name), text).unwrap();
         }
         let restrained = ConfigDir::new(folder.path(), 1 << 20).restrain(home.path()).unwrap();
@@ -67,7 +69,9 @@ mod tests {
         assert_eq!(restrained.restrictions.deny, ["Read(//etc/**)".to_owned(), own]);
         assert_eq!(Value::Object(restrained.kept), serde_json::json!({"permissions": {}, "model": "opus"}));
         assert!(restrained.mcp_servers.contains_key("own") && !restrained.policy.has_guard());
-        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
+        let given = home.path().join(CONFIG_FOLDER);
+        assert!(given.join("CLAUDE.md").is_file() && given.join("skills/guard/deny.sh").is_file());
+        assert!(!given.join("settings.json").exists());
     }
 
     #[test]

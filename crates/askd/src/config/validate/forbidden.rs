@@ -71,8 +71,10 @@ const VARIABLES: [(&str, &[&str]); 3] = [
             "CLOUD_ML_",
             "CURL_",
             "FOUNDRY_",
+            "GCE_METADATA_",
             "GCLOUD_",
             "GOOGLE_",
+            "GRPC_",
             "HOSTALIASES",
             "KUBECONFIG",
             "OTEL_",
@@ -83,44 +85,73 @@ const VARIABLES: [(&str, &[&str]); 3] = [
             "VERTEX_",
         ],
     ),
-    // Loaders, interpreters and shells load code that these name before they do what they are started for.
+    // Loaders, interpreters and shells load code that these name before they do what they are started for. Launchers (`uvx`,
+    // `npx`, `dnx`) fetch from where these say what they then start, an operator's MCP server for one.
     (
         "can load code into processes",
         &[
+            "ASDF_",
             "BASHOPTS",
             "BASH_",
+            "BUNDLE_",
             "BUN_",
             "CARGO_",
             "CLASSPATH",
+            "CORECLR_",
+            "COREPACK_",
+            "COR_",
             "DENO_",
+            "DOTNET_",
             "DYLD_",
             "ENV",
             "FPATH",
             "GCONV_PATH",
+            "GEM_",
+            "GIO_",
             "GLIBC_",
+            "GOENV",
             "GOFLAGS",
+            "GOINSECURE",
+            "GONO",
+            "GOPRIVATE",
+            "GOPROXY",
+            "GOROOT",
+            "GOSUMDB",
+            "GOTOOLCHAIN",
             "GRADLE_OPTS",
+            "GTK_",
             "IFS",
             "JAVA_TOOL_OPTIONS",
             "JDK_JAVA_OPTIONS",
+            "JULIA_",
             "LD_",
             "LUA_",
             "MAKEFILES",
             "MAKEFLAGS",
             "MAVEN_OPTS",
+            "MISE_",
             "NODE_",
             "NPM_CONFIG_",
             "OPENSSL_CONF",
             "PERL",
             "PHPRC",
             "PHP_INI_SCAN_DIR",
+            "PIPX_",
+            "PIP_",
+            "PNPM_",
+            "POETRY_",
             "PROMPT_COMMAND",
             "PS4",
             "PYTHON",
+            "RIPGREP_CONFIG_PATH",
             "RUBY",
             "RUSTFLAGS",
+            "RUSTUP_",
+            "R_",
             "SHELLOPTS",
             "TAR_OPTIONS",
+            "UV_",
+            "YARN_",
             "ZDOTDIR",
             "_JAVA_OPTIONS",
         ],
@@ -153,6 +184,18 @@ const VARIABLES: [(&str, &[&str]); 3] = [
             "XDG_",
         ],
     ),
+];
+
+/// Names of which the beginning would be too much, and which nothing but the programs of a run goes by: whose commit it is, and
+/// how a program is built. The CLI works alike with each `NODE_ENV` (checked with 2.1.261, 2.1.276 and 2.1.330).
+const HARMLESS: [&str; 7] = [
+    "GIT_AUTHOR_DATE",
+    "GIT_AUTHOR_EMAIL",
+    "GIT_AUTHOR_NAME",
+    "GIT_COMMITTER_DATE",
+    "GIT_COMMITTER_EMAIL",
+    "GIT_COMMITTER_NAME",
+    "NODE_ENV",
 ];
 
 /// Names of which all that begin so would be too many.
@@ -212,6 +255,9 @@ pub fn variable_flaw(name: &str) -> Option<&'static str> {
 
 /// Why a variable may not be set.
 fn why_not(name: &str) -> Option<&'static str> {
+    if HARMLESS.contains(&name) {
+        return None;
+    }
     let name = name.trim().to_ascii_uppercase();
     if name.ends_with("_PROXY") {
         return Some("says where traffic or credentials go");
@@ -235,7 +281,7 @@ mod tests {
         let text = r#"{
             "apiKeyHelper": "x", "statusLine": {"type": "command", "command": "x"}, "sandbox": {"ripgrep": {"command": "x"}, "enabled": true},
             "env": {"LD_PRELOAD": "x", "https_proxy": "x", "ANTHROPIC_BASE_URL": "x", "PATH": "x", "PATHOLOGY": "x", "ENV": "x",
-                "ENVIRONMENT": "x", "node_options": "x", "GIT_SSH_COMMAND": "x", "FOO": "x", "Bash_Env": "x"},
+                "ENVIRONMENT": "x", "NODE_ENV": "x", "GIT_AUTHOR_NAME": "x", "node_options": "x", "GIT_SSH_COMMAND": "x", "FOO": "x", "Bash_Env": "x"},
             "hooks": {"Stop": [{"hooks": [{"type": "command", "command": "x"}]}]}, "model": "opus"
         }"#;
         let expected = [

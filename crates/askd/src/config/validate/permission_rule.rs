@@ -47,26 +47,11 @@ const TOOLS: [&str; 18] = [
 
 /// Looks at one rule.
 pub(super) fn flaw(rule: &str, list: List) -> Option<Flaw> {
-    let dead = |message: String| Some(Flaw::Dead(message));
-    let (tool, specifier) = match rule.find('(') {
-        None => (rule, None),
-        Some(at) => match rule[at + 1..].strip_suffix(')') {
-            Some(inner) if !ends_escaped(inner) => (&rule[..at], Some(inner)),
-            _ => return dead("must end with the `)` that belongs to its first `(`".into()),
-        },
+    let (tool, specifier) = match parts(rule) {
+        Ok(parts) => parts,
+        Err(message) => return Some(Flaw::Dead(message)),
     };
-    if tool.is_empty() {
-        return dead("names no tool; write e.g. `Bash(git push *)`".into());
-    }
-    if tool.trim() != tool {
-        return dead("never matches: no space may stand around a tool's name".into());
-    }
-    if let Some(odd) = tool.chars().find(|c| !c.is_ascii_alphanumeric() && !matches!(c, '_' | '-' | '*' | '.')) {
-        let odd = if odd.is_control() { "a control character".to_owned() } else { format!("`{odd}`") };
-        return dead(format!(
-            "never matches: {odd} cannot stand in a tool's name; each rule is `Tool` or `Tool(what)`, one to an item"
-        ));
-    }
+    let dead = |message: String| Some(Flaw::Dead(message));
     match specifier {
         _ if tool.len() >= 5 && tool[..5].eq_ignore_ascii_case("mcp__") => mcp(tool, specifier, list),
         _ if list == List::Allow && tool.contains('*') => {
@@ -78,6 +63,45 @@ pub(super) fn flaw(rule: &str, list: List) -> Option<Flaw> {
         )),
         _ => name(tool).or_else(|| specifier.and_then(|specifier| of_tool(tool, specifier))),
     }
+}
+
+/// The tool of a rule, and what stands in its parentheses; or why it is no rule.
+fn parts(rule: &str) -> Result<(&str, Option<&str>), String> {
+    let (tool, specifier) = match rule.find('(') {
+        None => (rule, None),
+        Some(at) => match rule[at + 1..].strip_suffix(')') {
+            Some(inner) if !ends_escaped(inner) => (&rule[..at], Some(inner)),
+            _ => return Err("must end with the `)` that belongs to its first `(`".into()),
+        },
+    };
+    if tool.is_empty() {
+        return Err("names no tool; write e.g. `Bash(git push *)`".into());
+    }
+    if tool.trim() != tool {
+        return Err("never matches: no space may stand around a tool's name".into());
+    }
+    match tool.chars().find(|c| !c.is_ascii_alphanumeric() && !matches!(c, '_' | '-' | '*' | '.')) {
+        None => Ok((tool, specifier)),
+        Some(odd) => {
+            let odd = if odd.is_control() { "a control character".to_owned() } else { format!("`{odd}`") };
+            Err(format!(
+                "never matches: {odd} cannot stand in a tool's name; each rule is `Tool` or `Tool(what)`, one to an item"
+            ))
+        }
+    }
+}
+
+/// Why a text is no rule at all, whatever tools and lists there are; follows the text.
+pub fn broken_rule(rule: &str) -> Option<String> {
+    match parts(rule) {
+        Err(message) => Some(message),
+        Ok((tool, Some(""))) => Some(empty(tool)),
+        Ok(_) => None,
+    }
+}
+
+fn empty(tool: &str) -> String {
+    format!("is dropped: the parentheses are empty; write `{tool}` for all of its uses")
 }
 
 /// Why a rule that allows something would be as if it were not there; follows the rule.
@@ -142,7 +166,7 @@ fn name(tool: &str) -> Option<Flaw> {
 
 fn of_tool(tool: &str, specifier: &str) -> Option<Flaw> {
     if specifier.is_empty() {
-        return Some(Flaw::Dead(format!("is dropped: the parentheses are empty; write `{tool}` for all of its uses")));
+        return Some(Flaw::Dead(empty(tool)));
     }
     match tool {
         "Bash" | "PowerShell" | "Monitor" => command(tool, specifier),
@@ -325,6 +349,20 @@ mod tests {
         "mcp__s(x)" is dropped: rules about MCP servers have no parentheses; write `mcp__s`
         "MCP__s" never matches: tools of MCP servers begin with `mcp__`, in lower case
         "#);
+    }
+
+    #[test]
+    fn what_is_no_rule_is_told_from_a_rule_without_effect() {
+        for rule in ["", " ", "(x)", "Bash(", "Bash(x", "Bash(x)y", "Bash)", " Bash", "Bash (x)", "Bash,Read", "Bash()"]
+        {
+            assert_eq!(broken_rule(rule), dead_allow_rule(rule), "{rule}");
+            assert!(broken_rule(rule).is_some(), "{rule}");
+        }
+        for rule in
+            ["Bash", "bash", "nope", "Bash(:*)", "Write(a)", "WebFetch(example.com)", "*", "mcp__s(x)", "Read({a})"]
+        {
+            assert_eq!(broken_rule(rule), None, "{rule}");
+        }
     }
 
     proptest! {

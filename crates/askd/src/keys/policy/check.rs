@@ -36,7 +36,8 @@ impl Policy {
     pub fn check(&self, models: &Models, margin: Usd) -> Result<(), (String, String)> {
         let checks = [
             self.folders(),
-            self.modes_and_models(models),
+            self.modes_and_profiles(),
+            self.models(models),
             self.tools(),
             self.variables(),
             self.numbers(),
@@ -73,11 +74,18 @@ impl Policy {
         Err(("write_root", wrong.to_owned()))
     }
 
-    fn modes_and_models(&self, models: &Models) -> Result<(), Flaw> {
-        if let Some(modes) = &self.permission_modes {
-            not_empty("permission_modes", modes.len())?;
-            bounded("permission_modes", modes.len())?;
-        }
+    fn modes_and_profiles(&self) -> Result<(), Flaw> {
+        let lengths = [
+            ("permission_modes", self.permission_modes.as_ref().map(Vec::len)),
+            ("profiles", self.profiles.as_ref().map(Vec::len)),
+        ];
+        lengths.into_iter().filter_map(|(field, length)| Some((field, length?))).try_for_each(|(field, length)| {
+            not_empty(field, length)?;
+            bounded(field, length)
+        })
+    }
+
+    fn models(&self, models: &Models) -> Result<(), Flaw> {
         let Some(names) = &self.models else { return Ok(()) };
         not_empty("models", names.len())?;
         each("models", names, |name| {
@@ -88,7 +96,9 @@ impl Policy {
 
     fn tools(&self) -> Result<(), Flaw> {
         if let Some(names) = &self.tools {
-            each("tools", names, |name| all_of_them(name).or_else(|| (!is_tool(name)).then(|| not_a_tool(name))))?;
+            each("tools", names, |name| {
+                all_of_them(name).or_else(|| (!is_tool(name)).then(|| not_a_tool(name, "denied_tools")))
+            })?;
             none_is_known(names).map_or(Ok(()), |message| Err(("tools", message)))?;
         }
         if let Some(rules) = &self.allowed_tools {
@@ -200,6 +210,7 @@ mod tests {
             json!({}),
             json!({"workspaces": ["shop", ".hidden", "with space"], "write_root": "shop/out"}),
             json!({"models": ["haiku", "claude-x-1"], "permission_modes": ["default", "plan"]}),
+            json!({"profiles": ["restricted", "bare", "default"]}),
             json!({"tools": []}),
             json!({"tools": ["Read", "FromTomorrow"]}),
             json!({"tools": ["Task", "mcp__x"], "allowed_tools": ["Agent(reviewer)", "mcp__x__find"]}),
@@ -231,7 +242,8 @@ mod tests {
             (json!({"models": []}), "models", "empty"),
             (json!({"models": ["gpt"]}), "models", "ASKD_MODELS"),
             (json!({"permission_modes": []}), "permission_modes", "empty"),
-            (json!({"tools": ["Bash(ls)"]}), "tools", "rules belong into"),
+            (json!({"profiles": []}), "profiles", "empty"),
+            (json!({"tools": ["Bash(ls)"]}), "tools", "rules belong into allowed_tools or denied_tools"),
             (json!({"tools": ["default"]}), "tools", "must be a tool's name"),
             (json!({"tools": ["*"]}), "tools", "leave the field out to allow all"),
             (json!({"workspaces": ["*"]}), "workspaces", "leave the field out to allow all"),

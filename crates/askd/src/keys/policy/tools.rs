@@ -3,7 +3,7 @@
 use claude::tools::{BUILT_IN, is_known};
 
 use super::Policy;
-use crate::settings::suggest::closest;
+use crate::settings::suggest::{closest, closest_within};
 
 /// What the names of MCP tools begin with.
 pub const MCP: &str = "mcp__";
@@ -45,28 +45,52 @@ pub fn is_tool(name: &str) -> bool {
         && name != "default"
 }
 
-/// What is wrong with something that is no tool's name; follows it.
-pub fn not_a_tool(name: &str) -> String {
-    let hint = if name.contains('(') {
-        "rules belong into allowed_tools or denied_tools"
-    } else {
-        "write e.g. `Read`, `mcp__SERVER` or `mcp__SERVER__TOOL`, without patterns"
-    };
-    format!("must be a tool's name; {hint}")
+/// What is wrong with something that is no tool's name; follows it. `denied` is the field for rules that deny something.
+pub fn not_a_tool(name: &str, denied: &str) -> String {
+    if name.contains('(') {
+        return format!("must be a tool's name; rules belong into allowed_tools or {denied}");
+    }
+    "must be a tool's name; write e.g. `Read`, `mcp__SERVER` or `mcp__SERVER__TOOL`, without patterns".to_owned()
 }
 
 /// What is wrong with names of which the CLI is known to have none: runs would have no tool at all, which is written as an
 /// empty list; follows the field.
 pub fn none_is_known(names: &[String]) -> Option<String> {
-    let unknown = |name: &String| !name.starts_with(MCP) && !is_known(name);
-    let first = names.first().filter(|_| names.iter().all(unknown))?;
+    let first = names.first().filter(|_| names.iter().all(|name| is_unknown(name)))?;
     Some(format!("has no tool that the CLI is known to have: {}; `[]` is for runs without tools", called(first)))
 }
 
-/// What is wrong with the name of a tool that is known in another spelling; follows the name.
+/// The longest name that is compared with others or shown, in bytes. Those of the CLI have half of it.
+const MAX_NAME: usize = 60;
+
+/// Edits by which a name may differ from a known one and still be a slip. With more it may be a tool of a newer CLI.
+const SLIP: usize = 2;
+
+/// What is wrong with the name of a tool that is known in another spelling, or nearly; follows the name.
 pub fn misspelt(name: &str) -> Option<String> {
-    let known = BUILT_IN.iter().find(|known| !is_known(name) && known.eq_ignore_ascii_case(name))?;
-    Some(format!("is no tool: it is called `{known}`"))
+    if name.len() > MAX_NAME || name.starts_with(MCP) || is_known(name) || FORMER.contains(&name) {
+        return None;
+    }
+    let known = closest_within(SLIP, name, BUILT_IN.iter().copied())?;
+    Some(format!("is no tool of the CLI; did you mean `{known}`?"))
+}
+
+/// Names of tools that the CLI has had, which are no slips: who names one has an older request.
+const FORMER: [&str; 9] = [
+    "AgentOutputTool",
+    "BashOutputTool",
+    "KillBash",
+    "LS",
+    "MultiEdit",
+    "NotebookRead",
+    "SlashCommand",
+    "TodoRead",
+    "ExitPlanModeTool",
+];
+
+/// A name that no tool of the CLI is known to have. Patterns, and names of MCP servers, are not judged.
+pub fn is_unknown(tool: &str) -> bool {
+    !tool.starts_with(MCP) && !tool.contains('*') && !is_known(tool)
 }
 
 /// What is wrong with rules for tools that a run would not have; follows the field.
@@ -81,16 +105,15 @@ impl Policy {
     /// Names in `tools` that the CLI is not known to have: it takes no notice of such a name. A text for each.
     pub fn unknown_tools(&self) -> impl Iterator<Item = String> {
         let names = self.tools.iter().flatten();
-        names.filter(|name| !name.starts_with(MCP) && !is_known(name)).map(|name| called(name))
+        names.filter(|name| is_unknown(name)).map(|name| called(name))
     }
 }
 
 /// That no tool is called so, and which one is probably meant.
-fn called(name: &str) -> String {
-    const MAX_COMPARED: usize = 60;
-    let meant = (name.len() <= MAX_COMPARED).then(|| closest(name, BUILT_IN.iter().copied())).flatten();
+pub fn called(name: &str) -> String {
+    let meant = (name.len() <= MAX_NAME).then(|| closest(name, BUILT_IN.iter().copied())).flatten();
     let meant = meant.map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default();
-    let shown: String = name.chars().take(MAX_COMPARED).collect();
+    let shown: String = name.chars().take(MAX_NAME).collect();
     format!("no tool of the CLI is known to be called `{shown}`{meant}")
 }
 
@@ -111,6 +134,37 @@ mod tests {
             ]
         );
         assert_eq!(Policy::default().unknown_tools().count(), 0);
+    }
+
+    #[test]
+    fn a_slip_is_told_from_a_tool_of_another_version() {
+        for (name, meant) in [
+            ("bash", "Bash"),
+            ("BASH", "Bash"),
+            ("Bsah", "Bash"),
+            ("Rea", "Read"),
+            ("WebFecth", "WebFetch"),
+            ("web_search", "WebSearch"),
+            ("exit_plan_mode", "ExitPlanMode"),
+            ("task", "Task"),
+        ] {
+            assert_eq!(misspelt(name).unwrap(), format!("is no tool of the CLI; did you mean `{meant}`?"));
+        }
+        for name in [
+            "Bash",
+            "Task",
+            "REPL",
+            "LS",
+            "MultiEdit",
+            "KillBash",
+            "TaskStart",
+            "TeamCreate",
+            "mcp__s__Bahs",
+            "Fly",
+            "",
+        ] {
+            assert_eq!(misspelt(name), None, "{name}");
+        }
     }
 
     #[test]

@@ -120,7 +120,6 @@ fn unknown_things_in_the_folder_are_refused() {
         "agent-memory/a/MEMORY.md",
         "loop.md",
         "scheduled_tasks.json",
-        "worktrees/w/f",
         "Settings.json",
         "rules/x.txt",
         "agents/.hidden/a.md",

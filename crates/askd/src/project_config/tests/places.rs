@@ -69,6 +69,29 @@ fn a_linked_worktree_is_refused() {
 }
 
 #[test]
+fn checkouts_that_the_cli_made_for_its_agents_are_folders_like_any_other() {
+    let text = ("repo/CLAUDE.md", "x");
+    let checkout = "repo/.claude/worktrees/one";
+    let path = |file: &str| format!("{checkout}/{file}");
+    loads(&[text, (&path(".git"), "gitdir: ../../../.git/worktrees/one"), (&path("src/main.rs"), "")]);
+    loads(&[text, (&path("CLAUDE.md"), "x"), (&path(".claude/skills/s/SKILL.md"), "text")]);
+    assert_eq!(auto(&[(&path("f"), "")]), Assessment::Nothing, "they are no configuration by themselves");
+    // The CLI loads skills of a checkout, and of the folder of all of them, as soon as a file in it is read (checked).
+    for file in [path(".claude/skills/s/SKILL.md"), "repo/.claude/worktrees/.claude/skills/s/SKILL.md".to_owned()] {
+        refused(&[text, (&file, "!`id`")], &format!("{file}:1: "));
+    }
+    refused(&[text, (&path(".mcp.json"), "{}")], &path(".mcp.json: "));
+    refused(&[text, (&path(".claude/settings.json"), HOOKS)], &path(".claude/settings.json:1: "));
+    refused(&[text, ("repo/sub/.claude/worktrees/a/.mcp.json", "{}")], "repo/sub/.claude/worktrees/a/.mcp.json: ");
+    refused(&[text, ("repo/.claude/worktrees", "-> /usr")], "repo/.claude/worktrees: a symbolic link");
+    refused(&[text, ("repo/.claude/worktrees", "")], "repo/.claude/worktrees: not a file");
+    refused(&[text, (&path("ln"), "-> /usr")], &path("ln: a link to a folder outside"));
+    // Of those above nothing is loaded (checked).
+    loads(&[text, (".claude/worktrees/one/.mcp.json", "{}")]);
+    refused(&[text, (".claude/worktrees", "-> /usr")], ".claude/worktrees: a symbolic link");
+}
+
+#[test]
 fn a_huge_file_is_refused() {
     let huge = "x".repeat(1024 * 1024 + 1);
     for path in ["repo/CLAUDE.md", "repo/.claude/rules/r.md", "repo/.claude/settings.json"] {

@@ -59,6 +59,36 @@ impl MediaType {
         }
     }
 
+    /// How many first bytes [`Self::has_size`] looks at, and at least [`Self::BEGINNING`]. In a JPEG much may stand before the
+    /// size, such as a colour profile; in the others it has its place.
+    pub fn head(self) -> usize {
+        match self {
+            Self::Jpeg => 1 << 20,
+            Self::Png | Self::Gif | Self::Webp => 32,
+            Self::Pdf | Self::PlainText => Self::BEGINNING,
+        }
+    }
+
+    /// Whether bytes of this type, all of them or the first [`Self::head`], say how wide and high the picture is. The CLI takes
+    /// a picture out of the message that it cannot read, and says nothing of it (checked). Of what is no picture nothing is
+    /// said.
+    pub fn has_size(self, bytes: &[u8]) -> bool {
+        if !self.is_image() {
+            return true;
+        }
+        match imagesize::blob_size(bytes) {
+            Ok(size) => size.width > 0 && size.height > 0,
+            // It may stand further back.
+            Err(_) => self == Self::Jpeg && bytes.len() >= self.head(),
+        }
+    }
+
+    /// Whether a plain text may have this byte. Of control characters only those that lay a text out: the others would be six
+    /// bytes each in the message, and say that this is no text.
+    pub fn is_of_text(byte: u8) -> bool {
+        byte >= b' ' || matches!(byte, b'\t' | b'\n' | b'\r' | b'\x0c')
+    }
+
     /// The type that bytes which begin like this have; `None`: none that is known.
     pub fn of_beginning(bytes: &[u8]) -> Option<Self> {
         Self::ALL.into_iter().find(|media| *media != Self::PlainText && media.begins(bytes))
@@ -99,5 +129,27 @@ mod tests {
                 assert!(media.begins(&bytes[..bytes.len().min(MediaType::BEGINNING)]));
             }
         }
+    }
+
+    #[test]
+    fn a_picture_says_how_large_it_is() {
+        let whole = [
+            (MediaType::Png, &b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x02\0\0\0\x01\x08"[..]),
+            (MediaType::Jpeg, b"\xff\xd8\xff\xe0\0\x04ab\xff\xc0\0\x11\x08\0\x01\0\x02\x03"),
+            (MediaType::Gif, b"GIF89a\x01\0\x01\0\0\0\0"),
+            (MediaType::Webp, b"RIFF\x1a\0\0\0WEBPVP8L\x0d\0\0\0\x2f\0\0\0\x10"),
+        ];
+        for (media, bytes) in whole {
+            assert!(media.has_size(bytes), "{media:?}");
+            assert!(!media.has_size(&bytes[..9.min(bytes.len())]), "{media:?} that ends early");
+            let damaged = [&bytes[..4], &[0; 100]].concat();
+            assert!(!media.has_size(&damaged), "{media:?} of zeros");
+        }
+        assert!(!MediaType::Png.has_size(&[b"\x89PNG\r\n\x1a\n".as_slice(), &[0; 100]].concat()));
+        let profile = [b"\xff\xe2\xff\xff".as_slice(), &vec![0; 0xffff - 2]].concat().repeat(17);
+        let late = [b"\xff\xd8".as_slice(), &profile].concat();
+        assert!(MediaType::Jpeg.has_size(&late[..MediaType::Jpeg.head()]), "it may come later");
+        assert!(!MediaType::Jpeg.has_size(&late[..1_000]), "it does not come");
+        assert!(MediaType::Pdf.has_size(b"") && MediaType::PlainText.has_size(b""));
     }
 }

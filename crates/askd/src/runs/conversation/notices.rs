@@ -13,6 +13,9 @@ impl Talk<'_> {
         for notice in self.notices.hear(frame) {
             self.tell(notice);
         }
+        if let Some(question) = self.notices.question() {
+            self.say(question);
+        }
     }
 
     /// Tells what was counted up to the end.
@@ -41,8 +44,7 @@ impl Talk<'_> {
         self.warn(Warning::new(code(kind), message));
     }
 
-    pub(super) fn warn(&self, Warning { code, message }: Warning) {
-        let warning = Warning::new(code, self.conversation.redactor.redact(message));
+    pub(super) fn warn(&self, warning: Warning) {
         self.conversation.log.append_now(self.conversation.ambient.now(), &EventBody::Warning(warning));
     }
 }
@@ -54,6 +56,8 @@ fn code(kind: Kind) -> WarningCode {
         Kind::ModelFallback => WarningCode::ModelFallback,
         Kind::Retried => WarningCode::UpstreamRetried,
         Kind::RateLimit => WarningCode::RateLimit,
+        Kind::Continued => WarningCode::AnswerContinued,
+        Kind::Subagent => WarningCode::SubagentFailed,
         Kind::McpServer => WarningCode::McpServerFailed,
         Kind::LeftOut => WarningCode::LeftOut,
         Kind::Hook => WarningCode::HookFailed,

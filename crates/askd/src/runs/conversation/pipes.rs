@@ -10,7 +10,8 @@ use supervisor::process::Process;
 use supervisor::stderr_tail::StderrTail;
 use tokio::sync::mpsc;
 
-use super::Redactor;
+use super::super::log::RunLog;
+use super::room::Kept;
 
 /// After the process has ended, what its pipe still holds comes at once; longer, and somebody else holds the pipe.
 const DRAIN_GRACE: Duration = Duration::from_secs(1);
@@ -18,13 +19,20 @@ const DRAIN_GRACE: Duration = Duration::from_secs(1);
 /// The same for its error output, which is only worth a log line.
 const STDERR_GRACE: Duration = Duration::from_millis(200);
 
+/// A line for the process, and the room in memory that it has until it is written.
+pub(super) struct Outgoing {
+    pub(super) line: String,
+    pub(super) room: Option<Kept>,
+}
+
 /// Writes what is to be said, until nobody says anything any more; then the input is given back.
 pub(super) async fn write_lines(
     mut stdin: Stdin,
-    mut inbox: mpsc::UnboundedReceiver<String>,
+    mut inbox: mpsc::UnboundedReceiver<Outgoing>,
 ) -> Result<Stdin, StdinError> {
-    while let Some(line) = inbox.recv().await {
+    while let Some(Outgoing { line, room }) = inbox.recv().await {
         stdin.write_line(line.as_bytes()).await?;
+        drop((line, room));
     }
     Ok(stdin)
 }
@@ -41,16 +49,16 @@ pub(super) async fn next_line(lines: &mut Lines, process: &Process) -> Option<Re
 }
 
 /// The output has ended: the exit follows, or the process has closed its output and lives on.
-pub(super) async fn exited(process: &Process, stderr: &StderrTail, redactor: &Redactor) -> Ending {
+pub(super) async fn exited(process: &Process, stderr: &StderrTail, log: &RunLog) -> Ending {
     let how = match tokio::time::timeout(DRAIN_GRACE, process.wait_exit()).await {
         Ok(exit) => crate::programs::describe(exit),
         Err(_) => "it closed its output and went on running".into(),
     };
     // What it wrote last is read by another task, a moment later. Processes that it has left behind may hold the pipe.
     drop(tokio::time::timeout(STDERR_GRACE, stderr.ended()).await);
-    let stderr = redactor.redact(stderr.text());
+    let stderr = stderr.text();
     if !stderr.trim().is_empty() {
-        tracing::warn!(how, stderr = stderr.trim(), "the CLI ended early");
+        tracing::warn!(how, stderr = log.told_text(stderr.trim()).as_ref(), "the CLI ended early");
     }
     Ending::Exited { how, stderr }
 }

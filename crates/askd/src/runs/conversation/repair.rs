@@ -1,7 +1,8 @@
 //! An answer that must fit a schema, at the end of a run: it is checked, and asked for again if it does not fit.
 //!
 //! The check goes on aside. Meanwhile the conversation takes commands as before, and a cancel, a deadline or an alarm ends it
-//! at once. A message that comes during the check will be worked on, so its end is an end anew.
+//! at once. A message that comes during the check will be worked on, so its end is an end anew. So is that of a turn that the
+//! CLI takes by itself meanwhile, e.g. because work in the background has ended: a verdict is on the answer that was checked.
 
 use std::pin::Pin;
 
@@ -9,6 +10,7 @@ use claude::frame::Frame;
 use claude::input::{Content, user_message};
 use claude::outcome::{Ending, ResultMessage, judge};
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use super::super::schema::AnswerSchema;
 use super::super::schema::verdict::{Unfit, Verdict, asks_for_verdict, verdict};
@@ -33,8 +35,8 @@ pub(super) struct Repair<'a> {
 enum State<'a> {
     /// The run goes on.
     Open,
-    /// It would end with this result.
-    Checking { of: Box<ResultMessage>, check: Pin<Box<dyn Future<Output = Verdict> + Send + 'a>> },
+    /// It would end with this result, by the CLI's word or because that did not come.
+    Checking { of: Box<ResultMessage>, is_said: bool, check: Pin<Box<dyn Future<Output = Verdict> + Send + 'a>> },
     /// It ends with the result that this was said of.
     Judged(Verdict),
 }
@@ -107,13 +109,20 @@ impl Talk<'_> {
             State::Checking { .. } | State::Open => {}
         }
         let (of, result) = (Box::new(result.clone()), result.clone());
-        self.repair.state = State::Checking { of, check: Box::pin(async move { verdict(schema, &result).await }) };
+        let check = Box::pin(async move { verdict(schema, &result).await });
+        self.repair.state = State::Checking { of, is_said: self.progress.ended(), check };
         None
     }
 
-    /// Ends the run, or asks the model again.
+    /// Ends the run, or asks the model again, or lets the CLI go on with what it has begun meanwhile.
     pub(super) fn heed(&mut self, verdict: Verdict) -> Option<Ending> {
-        let State::Checking { of, .. } = std::mem::replace(&mut self.repair.state, State::Open) else { return None };
+        let state = std::mem::replace(&mut self.repair.state, State::Open);
+        let State::Checking { of, is_said, .. } = state else { return None };
+        let is_end = self.progress.ended() || !is_said && self.progress.answered();
+        if !is_end || self.progress.result() != Some(&*of) {
+            self.go_on_after_check();
+            return None;
+        }
         let verdict = match verdict {
             Verdict::Unfit(unfit) if self.repair.has_tool == Some(false) && !of.has_structured_output => {
                 Verdict::Unfit(unfit.for_want_of_the_tool())
@@ -128,6 +137,12 @@ impl Talk<'_> {
         Some(Ending::Done)
     }
 
+    /// Nobody has waited for the CLI up to now: its graces begin anew.
+    fn go_on_after_check(&mut self) {
+        self.answered_at = self.progress.answered().then(Instant::now);
+        self.deadlines.on_output(std::time::Instant::now());
+    }
+
     /// A CLI that has not said that it is done may be stuck, and one whose budget is used up does not ask the model (checked).
     fn may_ask_again(&self) -> bool {
         self.repair.left > 0 && self.progress.ended() && self.spending.met().is_none()
@@ -136,7 +151,7 @@ impl Talk<'_> {
     fn ask_again(&mut self, unfit: &Unfit) {
         self.repair.left -= 1;
         let conversation = self.conversation;
-        let message = conversation.redactor.redact(format!("{}; the model is asked for it again", unfit.what));
+        let message = format!("{}; the model is asked for it again", unfit.what);
         let warning = EventBody::Warning(Warning::new(WarningCode::SchemaRepaired, message));
         conversation.log.append_now(conversation.ambient.now(), &warning);
         let uuid = conversation.ambient.uuid();

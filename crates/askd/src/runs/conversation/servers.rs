@@ -38,7 +38,6 @@ impl Talk<'_> {
         let taken = match reply {
             Ok(taken) => taken,
             Err(reason) => {
-                let reason = self.conversation.redactor.redact(reason);
                 return Some(Ending::Broken { what: format!("the CLI does not take the run's MCP servers: {reason}") });
             }
         };

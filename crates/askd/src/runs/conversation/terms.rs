@@ -11,6 +11,17 @@ use super::{Call, Conversation, Finished, RunErrorKind, Talk, Verdict, guard};
 /// What stands for the rule in refusals of a call that the key's policy does not allow.
 const POLICY_RULE: &str = "key-policy";
 
+/// What stands for it in refusals of a call of a tool that the request has left out by itself.
+const REQUEST_RULE: &str = "request-tools";
+
+/// How people are told of a call that was refused.
+pub(super) fn told(tool: &str, rule: &str, message: &str) -> String {
+    match rule {
+        POLICY_RULE | REQUEST_RULE => format!("a call of {tool} was refused: {message} (rule {rule})"),
+        _ => format!("the guard refused a call of {tool}: {message} (rule {rule})"),
+    }
+}
+
 impl Conversation<'_> {
     /// The tools before whose calls the CLI has to ask.
     pub(super) fn guarded_tools(&self) -> &'static [&'static str] {
@@ -60,10 +71,12 @@ impl Talk<'_> {
     /// Whether a tool may be called, as far as that is known already.
     pub(super) fn judge(&mut self, call: GuardedCall) -> Option<(Call, Verdict)> {
         let GuardedCall { request_id, tool, input, tool_use_id, permission_mode } = call;
-        let objection = self.conversation.spec.terms.objection(&tool, permission_mode.as_deref());
+        let terms = &self.conversation.spec.terms;
+        let objection = terms.objection(&tool, permission_mode.as_deref());
+        let rule = if terms.leaves_out_by_request(&tool) { REQUEST_RULE } else { POLICY_RULE };
         let call = Call { request_id, tool_use_id, tool, input };
         match objection {
-            Some(message) => Some((call, Verdict::Deny { rule: POLICY_RULE.into(), message })),
+            Some(message) => Some((call, Verdict::Deny { rule: rule.into(), message })),
             None => self.judging.take(call),
         }
     }

@@ -38,7 +38,10 @@ impl Talk<'_> {
                 (Deadline::FirstOutput, what)
             }
             Some(Expired::Idle) => {
-                (Deadline::Idle, format!("the CLI wrote nothing for {:?} (ASKD_IDLE_TIMEOUT)", bounds.idle))
+                let after = bounds.idle;
+                let what =
+                    format!("the CLI wrote nothing for {after:?} (idle_timeout_seconds, or else ASKD_IDLE_TIMEOUT)");
+                (Deadline::Idle, what)
             }
             Some(Expired::Total) => {
                 let after = bounds.total;

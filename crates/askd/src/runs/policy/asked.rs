@@ -2,7 +2,8 @@
 
 use claude::permission_mode::PermissionMode;
 use claude::profile::Profile;
-use serde_json::{Map, Value};
+use claude::tools::{is_known, of_restricted};
+use serde_json::Value;
 
 use super::tools::{Tools, denies_server, denies_tool};
 use super::{Refusal, Why, beyond, refuse, shown};
@@ -16,19 +17,25 @@ use crate::settings::groups;
 /// The tool by which a run may start any program. Who must not have it must not bring programs along.
 const BASH: &str = "Bash";
 
-/// Tools that run programs or fetch pages. A restricted run has none of them, and would get those that `--tools` names
-/// (checked).
-pub(super) const NOT_IF_RESTRICTED: [&str; 7] =
-    ["Bash", "BashOutput", "KillShell", "Monitor", "PowerShell", "WebFetch", "Workflow"];
+/// The tool by which a run may reach any address. Who must not have it must not bring addresses along.
+const WEB_FETCH: &str = "WebFetch";
+
+/// Whether a restricted run has not this tool, though the CLI has. It would get those that `--tools` names (checked).
+fn not_if_restricted(tool: &str) -> bool {
+    is_known(tool) && !of_restricted(tool)
+}
+
+/// What is wrong with a tool that a restricted run has not.
+const RESTRICTED: &str = "runs with the profile restricted do not have";
 
 /// The tools of the run: those of the policy, or fewer.
-pub(super) fn tools(policy: &Policy, request: &RunRequest) -> Result<Option<Tools>, Refusal> {
+pub(super) fn tools(policy: &Policy, request: &RunRequest, profile: Profile) -> Result<Option<Tools>, Refusal> {
     const FIELD: &str = "tools";
     let of_policy = policy.tools.as_deref().map(Tools::of_policy);
     let Some(names) = &request.tools else {
         // What the policy has and the profile has not.
-        let is_restricted = request.profile == Profile::Restricted;
-        return Ok(of_policy.map(|tools| if is_restricted { tools.without(&NOT_IF_RESTRICTED) } else { tools }));
+        let is_restricted = profile == Profile::Restricted;
+        return Ok(of_policy.map(|tools| if is_restricted { tools.without(not_if_restricted) } else { tools }));
     };
     if let Some(of_policy) = &of_policy
         && let Some(name) = names.iter().find(|name| !of_policy.has(name))
@@ -36,13 +43,27 @@ pub(super) fn tools(policy: &Policy, request: &RunRequest) -> Result<Option<Tool
         return Err(beyond(FIELD, name, of_policy.names()));
     }
     let asked = Tools::of_request(names);
-    if request.profile == Profile::Restricted
-        && let Some(tool) = NOT_IF_RESTRICTED.into_iter().find(|tool| asked.has(tool))
+    if profile == Profile::Restricted
+        && let Some(tool) = names.iter().find(|tool| not_if_restricted(tool))
     {
-        let message = format!("has {tool}, which runs with the profile restricted do not have");
-        return Err(refuse(FIELD, Why::Value, message));
+        return Err(refuse(FIELD, Why::Value, format!("has {}, which {RESTRICTED}", shown(tool))));
     }
     Ok(Some(asked))
+}
+
+/// Rules of the request for tools that its profile does not have. The CLI would pass over them without a word (checked).
+pub(super) fn rules(request: &RunRequest, profile: Profile) -> Result<(), Refusal> {
+    if profile != Profile::Restricted {
+        return Ok(());
+    }
+    let mut rules = request.allowed_tools.iter().enumerate();
+    match rules.find(|(_, rule)| not_if_restricted(tool_of(rule))) {
+        Some((index, rule)) => {
+            let message = format!("has {}, and {RESTRICTED} the tool", shown(rule));
+            Err(refuse("allowed_tools", Why::Value, message).at(format!("[{index}]")))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Models for the case that the first cannot answer.
@@ -75,6 +96,7 @@ pub(super) const NO_MODEL: &str = "is not allowed; use sonnet, opus, haiku or an
 pub(super) fn agents(
     policy: &Policy,
     request: &RunRequest,
+    profile: Profile,
     tools: Option<&Tools>,
     settings: &Settings,
 ) -> Result<(), Refusal> {
@@ -83,6 +105,9 @@ pub(super) fn agents(
         agent.model(policy, &settings.models)?;
         agent.mode(policy, settings)?;
         agent.tools(tools)?;
+        if profile == Profile::Restricted {
+            agent.restricted()?;
+        }
     }
     Ok(())
 }
@@ -94,14 +119,14 @@ struct Agent<'a> {
 
 impl Agent<'_> {
     const FIELD: &'static str = "agents";
+    const TOOLS: &'static str = "tools";
 
     fn wrong(&self, part: &str, what: &str) -> Refusal {
-        refuse(Self::FIELD, Why::Value, format!("{}.{}.{part} {what}", Self::FIELD, self.name))
+        refuse(Self::FIELD, Why::Value, what).at(format!(".{}.{part}", self.name))
     }
 
     fn beyond<'a>(&self, part: &str, asked: &str, allowed: impl Iterator<Item = &'a str>) -> Refusal {
-        let refusal = beyond(Self::FIELD, asked, allowed);
-        Refusal { message: format!("{}.{part}: {}", self.name, refusal.message), ..refusal }
+        beyond(Self::FIELD, asked, allowed).at(format!(".{}.{part}", self.name))
     }
 
     fn model(&self, policy: &Policy, allowed: &groups::Models) -> Result<(), Refusal> {
@@ -131,18 +156,28 @@ impl Agent<'_> {
         }
     }
 
+    fn rules(&self) -> impl Iterator<Item = &str> {
+        self.agent[Self::TOOLS].as_array().into_iter().flatten().filter_map(Value::as_str)
+    }
+
+    /// What its profile does not have, no agent of the run has (checked).
+    fn restricted(&self) -> Result<(), Refusal> {
+        match self.rules().find(|rule| not_if_restricted(tool_of(rule))) {
+            Some(rule) => Err(self.wrong(Self::TOOLS, &format!("has {}, which {RESTRICTED}", shown(rule)))),
+            None => Ok(()),
+        }
+    }
+
     fn tools(&self, tools: Option<&Tools>) -> Result<(), Refusal> {
-        const PART: &str = "tools";
         let Some(tools) = tools else { return Ok(()) };
-        let rules = self.agent[PART].as_array().into_iter().flatten().filter_map(Value::as_str);
         // `*` are all that there are.
-        let Some(rule) = rules.into_iter().find(|rule| *rule != "*" && !tools.has(tool_of(rule))) else {
+        let Some(rule) = self.rules().find(|rule| *rule != "*" && !tools.has(tool_of(rule))) else {
             return Ok(());
         };
         Err(if tools.is_of_request() {
-            self.wrong(PART, &format!("has {}, which `tools` of the request does not have", shown(rule)))
+            self.wrong(Self::TOOLS, &format!("has {}, which `tools` of the request does not have", shown(rule)))
         } else {
-            self.beyond(PART, rule, tools.names())
+            self.beyond(Self::TOOLS, rule, tools.names())
         })
     }
 }
@@ -163,8 +198,13 @@ pub(super) fn servers(policy: &Policy, request: &RunRequest, secrets: &RunSecret
         if policy.denied_tools.iter().any(|rule| denies_server(rule, name)) {
             return by_policy(format!("{named}: the policy of this key denies it"));
         }
-        if runs_programs(&secrets.mcp_servers, name) && !may_run_programs(policy) {
+        let server = secrets.mcp_servers.get(name);
+        if runs_programs(server) && bounds(policy, BASH) {
             return by_policy(format!("{named} starts a program, and the policy of this key bounds {BASH}"));
+        }
+        // The CLI itself asks it, with whatever the URL and the headers say, before any tool is called (checked).
+        if is_remote(server) && bounds(policy, WEB_FETCH) {
+            return by_policy(format!("{named} is at an address, and the policy of this key bounds {WEB_FETCH}"));
         }
         if request.disallowed_tools.iter().any(|rule| denies_server(rule, name)) {
             return Err(refuse(FIELD, Why::Value, format!("has {named}, which disallowed_tools denies")));
@@ -173,21 +213,40 @@ pub(super) fn servers(policy: &Policy, request: &RunRequest, secrets: &RunSecret
     Ok(())
 }
 
-/// A `headersHelper` is a command for a shell, too (checked). A server that is not known is taken for a program.
-fn runs_programs(servers: &Map<String, Value>, name: &str) -> bool {
-    servers.get(name).is_none_or(|server| ["command", "headersHelper"].iter().any(|key| server.get(key).is_some()))
+/// A `headersHelper` is a command for a shell, too (checked). A server that is not known is taken for a program at an
+/// address.
+fn runs_programs(server: Option<&Value>) -> bool {
+    server.is_none_or(|server| ["command", "headersHelper"].iter().any(|key| server.get(key).is_some()))
 }
 
-fn may_run_programs(policy: &Policy) -> bool {
-    policy.tools.as_ref().is_none_or(|tools| tools.iter().any(|tool| tool == BASH))
-        && !policy.denied_tools.iter().any(|rule| denies_tool(rule, BASH))
+fn is_remote(server: Option<&Value>) -> bool {
+    server.is_none_or(|server| server.get("command").is_none())
 }
 
-/// Variables of the request.
+/// Whether a policy takes away the tool, or some of its calls. No profile but `restricted` takes away tools.
+fn bounds(policy: &Policy, tool: &str) -> bool {
+    let is_restricted = |profiles: &Vec<Profile>| profiles.iter().all(|profile| *profile == Profile::Restricted);
+    policy.tools.as_ref().is_some_and(|tools| tools.iter().all(|name| name != tool))
+        || policy.denied_tools.iter().any(|rule| denies_tool(rule, tool))
+        || policy.profiles.as_ref().is_some_and(is_restricted) && not_if_restricted(tool)
+}
+
+/// Variables of the request. They reach the operator's own MCP servers and hooks too, which may hold credentials and take
+/// an address from a variable: a caller who could not start such a program may not steer one either.
 pub(super) fn variables(policy: &Policy, request: &RunRequest) -> Result<(), Refusal> {
-    let Some(allowed) = &policy.env else { return Ok(()) };
+    const FIELD: &str = "env";
+    let Some(allowed) = &policy.env else {
+        return match request.env.first().filter(|_| bounds(policy, BASH)) {
+            Some(name) => {
+                let name = shown(name);
+                let message = format!("{name} is not in `env` of the policy of this key, which bounds {BASH}");
+                Err(refuse(FIELD, Why::Policy, message))
+            }
+            None => Ok(()),
+        };
+    };
     match request.env.iter().find(|name| !allowed.contains(name)) {
-        Some(name) => Err(beyond("env", name, allowed.iter().map(String::as_str))),
+        Some(name) => Err(beyond(FIELD, name, allowed.iter().map(String::as_str))),
         None => Ok(()),
     }
 }

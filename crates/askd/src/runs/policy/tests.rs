@@ -27,6 +27,7 @@ fn without_a_policy_a_run_is_held_to_nothing() {
     let agreed = agreed(&json!({}), &json!({"allowed_tools": ["Bash"], "model": "opus"}), &settings()).unwrap();
     let expected = Agreed {
         terms: Terms::default(),
+        profile: Profile::Default,
         permission_mode: PermissionMode::AcceptEdits,
         model: Some("opus".to_owned()),
     };
@@ -37,6 +38,20 @@ fn without_a_policy_a_run_is_held_to_nothing() {
     let mut file = RunSettings::default();
     terms.write_into(&mut file);
     assert_eq!(file, RunSettings::default());
+}
+
+#[test]
+fn a_run_that_names_no_profile_has_the_usual_one_or_the_first_that_its_key_may_have() {
+    let profile = |policy: Value, request: Value| agreed(&policy, &request, &settings()).unwrap().profile;
+    assert_eq!(profile(json!({"profiles": ["restricted", "default"]}), json!({})), Profile::Default);
+    assert_eq!(profile(json!({"profiles": ["restricted", "bare"]}), json!({})), Profile::Restricted);
+    assert_eq!(profile(json!({"profiles": ["restricted", "bare"]}), json!({"profile": "bare"})), Profile::Bare);
+    assert_eq!(profile(json!({}), json!({"profile": "bare"})), Profile::Bare);
+    let own = json!({"agent": "a", "agents": {"a": {"description": "d", "prompt": "p"}}});
+    assert_eq!(profile(json!({"profiles": ["bare"]}), own), Profile::Bare);
+    let held =
+        agreed(&json!({"profiles": ["restricted"], "tools": ["Read", "Bash"]}), &json!({}), &settings()).unwrap();
+    assert_eq!(held.terms.own_tools(), Some(vec!["Read".to_owned()]), "it is restricted as if it had asked for it");
 }
 
 #[test]
@@ -56,6 +71,18 @@ fn what_a_policy_does_not_allow_is_refused_and_the_field_named() {
             json!({"permission_mode": "acceptEdits"}),
             "permission_mode",
             "allowed: dontAsk, plan",
+        ),
+        (
+            json!({"profiles": ["restricted", "bare"]}),
+            json!({"profile": "default"}),
+            "profile",
+            "`default` is not allowed by the policy of this key; allowed: restricted, bare",
+        ),
+        (
+            json!({"profiles": ["bare"]}),
+            json!({"agent": "reviewer"}),
+            "agent",
+            "`reviewer` is of the configuration, of which runs of this key have nothing (profile bare)",
         ),
         (tools.clone(), json!({"allowed_tools": ["Read", "Bash(ls)"]}), "allowed_tools", "`Bash(ls)`"),
         (tools.clone(), json!({"allowed_tools": ["mcp__wiki"]}), "allowed_tools", "`mcp__wiki`"),

@@ -29,8 +29,8 @@ impl Tools {
     }
 
     /// The same but for some.
-    pub(super) fn without(mut self, left_out: &[&str]) -> Self {
-        self.names.retain(|name| !left_out.contains(&name.as_str()));
+    pub(super) fn without(mut self, left_out: impl Fn(&str) -> bool) -> Self {
+        self.names.retain(|name| !left_out(name));
         self
     }
 

@@ -23,6 +23,11 @@ impl Terms {
         })
     }
 
+    /// Whether the tool is one that the request itself, and not the policy of its key, has left out.
+    pub fn leaves_out_by_request(&self, tool: &str) -> bool {
+        self.tools.as_ref().is_some_and(|tools| tools.is_of_request() && !tools.may_be_called(tool))
+    }
+
     /// What the CLI does beyond the terms, by its own words. The run has to be ended.
     pub fn breach(&self, frame: &Frame) -> Option<String> {
         if self.models.is_none() && self.tools.is_none() && self.modes.is_none() {

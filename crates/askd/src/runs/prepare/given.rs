@@ -25,8 +25,8 @@ pub(super) struct Given {
 }
 
 impl Given {
-    /// Fills the home. A bare or restricted run gets no file: what of the operator's settings holds it back stands in its
-    /// own settings file, which is the only one that its CLI reads.
+    /// Fills the home. What of the operator's settings holds a bare or restricted run back stands in its own settings file,
+    /// which is the only one that its CLI reads. The other files are there for the operator's hooks, and for nobody else.
     pub(super) fn of(shared: &Shared, profile: Profile, home: &Home) -> Result<Self, SeedError> {
         if profile == Profile::Default {
             let Seeded { policy, mcp_servers, has_hooks } = shared.config.seed(home.path())?;

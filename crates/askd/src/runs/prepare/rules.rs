@@ -4,7 +4,9 @@ use std::path::Path;
 
 use claude::managed::Disable;
 use claude::permission_mode::PermissionMode;
+use claude::profile::Profile;
 use claude::run_settings::RunSettings;
+use claude::tools::not_of_restricted;
 use supervisor::confinement::Access;
 
 use super::super::RunSpec;
@@ -33,6 +35,9 @@ pub(super) fn run_settings(shared: &Shared, spec: &RunSpec, home: &Home) -> RunS
     }
     settings.permissions.additional_directories.clone_from(&spec.additional_directories);
     spec.terms.write_into(&mut settings);
+    if spec.profile == Profile::Restricted {
+        settings.permissions.deny.extend(not_of_restricted().map(str::to_owned));
+    }
     if spec.permission_mode != PermissionMode::BypassPermissions {
         // An agent whose frontmatter says `bypassPermissions` would else work in that mode, with CLI 2.1.261 in `manual` and
         // `dontAsk` (checked).

@@ -10,9 +10,15 @@ use crate::runs::policy::Terms;
 use crate::runs::request::RunRequest;
 
 /// Refuses what this CLI cannot do, and would pass over without a word or die of.
-pub(super) fn check(policy: &Policy, request: &RunRequest, terms: &Terms, version: Version) -> Result<(), Refusal> {
+pub(super) fn check(
+    policy: &Policy,
+    request: &RunRequest,
+    profile: Profile,
+    terms: &Terms,
+    version: Version,
+) -> Result<(), Refusal> {
     let cli = Capabilities::of(version);
-    let needed = wanted(request).into_iter().filter(|(_, _, is_asked)| *is_asked);
+    let needed = wanted(request, profile).into_iter().filter(|(_, _, is_asked)| *is_asked);
     for (field, feature, _) in needed {
         if let Some(since) = cli.lacks(feature) {
             let which = if feature == Feature::AgentPermissionMode { "with a permission_mode: " } else { "" };
@@ -25,20 +31,20 @@ pub(super) fn check(policy: &Policy, request: &RunRequest, terms: &Terms, versio
     }
 }
 
-fn too_old(since: Version, version: Version) -> String {
+pub(super) fn too_old(since: Version, version: Version) -> String {
     format!("needs the Claude Code CLI {since} or newer; this server has {version}")
 }
 
 /// The options that not every CLI has.
-fn wanted(request: &RunRequest) -> [(&'static str, Feature, bool); 11] {
+fn wanted(request: &RunRequest, profile: Profile) -> [(&'static str, Feature, bool); 11] {
     let has_modes = request.agents.values().any(|agent| agent.get("permissionMode").is_some());
     [
         ("content", Feature::ContentBlocks, !request.content.is_empty()),
         ("append_system_prompt", Feature::AppendSystemPrompt, request.append_system_prompt.is_some()),
         ("effort", Feature::Effort, request.effort.is_some()),
         ("fallback_models", Feature::FallbackModel, !request.fallback_models.is_empty()),
-        ("profile", Feature::ProfileBare, request.profile == Profile::Bare),
-        ("profile", Feature::ProfileRestricted, request.profile == Profile::Restricted),
+        ("profile", Feature::ProfileBare, profile == Profile::Bare),
+        ("profile", Feature::ProfileRestricted, profile == Profile::Restricted),
         ("agents", Feature::InlineAgents, !request.agents.is_empty()),
         ("agents", Feature::AgentPermissionMode, has_modes),
         ("fork_session", Feature::ForkSession, request.fork_session),
@@ -70,7 +76,9 @@ mod tests {
         let request: RunRequest = serde_json::from_value(request).unwrap();
         let settings = crate::settings::Settings::for_testing(std::path::Path::new("/nowhere"));
         let terms = crate::runs::policy::terms_of(&policy, &request, &settings);
-        check(&policy, &request, &terms, version).map_err(|refusal| (refusal.field, refusal.why, refusal.message))
+        let profile = request.profile.unwrap_or_default();
+        check(&policy, &request, profile, &terms, version)
+            .map_err(|refusal| (refusal.field, refusal.why, refusal.message))
     }
 
     #[test]

@@ -81,12 +81,15 @@ impl Wanted {
         };
         let mut additional: Vec<(Place, Access)> = Vec::new();
         for (index, AdditionalFolder { path, writable }) in self.additional.iter().enumerate() {
-            let name = format!("{ADDITIONAL}[{index}]");
-            let found = noted(self.bounds.open(workspaces, ADDITIONAL, &format!("{name}.path"), path)?);
+            let part = format!("[{index}]");
+            let (name, of_path) =
+                (format!("{ADDITIONAL}{part}"), |refusal: Refusal| refusal.at(format!("{part}.path")));
+            let found = self.bounds.open(workspaces, ADDITIONAL, &format!("{name}.path"), path).map_err(of_path)?;
+            let found = noted(found);
             if *writable {
-                may_be_written(ADDITIONAL, &found, bound.as_ref())?;
+                may_be_written(ADDITIONAL, &found, bound.as_ref()).map_err(of_path)?;
             }
-            let refused = |what: &str| Err(refuse(ADDITIONAL, Why::Folder, format!("{name} {what}")));
+            let refused = |what: &str| Err(refuse(ADDITIONAL, Why::Folder, format!("{name} {what}")).at(&part));
             if found.path() == write_root.path() {
                 return refused("is the write root already");
             }
@@ -217,8 +220,10 @@ fn noted(folder: Folder) -> Place {
 
 /// `name` is how the request calls the folder within `field`.
 fn refused(field: &'static str, name: &str, error: &FolderError) -> Refusal {
-    let why = if error.is_the_server_s() { Why::Server } else { Why::Folder };
-    refuse(field, why, format!("{name} {error}"))
+    if error.is_the_server_s() {
+        return refuse(field, Why::Server, error.to_string());
+    }
+    refuse(field, Why::Folder, format!("{name} {error}"))
 }
 
 /// Whether the write root of a request lies where the setting lets it, and is of use.
@@ -248,7 +253,7 @@ fn can_be_kept_read_only(reach: &Ground) -> Result<(), Refusal> {
                 "{ADDITIONAL}[{index}] lies in a folder that the run may write, and this server (Landlock) cannot make it \
                  read-only there"
             );
-            Err(refuse(ADDITIONAL, Why::Folder, message))
+            Err(refuse(ADDITIONAL, Why::Folder, message).at(format!("[{index}]")))
         }
         None => Ok(()),
     }

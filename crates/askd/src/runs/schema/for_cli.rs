@@ -22,6 +22,7 @@ mod properties;
 mod references;
 #[cfg(test)]
 mod tests;
+mod unfolded;
 
 use pattern::is_common;
 use references::{References, find};
@@ -70,6 +71,10 @@ const WITHOUT_EFFECT: [&str; 11] = [
 /// What the provider does not take at the top.
 const NOT_AT_TOP: [&str; 3] = ["allOf", "anyOf", "oneOf"];
 
+/// The CLI unfolds the copy, and with it whatever is referred to twice: forty levels of two references each took 4 GiB in ten
+/// seconds (checked). Of what nobody means ill with, little is larger than a few thousand.
+const MAX_UNFOLDED: u64 = 300_000;
+
 /// The copy for the CLI of a schema that compiles.
 pub(super) fn for_cli(schema: &Value) -> Value {
     let references = References::of(schema);
@@ -83,6 +88,16 @@ pub(super) fn for_cli(schema: &Value) -> Value {
     let (made, exact) = copied(true);
     // What a reference leads to may be wider than it was.
     at_top(if exact { made } else { copied(false).0 })
+}
+
+/// Whether the copy is small enough, with all that its references lead to written out. The error follows the schema's name.
+pub(super) fn check_size(schema: &Value) -> Result<(), String> {
+    if unfolded::size(&for_cli(schema)) > MAX_UNFOLDED {
+        return Err(format!(
+            "is too complex: with each reference replaced by what it leads to it has more than {MAX_UNFOLDED} parts"
+        ));
+    }
+    Ok(())
 }
 
 /// Makes the copy.

@@ -1,5 +1,6 @@
 //! Whether the answer of a run fits its schema, and what is said if it does not.
 
+use claude::notice::shortened;
 use claude::outcome::{Outcome, ProblemKind, ResultMessage};
 use serde::Deserialize;
 use serde_json::Value;
@@ -83,7 +84,7 @@ fn missing(result: &ResultMessage) -> Unfit {
         let flaws = vec![Flaw::of_whole("there is no structured output")];
         return Unfit { what: "the model gave no structured output".into(), flaws };
     };
-    let said: String = said.chars().take(MAX_WORDS).collect();
+    let said = shortened(said, MAX_WORDS);
     // As its validator writes it: `/a: must be integer`.
     let (path, message) = said.split_once(": ").filter(|(path, _)| path.starts_with('/')).unwrap_or(("", &said));
     let flaw = Flaw { path: path.to_owned(), message: message.to_owned() };

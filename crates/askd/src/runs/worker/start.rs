@@ -9,7 +9,8 @@ use supervisor::cgroup::RunCgroup;
 use supervisor::records::RunRecord;
 use supervisor::spawn::{Child, Graces, Launch, Limits, SpawnError, spawn};
 
-use super::super::conversation::message::blocks;
+use super::super::content::Block;
+use super::super::conversation::message::{Message, message};
 use super::super::event::EventBody;
 use super::super::limits::resources;
 use super::super::prepare::{PrepareError, Prepared, prepare};
@@ -26,12 +27,11 @@ use crate::isolation::protection::Protection;
 /// A run whose process is there.
 pub(super) struct Started {
     pub(super) child: Child,
-    pub(super) redactor: Redactor,
     pub(super) policy: Policy,
     pub(super) mcp_servers: Map<String, Value>,
     pub(super) cgroup: Option<RunCgroup>,
-    /// The blocks of the first message; none for a prompt that is a text.
-    pub(super) message: Vec<Value>,
+    /// The first message; `None` for a prompt that is a text.
+    pub(super) message: Option<Message>,
 }
 
 /// A run that has no process.
@@ -49,7 +49,7 @@ impl From<Finished> for NotStarted {
 
 impl Worker {
     /// Prepares the home and starts the process.
-    pub(super) async fn start(&self, home: &Arc<Home>) -> Result<Started, NotStarted> {
+    pub(super) async fn start(&self, home: &Arc<Home>, content: Vec<Block>) -> Result<Started, NotStarted> {
         let failed = |message: String| Finished::failed(RunErrorKind::Run, message);
         let shared = &self.shared;
         let granted = tokio::select! {
@@ -62,7 +62,12 @@ impl Worker {
             failed("ASKD_API_KEY_HELPER gave no key; the server's log says why".into())
         })?;
         self.source_is_there().await?;
-        let message = blocks(shared, &self.run.spec.content).await.map_err(|error| {
+        let message = tokio::select! {
+            biased;
+            () = self.run.live.cancel.cancelled() => return Err(self.cancelled().into()),
+            message = message(shared, content) => message,
+        };
+        let message = message.map_err(|error| {
             tracing::warn!(run = %self.run.id, %error, "cannot read the message of a run");
             failed(format!("the message cannot be put together: {error}"))
         })?;
@@ -72,6 +77,9 @@ impl Worker {
             let (shared, run, home) = (Arc::clone(shared), Arc::clone(&self.run), Arc::clone(home));
             move || {
                 let mut prepared = prepare(&shared, run.id, &run.spec, &home, granted)?;
+                // Here, for it takes a while.
+                let redactor = Redactor::new(values.into_iter().chain(secrets(&prepared.mcp_servers)));
+                run.live.log.keep_back(redactor);
                 // Last, when the copy of the transcript is complete.
                 home.claim(run.spec.session.id()).map_err(PrepareError::Home)?;
                 let cgroup = shared.isolation.cgroup(&run.id.to_string()).map_err(PrepareError::Cgroup)?;
@@ -102,10 +110,7 @@ impl Worker {
             self.log(&EventBody::Warning(warning));
         }
         match self.launch(launch).await {
-            Ok(child) => {
-                let redactor = Redactor::new(values.into_iter().chain(secrets(&mcp_servers)));
-                Ok(Started { child, redactor, policy, mcp_servers, cgroup, message })
-            }
+            Ok(child) => Ok(Started { child, policy, mcp_servers, cgroup, message }),
             Err(not_started) => {
                 self.remove_cgroup(cgroup).await;
                 Err(not_started)

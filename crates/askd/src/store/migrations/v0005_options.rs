@@ -6,8 +6,10 @@ use sea_orm::DbBackend;
 
 /// `usage_models` has the same sums as `usage_days`, by model; what cannot be told of a model has the name ''. Of a run with
 /// two models each has a row: `runs` counts it in both, `ended` in one, so that the sum of `ended` is the number of runs.
-/// `usage_sessions` has the same sums by session, as long as the session is kept. An upload's
-/// bytes lie in parts, and its row comes with the last of them. `run_secrets` is sealed, and goes when the run begins.
+/// `usage_sessions` has the same sums by session, as long as the session is kept. An upload's row comes first and claims the
+/// room, which is summed up from `uploads_by_key` alone; its bytes lie in parts. `run_secrets` is sealed, and goes when the
+/// run begins. `run_options` has the requests without what may be long, for lists, in a table of its own: a page of them
+/// reads nothing of the long ones. Runs of earlier versions have none.
 const TABLES: &str = "
 ALTER TABLE runs ADD COLUMN usage TEXT;
 ALTER TABLE runs ADD COLUMN warnings TEXT;
@@ -49,6 +51,7 @@ CREATE TABLE usage_sessions (
     PRIMARY KEY (session_id, key_id, day, workspace, model)
 );
 CREATE INDEX usage_sessions_by_day ON usage_sessions (day);
+CREATE INDEX usage_sessions_by_key ON usage_sessions (key_id, day);
 
 CREATE TABLE uploads (
     id TEXT PRIMARY KEY,
@@ -61,7 +64,8 @@ CREATE TABLE uploads (
     expires_at BIGINT NOT NULL,
     is_complete BIGINT NOT NULL
 );
-CREATE INDEX uploads_by_key ON uploads (key_id, created_at, id);
+CREATE INDEX uploads_by_key ON uploads (key_id, created_at, id, is_complete, size);
+CREATE INDEX uploads_by_time ON uploads (created_at, id);
 CREATE INDEX uploads_by_end ON uploads (expires_at);
 
 CREATE TABLE upload_parts (
@@ -77,6 +81,11 @@ CREATE TABLE run_uploads (
     PRIMARY KEY (run_id, upload_id)
 );
 CREATE INDEX run_uploads_by_upload ON run_uploads (upload_id);
+
+CREATE TABLE run_options (
+    run_id TEXT PRIMARY KEY REFERENCES runs (id) ON DELETE CASCADE,
+    options TEXT NOT NULL
+);
 
 CREATE TABLE run_secrets (
     run_id TEXT PRIMARY KEY REFERENCES runs (id) ON DELETE CASCADE,

@@ -5,7 +5,7 @@ use sea_orm::{DbBackend, Statement, Value};
 use super::super::Store;
 use super::super::error::StoreError;
 use super::super::sql::read_all;
-use super::{RunRow, SELECT};
+use super::{LISTED, RunRow};
 
 /// Which runs to list, the newest first. Everything that is given must hold; [`Default`] lists nothing, for its limit is
 /// 0.
@@ -32,7 +32,7 @@ pub struct Filter {
 }
 
 impl Store {
-    /// A page of runs, the newest first.
+    /// A page of runs, the newest first. [`RunRow::request`] is short.
     pub async fn runs(&self, filter: &Filter) -> Result<Vec<RunRow>, StoreError> {
         let rows = self.rows(filter.statement(self.backend())).await?;
         read_all(&rows, RunRow::read)
@@ -53,7 +53,7 @@ impl Filter {
         if pages.is_empty() {
             pages.push(page(conditions.sql()));
         }
-        let sql = format!("{SELECT} WHERE r.id IN ({}) {ORDER} {limit}", pages.join(" UNION ALL "));
+        let sql = format!("{LISTED} WHERE r.id IN ({}) {ORDER} {limit}", pages.join(" UNION ALL "));
         Statement::from_sql_and_values(engine, sql, conditions.values)
     }
 

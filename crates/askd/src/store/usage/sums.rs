@@ -148,3 +148,39 @@ fn read(row: &QueryResult) -> Result<UsageRow, DbErr> {
     };
     Ok(UsageRow { name: get(row, "name")?, runs: get_number(row, "runs")?, used })
 }
+
+#[cfg(test)]
+mod tests {
+    use sea_orm::DbBackend;
+
+    use super::*;
+    use crate::settings::Settings;
+
+    #[tokio::test]
+    async fn sums_over_some_days_are_read_by_an_index() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&Settings::for_testing(folder.path()).store, folder.path()).await.unwrap();
+        let by = |by| UsageFilter::of_days(0, 9, by, 50);
+        let of_key = |by| UsageFilter { key: Some("key_1".to_owned()), ..by };
+        let of_session = |by| UsageFilter { session: Some("s".to_owned()), ..by };
+        for (filter, index) in [
+            (by(UsageBy::Session), "usage_sessions_by_day (day>? AND day<?)"),
+            (of_key(by(UsageBy::Session)), "usage_sessions_by_key (key_id=? AND day>? AND day<?)"),
+            (of_session(by(UsageBy::Model)), "sqlite_autoindex_usage_sessions_1 (session_id=?)"),
+            (
+                of_key(of_session(by(UsageBy::Model))),
+                "sqlite_autoindex_usage_sessions_1 (session_id=? AND key_id=? AND day>? AND day<?)",
+            ),
+            (by(UsageBy::Day), "usage_models_by_day (day>? AND day<?)"),
+            (of_key(by(UsageBy::Day)), "sqlite_autoindex_usage_models_1 (key_id=? AND day>? AND day<?)"),
+            (of_key(by(UsageBy::Model)), "sqlite_autoindex_usage_models_1 (key_id=? AND day>? AND day<?)"),
+        ] {
+            let mut statement = filter.statement(DbBackend::Sqlite);
+            statement.sql = format!("EXPLAIN QUERY PLAN {}", statement.sql);
+            let rows = store.rows(statement).await.unwrap();
+            let plan: Vec<String> = rows.iter().map(|row| get(row, "detail").unwrap()).collect();
+            assert!(plan[0].starts_with("SEARCH") && plan[0].contains(index), "{filter:?}\n{plan:#?}");
+        }
+        store.close().await;
+    }
+}

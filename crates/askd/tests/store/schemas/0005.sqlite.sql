@@ -188,6 +188,10 @@ CREATE TABLE run_uploads (
     upload_id TEXT NOT NULL REFERENCES uploads (id),
     PRIMARY KEY (run_id, upload_id)
 );
+CREATE TABLE run_options (
+    run_id TEXT PRIMARY KEY REFERENCES runs (id) ON DELETE CASCADE,
+    options TEXT NOT NULL
+);
 CREATE TABLE run_secrets (
     run_id TEXT PRIMARY KEY REFERENCES runs (id) ON DELETE CASCADE,
     sealed BLOB NOT NULL
@@ -223,7 +227,9 @@ CREATE INDEX config_changes_by_time ON config_changes (created_at, id);
 CREATE INDEX config_changes_by_key ON config_changes (key_id, created_at, id);
 CREATE INDEX usage_models_by_day ON usage_models (day);
 CREATE INDEX usage_sessions_by_day ON usage_sessions (day);
-CREATE INDEX uploads_by_key ON uploads (key_id, created_at, id);
+CREATE INDEX usage_sessions_by_key ON usage_sessions (key_id, day);
+CREATE INDEX uploads_by_key ON uploads (key_id, created_at, id, is_complete, size);
+CREATE INDEX uploads_by_time ON uploads (created_at, id);
 CREATE INDEX uploads_by_end ON uploads (expires_at);
 CREATE INDEX run_uploads_by_upload ON run_uploads (upload_id);
 INSERT INTO store VALUES (1, 5, 0);

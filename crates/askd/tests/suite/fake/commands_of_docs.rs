@@ -173,6 +173,16 @@ async fn the_commands_of_the_page_on_keys_work_as_printed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_commands_of_the_page_on_what_a_server_can_do_work_as_printed() {
+    if !can_run("the_commands_of_the_page_on_what_a_server_can_do_work_as_printed") {
+        return;
+    }
+    let server = TestServerBuilder::fake().start().await;
+    all_work(&server, commands("docs/info.md", "# What a server is", "")).await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_commands_of_the_page_on_uploads_work_as_printed() {
     if !can_run("the_commands_of_the_page_on_uploads_work_as_printed") {
         return;

@@ -61,7 +61,7 @@ async fn a_wrong_field_is_named() {
         (json!({"prompt": "x", "model": "gpt"}), "model `gpt` is not allowed"),
         (json!({"prompt": "x", "model": "--help"}), "model `--help` is not allowed"),
         (json!({"prompt": "x", "allowedTools": [1]}), "allowedTools must be a list"),
-        (json!({"prompt": "x", "allowedTools": ["a\nb"]}), "rule of allowedTools"),
+        (json!({"prompt": "x", "allowedTools": ["a\nb"]}), "allowedTools[0] must have 1 to 1000 characters"),
         (json!({"prompt": "x", "permissionMode": "yolo"}), "permissionMode must be one of"),
         (json!({"prompt": "x", "permissionMode": "bypassPermissions"}), "ASKD_ALLOW_BYPASS"),
         (json!({"prompt": "x", "resume": "last"}), "resume must be"),

@@ -1,9 +1,9 @@
 //! Requests and files that are made to hold the server up.
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::schema::SLOW_CHECKS;
+use super::schema::{SLOW_CHECKS, slow_schema};
 use crate::harness::TestServerBuilder;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -27,16 +27,10 @@ async fn a_schema_that_would_fill_the_memory_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_check_that_would_take_years_fails_the_run_and_leaves_no_work_behind() {
-    let mut definitions = Map::new();
-    for level in 0..60 {
-        let next = json!({"$ref": format!("#/$defs/d{}", level + 1)});
-        definitions.insert(format!("d{level}"), json!({"allOf": [next, next]}));
-    }
-    definitions.insert("d60".into(), json!({"type": "object"}));
-    let schema = json!({"$ref": "#/$defs/d0", "$defs": definitions});
     let _alone = SLOW_CHECKS.lock().await;
     let server = TestServerBuilder::fake().start().await;
-    let body = json!({"prompt": r#"!result {"structured_output":{}}"#, "jsonSchema": schema});
+    let result = json!({"structured_output": {"a": 1}});
+    let body = json!({"prompt": format!("!result {result}"), "jsonSchema": slow_schema()});
     // As many as may be checked at once: those that were given up do not keep their turns.
     let runs = [server.ask_beside(&body), server.ask_beside(&body)];
     for run in runs {

@@ -47,6 +47,30 @@ async fn a_run_takes_further_messages_again_when_it_has_worked_on_those_that_it_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn further_messages_that_wait_are_bounded_in_bytes() {
+    let server = TestServerBuilder::fake().start().await;
+    let run = at_work(&server, "!await go").await;
+    let path = format!("/v1/runs/{run}/input");
+    let picture = format!("R0lGODlhAQABAIAA{}", "A".repeat(1_800_000));
+    let source = json!({"type": "base64", "media_type": "image/gif", "data": picture});
+    let large = json!({"content": [{"type": "text", "text": "!await on"}, {"type": "image", "source": source}]});
+    // Eight mebibytes in all.
+    for number in 1..=4 {
+        let answer = server.post(&path, &large).await;
+        assert_eq!(answer.status, 202, "message {number}: {answer:?}");
+    }
+    let refused = server.post(&path, &large).await;
+    assert_eq!((refused.status, refused.kind()), (529, "overloaded_error"), "{refused:?}");
+    let small = server.post(&path, &json!({"message": "x"})).await;
+    assert_eq!(small.status, 202, "there is room for a small one: {small:?}");
+    server.release("go");
+    server.release("on");
+    let ended = server.ended(&run).await;
+    assert_eq!(ended["state"], "completed", "{ended}");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_run_takes_a_thousand_commands() {
     let server = TestServerBuilder::fake().start().await;
     let run = at_work(&server, "!stubborn\n!touch stubborn\n!hang").await;

@@ -153,3 +153,31 @@ async fn a_priority_above_the_keys_own_is_refused_and_without_one_it_has_what_it
     }
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_has_no_other_profiles_than_those_of_its_policy_and_the_first_of_them_by_itself() {
+    let server =
+        TestServerBuilder::fake().file("config/agents/a.md", "---\nname: a\ndescription: d\n---\nx").start().await;
+    let held = server.user(json!({"profiles": ["restricted", "bare"]})).await;
+    let is_restricted = |result: &str| result.contains("--restricted") && result.contains("--setting-sources=\"");
+    for (fields, expected) in [(json!({}), true), (json!({"profile": "bare"}), false)] {
+        let mut body = json!({"prompt": "!report"});
+        body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        let run = held.run(body).await;
+        assert_eq!(is_restricted(run["result"].as_str().unwrap()), expected, "{fields}: {run}");
+    }
+    // The route that has no such field.
+    let answer = held.post("/ask", &json!({"prompt": "!report"})).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert!(is_restricted(answer.body["result"].as_str().unwrap()), "{answer:?}");
+    for (fields, param) in [(json!({"profile": "default"}), "profile"), (json!({"agent": "a"}), "agent")] {
+        let mut body = json!({"prompt": "!hang"});
+        body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        let refused = held.post("/v1/runs", &body).await;
+        assert_eq!((refused.status, refused.param()), (403, param), "{refused:?}");
+    }
+    let names_it = server.user(json!({"tools": ["Read"], "env": ["TRACKER_TEAM"]})).await;
+    let body = json!({"prompt": "!report", "env": {"TRACKER_TEAM": "blue"}, "on_disconnect": "cancel"});
+    assert_eq!(names_it.run(body).await["state"], "completed", "a variable that the policy names may be set");
+    server.stop().await;
+}

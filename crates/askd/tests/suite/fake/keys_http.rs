@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, RawClient, TestServer, TestServerBuilder};
+use crate::harness::{Answer, Holder, RawClient, TestServer, TestServerBuilder};
 
 async fn server() -> TestServer {
     TestServerBuilder::fake().start().await
@@ -88,6 +88,8 @@ async fn what_is_wrong_with_a_key_names_the_field_and_makes_none() {
         ("policy", json!({"weight": 0}), "policy.weight"),
         ("policy", json!({"max_usd_per_day": 5}), "policy.max_usd_per_day"),
         ("policy", json!({"permission_modes": ["yolo"]}), "policy.permission_modes"),
+        ("policy", json!({"profiles": ["safe"]}), "policy.profiles"),
+        ("policy", json!({"profiles": []}), "policy.profiles"),
         ("owner", json!("me"), "owner"),
     ] {
         let mut body = json!({"name": "x", "scopes": ["ask"]});
@@ -160,6 +162,27 @@ async fn a_change_counts_from_the_next_request_on() {
         let refused = patch(&server, &holder.id, body).await;
         assert_eq!((refused.status, refused.param()), (400, param), "{refused:?}");
     }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repetition_under_another_secret_is_refused_and_never_a_second_run() {
+    let server = TestServerBuilder::fake().start().await;
+    let old = server.user(json!({})).await;
+    let submit = async |holder: &Holder| {
+        let request = holder.sending(Method::POST, "/v1/runs?wait=60").header("idempotency-key", "once");
+        Answer::of(request.json(&json!({"prompt": "x"})).send().await.unwrap()).await
+    };
+    let first = submit(&old).await;
+    let rotated = server.post(&format!("/v1/keys/{}/rotate", old.id), &json!({"overlap_seconds": 60})).await;
+    let mut new = old.clone();
+    new.token = rotated.body["key"].as_str().unwrap().to_owned();
+    assert_eq!(submit(&old).await.run_id(), first.run_id(), "the old secret counts still");
+    let again = submit(&new).await;
+    assert_eq!((again.status, again.param()), (422, "Idempotency-Key"), "{again:?}");
+    let cancel = format!("/v1/runs/{}/cancel", first.run_id());
+    let cancelled = new.sending(Method::POST, &cancel).header("idempotency-key", "end").send().await.unwrap();
+    assert_eq!(cancelled.status(), 200, "what has no body is the same under both");
     server.stop().await;
 }
 

@@ -110,7 +110,11 @@ async fn a_part_of_the_write_root_can_be_closed_to_changes_where_the_layer_can_d
         let mut body = fields;
         body["prompt"] = "x".into();
         let answer = server.post("/v1/runs", &body).await;
-        assert_eq!((answer.status, &answer.body["error"]["param"]), (400, &json!("additional_folders")), "{answer:?}");
+        assert_eq!(
+            (answer.status, &answer.body["error"]["param"]),
+            (400, &json!("additional_folders[0]")),
+            "{answer:?}"
+        );
         assert!(answer.message().contains("Landlock"), "{answer:?}");
         server.stop().await;
     }

@@ -182,3 +182,25 @@ async fn a_run_whose_folder_is_gone_says_so_and_holds_up_no_other() {
     assert!(message.contains("restart") && message.contains("cwd does not exist in the workspace root"), "{run}");
     assert_eq!(types(&client.events(&homeless).await), ["run.queued", "run.failed"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_has_waited_for_as_long_as_it_asked_for_is_not_begun_by_the_next_server() {
+    let folders = Folders::new();
+    let mut program = start(&folders, &Engine::Sqlite);
+    let client = V1::at(program.address().await);
+    one_at_work(&client, &folders).await;
+    let submitted = Instant::now();
+    let late = client.submit(&json!({"prompt": "!touch never", "queue_timeout_seconds": 3})).await;
+    kill(&folders, &mut program).await;
+    eventually("the end of its patience", || (submitted.elapsed() > Duration::from_secs(3)).then_some(())).await;
+    let program = start(&folders, &Engine::Sqlite);
+    let client = V1::at(program.address().await);
+    let run = client.run(&late).await;
+    assert_eq!(
+        (&run["state"], &run["error"]["type"]),
+        (&json!("failed"), &json!("busy")),
+        "it is settled at the start"
+    );
+    assert_eq!(run["error"]["message"], "the run waited for 3s and got no turn (queue_timeout_seconds)");
+    assert!(!folders.workspace().join("never").exists());
+}

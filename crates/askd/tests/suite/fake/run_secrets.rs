@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use reqwest::Method;
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use crate::harness::{
     Answer, Engine, Folders, Outside, Program, TestServerBuilder, V1, eventually, eventually_async, marked_processes,
@@ -27,7 +29,7 @@ fn secret(prompt: &str) -> Value {
                 "url": format!("https://user:{}@127.0.0.1:1/mcp", VALUES[3]),
                 "headers": {"X-Tracker": VALUES[1]},
             },
-            "local": {"command": "true", "env": {"MODE": VALUES[2]}},
+            "local": {"command": "true", "env": {"SERVER_TOKEN": VALUES[2]}},
         },
     })
 }
@@ -101,7 +103,7 @@ async fn secrets_reach_the_runs_programs_and_nobody_else() {
     assert_eq!(report["environment"]["DEPLOY_TOKEN"], "[redacted]", "it has the value, and whoever reads has not");
     let servers = &report["initialize"]["mcpServers"];
     assert_eq!(servers["web"]["headers"]["X-Tracker"], "[redacted]", "{report}");
-    assert_eq!(servers["local"]["env"]["MODE"], "[redacted]", "{report}");
+    assert_eq!(servers["local"]["env"]["SERVER_TOKEN"], "[redacted]", "{report}");
     assert_eq!(kept(&folders).await, 0);
     let events = serde_json::to_vec(&client.events(id).await).unwrap();
     let list = client.get("/v1/runs").await.body;
@@ -134,7 +136,7 @@ async fn a_run_that_waits_has_its_secrets_after_a_crash(engine: Engine) {
     assert_eq!(run["state"], "completed", "{run}");
     let report: Value = serde_json::from_str(run["result"].as_str().unwrap()).unwrap();
     assert_eq!(report["environment"]["DEPLOY_TOKEN"], "[redacted]");
-    assert_eq!(report["initialize"]["mcpServers"]["local"]["env"]["MODE"], "[redacted]", "{report}");
+    assert_eq!(report["initialize"]["mcpServers"]["local"]["env"]["SERVER_TOKEN"], "[redacted]", "{report}");
     holds_none("the run", run.to_string().as_bytes());
 }
 
@@ -224,5 +226,26 @@ async fn the_same_request_with_another_value_is_another_request() {
     assert_eq!((first.status, send(VALUES[0]).await.run_id()), (200, first.run_id()));
     let other = send("another value").await;
     assert_eq!((other.status, other.param()), (422, "Idempotency-Key"), "{other:?}");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_of_the_database_is_no_way_to_test_guesses_of_a_secret() {
+    let server = TestServerBuilder::fake().start().await;
+    let holder = server.user(json!({})).await;
+    let body = json!({"prompt": "!result x", "env": {"A_TOKEN": VALUES[0]}, "on_disconnect": "cancel"});
+    let mut hashes = Vec::new();
+    for request in [server.posting("/v1/runs?wait=60"), holder.sending(Method::POST, "/v1/runs?wait=60")] {
+        let answer = Answer::of(request.header("idempotency-key", "once").json(&body).send().await.unwrap()).await;
+        assert_eq!(answer.body["state"], "completed", "{answer:?}");
+        let guess = Sha256::digest(format!("\n{body}"));
+        hashes.push(format!("'{}'", guess.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))));
+    }
+    let file = server.folders.data().join("askd.db");
+    let store = Outside::of(&format!("sqlite://{}?mode=ro", file.display())).await;
+    assert_eq!(store.number("SELECT COUNT(DISTINCT body_hash) FROM idempotency").await, 2, "each key has its own");
+    let guessed = format!("SELECT COUNT(*) FROM idempotency WHERE body_hash IN ({})", hashes.join(", "));
+    assert_eq!(store.number(&guessed).await, 0);
+    store.close().await;
     server.stop().await;
 }

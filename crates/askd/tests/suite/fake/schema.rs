@@ -13,15 +13,28 @@ fn schema() -> Value {
 }
 
 /// Any value without `fast` takes for ever to check.
-fn slow_schema() -> Value {
+pub(super) fn slow_schema() -> Value {
+    let innermost = json!({"anyOf": [{"type": "object"}], "unevaluatedProperties": true});
+    let slow = (0..25).fold(innermost, |inner, _| json!({"anyOf": [inner], "unevaluatedProperties": false}));
+    with_a_fast_way(&slow)
+}
+
+/// Any value without `fast` fits, and takes twice as long to check with each level.
+fn schema_of_levels(levels: u32) -> Value {
     let mut definitions = Map::new();
-    for level in 0..60 {
+    for level in 0..levels {
         let next = json!({"$ref": format!("#/$defs/d{}", level + 1)});
         definitions.insert(format!("d{level}"), json!({"allOf": [next, next]}));
     }
-    definitions.insert("d60".into(), json!({"type": "object"}));
+    definitions.insert(format!("d{levels}"), json!({"type": "object"}));
+    let mut schema = with_a_fast_way(&json!({"$ref": "#/$defs/d0"}));
+    schema["$defs"] = definitions.into();
+    schema
+}
+
+fn with_a_fast_way(slow: &Value) -> Value {
     let fast = json!({"properties": {"fast": {"const": true}}, "required": ["fast"]});
-    json!({"anyOf": [fast, {"$ref": "#/$defs/d0"}], "$defs": definitions})
+    json!({"anyOf": [fast, slow]})
 }
 
 /// A result with this structured output.
@@ -262,6 +275,24 @@ async fn a_message_during_the_check_is_worked_on_and_the_end_is_decided_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_verdict_is_not_on_the_answer_of_a_turn_that_came_during_the_check() {
+    let _alone = SLOW_CHECKS.lock().await;
+    let grace = std::time::Duration::from_millis(300);
+    let server = TestServerBuilder::fake();
+    let server = server.set(|settings| (settings.deadlines.result_grace, settings.limits.schema_repairs) = (grace, 0));
+    let server = server.start().await;
+    let first = format!("{}\n!lifecycle completed\n!state idle\n!state running", giving(&json!({"a": 1})));
+    let second = json!({"type": "result", "subtype": "success", "is_error": false, "result": "and one more thing"});
+    let schema = schema_of_levels(15);
+    let run = server.run(json!({"prompt": format!("{first}\n!line {second}\n!hang"), "output_schema": schema})).await;
+    assert_eq!((&run["state"], &run["error"]["type"]), (&json!("incomplete"), &json!("schema")), "{run}");
+    assert_eq!(run["error"]["message"], "the model gave no structured output", "{run}");
+    let run = server.run(json!({"prompt": format!("{first}\n!hang"), "output_schema": schema})).await;
+    assert_eq!((&run["state"], &run["structured_output"]), (&json!("completed"), &json!({"a": 1})), "{run}");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_check_that_takes_too_long_is_no_fault_of_the_model() {
     let _alone = SLOW_CHECKS.lock().await;
     let server = TestServerBuilder::fake().start().await;
@@ -282,6 +313,17 @@ async fn a_schema_that_no_object_fits_is_refused_with_the_way_out() {
         assert!(answer.message().starts_with("output_schema must describe an object"), "{answer:?}");
         assert!(answer.message().contains("wrap it"), "{answer:?}");
     }
+    assert_eq!(server.folders.list("workspace"), [""; 0]);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schema_that_is_small_and_has_no_end_when_it_is_written_out_is_refused_before_the_cli_has_it() {
+    let server = TestServerBuilder::fake().start().await;
+    let answer =
+        server.post("/v1/runs", &json!({"prompt": "!touch never", "output_schema": schema_of_levels(40)})).await;
+    assert_eq!((answer.status, answer.param()), (400, "output_schema"), "{answer:?}");
+    assert!(answer.message().contains("is too complex: with each reference replaced"), "{answer:?}");
     assert_eq!(server.folders.list("workspace"), [""; 0]);
     server.stop().await;
 }

@@ -115,8 +115,10 @@ async fn what_is_wrong_with_a_request_is_told_before_its_body_is_read() {
         ("text/plain; charset=latin1", "", None, 415, "content-type"),
         ("image/png", "?name=", None, 400, "name"),
         ("image/png", "?name=a%0Ab", None, 400, "name"),
+        ("image/png", "?name=invoice%E2%80%AEfdp.exe", None, 400, "name"),
         ("image/png", "?nam=a", None, 400, "nam"),
         ("image/png", "", Some(("idempotency-key", "a")), 400, "Idempotency-Key"),
+        ("text/plain", "", Some(("content-encoding", "gzip")), 415, "content-encoding"),
     ] {
         let mut client = RawClient::connect(server.address).await;
         let header = header.map_or(String::new(), |(name, value)| format!("{name}: {value}\r\n"));
@@ -139,11 +141,14 @@ async fn what_is_wrong_with_a_request_is_told_before_its_body_is_read() {
 async fn what_is_not_what_it_is_said_to_be_is_refused_and_leaves_nothing() {
     let server = TestServerBuilder::fake().start().await;
     let late = [vec![b'x'; 600 << 10], vec![0xff]].concat();
+    let damaged = [&PNG[..8], &[0; 100]].concat();
     for (kind, body, why) in [
         ("image/png", &b"GIF89a and so on"[..], "is said to be image/png, and begins like image/gif"),
         ("image/jpeg", PNG, "begins like image/png"),
         ("application/pdf", b"<html></html>", "does not begin like it"),
         ("image/webp", b"", "is empty"),
+        ("image/png", &damaged, "does not say how large the picture is"),
+        ("text/plain", b"a terminal's \x1b[1mtext", "it holds the control character U+001B"),
         ("text/plain", b"h\0i\0", "NUL"),
         ("text/plain", &late, "is no text in UTF-8"),
     ] {
@@ -223,6 +228,18 @@ async fn an_upload_that_does_not_arrive_in_time_is_refused_and_leaves_nothing() 
     let mut client = half_sent(&server, askd::settings::Settings::TEST_API_KEY, 1000).await;
     let answer = client.rest().await;
     assert!(answer.contains("HTTP/1.1 408 ") && answer.contains("ASKD_BODY_TIMEOUT"), "{answer}");
+    nothing_is_left(&server.folders).await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_falls_silent_does_not_keep_its_place_for_as_long_as_a_large_upload_may_take() {
+    let silence = Duration::from_millis(300);
+    let server = TestServerBuilder::fake().set(|settings| settings.server.body_timeout = silence).start().await;
+    let five_minutes = 300 * (64 << 10);
+    let mut client = half_sent(&server, askd::settings::Settings::TEST_API_KEY, five_minutes).await;
+    let answer = client.rest().await;
+    assert!(answer.contains("HTTP/1.1 408 ") && answer.contains("nothing of the upload arrived for 300ms"), "{answer}");
     nothing_is_left(&server.folders).await;
     server.stop().await;
 }
@@ -320,6 +337,42 @@ async fn a_run_takes_only_what_its_blocks_can_hold() {
     let refused = server.post("/v1/runs", &both).await;
     assert_eq!((refused.status, refused.kind(), refused.param()), (413, "request_too_large", "content"), "{refused:?}");
     assert!(refused.message().contains("ASKD_MAX_CONTENT"), "{refused:?}");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pictures_and_documents_in_uploads_are_held_to_the_bounds_of_those_in_messages() {
+    let server = TestServerBuilder::fake().set(|settings| settings.uploads.max_content = 1 << 30).start().await;
+    let of = |beginning: &[u8], len: usize| [beginning, &vec![b' '; len - beginning.len()]].concat();
+    let bounds = server.get("/v1/info").await.body["limits"].clone();
+    let most = |name: &str| usize::try_from(bounds[name].as_u64().unwrap()).unwrap();
+    let (image, pdf, characters) = (most("image_bytes"), most("pdf_bytes"), most("document_characters"));
+
+    let picture = uploaded(&server, "image/png", &of(PNG, image + 1)).await;
+    // Two bytes each, the second of which begins another part of the upload.
+    let long = uploaded(&server, "text/plain", format!("a{}", "ü".repeat(characters)).as_bytes()).await;
+    let very_long = uploaded(&server, "text/plain", &of(b"a", 4 * characters + 1)).await;
+    let at = "content[1].source.upload_id";
+    for (block, id, bound, what) in [
+        ("image", &picture, image, "bytes"),
+        ("document", &long, characters, "characters"),
+        ("document", &very_long, characters, "characters"),
+    ] {
+        let refused = server.post("/v1/runs", &with(block, id, "!result x")).await;
+        assert_eq!((refused.status, refused.param()), (400, at), "{refused:?}");
+        let why = format!("{at} has more than {bound} {what}, the most that are allowed");
+        assert_eq!(refused.message(), why);
+    }
+    let fits = uploaded(&server, "text/plain", "ü".repeat(characters).as_bytes()).await;
+    assert_eq!(server.run(with("document", &fits, "!result x")).await["state"], "completed");
+
+    let large = uploaded(&server, "application/pdf", &of(b"%PDF-1.4", pdf - 20)).await;
+    let mut both = with("document", &large, "!result x");
+    let small = json!({"type": "base64", "media_type": "application/pdf", "data": "JVBERi0xLjQKJSVFT0YKJVBERi0xLjQK"});
+    both["content"].as_array_mut().unwrap().push(json!({"type": "document", "source": small}));
+    let refused = server.post("/v1/runs", &both).await;
+    assert_eq!((refused.status, refused.param()), (400, "content"), "{refused:?}");
+    assert_eq!(refused.message(), format!("content has more than {pdf} bytes of PDF, the most that are allowed"));
     server.stop().await;
 }
 

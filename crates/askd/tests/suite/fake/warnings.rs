@@ -50,7 +50,7 @@ async fn what_the_cli_says_stands_on_the_run_in_the_order_in_which_it_was_told_a
         ),
         (
             "upstream_retried",
-            "the provider was asked again 2 times, after 1.0 s in all: 500 overloaded (1), 529 overloaded (1)",
+            "the provider did not answer as it should 2 times: 500 overloaded (1), 529 overloaded (1)",
         ),
         ("tools_denied", "2 tool calls were denied: Bash (2)"),
     ];
@@ -63,6 +63,47 @@ async fn what_the_cli_says_stands_on_the_run_in_the_order_in_which_it_was_told_a
     assert_eq!(told, run["warnings"].as_array().unwrap().iter().collect::<Vec<_>>());
     let at = events.iter().position(|event| event["data"]["code"] == "model_fallback").unwrap();
     assert_eq!(events[at + 1]["data"]["subtype"], "model_fallback");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_in_pieces_and_a_subagent_that_failed_are_told_to_every_kind_of_client() {
+    let server = TestServerBuilder::fake().start().await;
+    let cut = line(&json!({
+        "type": "user", "isSynthetic": true, "parent_tool_use_id": null,
+        "message": {"role": "user", "content": [{"type": "text", "text": "Output token limit hit. Resume directly"}]},
+    }));
+    let begun = line(&json!({
+        "type": "system", "subtype": "task_started", "task_id": "t", "task_type": "local_agent",
+        "subagent_type": "rev", "description": "look",
+    }));
+    let failed = line(&json!({
+        "type": "system", "subtype": "task_notification", "task_id": "t", "status": "failed", "summary": "400 bad",
+    }));
+    let prompt = [cut, begun, failed, "!result second half".into()].join("\n");
+    let expected = [
+        ("subagent_failed", "the subagent `rev` (look) failed: 400 bad"),
+        (
+            "answer_continued",
+            "the answer was cut once (limit of output), and the model went on: the result is the last piece, the pieces before \
+             it are in the messages of the CLI",
+        ),
+    ];
+    let run = server.run(json!({"prompt": prompt})).await;
+    assert_eq!(warnings(&run), expected);
+    let answer = server.ask(json!({"prompt": prompt})).await;
+    let headers: Vec<_> =
+        answer.headers.get_all("x-askd-warning").iter().map(|value| value.to_str().unwrap()).collect();
+    assert_eq!(headers, expected.map(|(_, message)| message));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_end_that_leaves_something_to_go_on_with_says_so() {
+    let server = TestServerBuilder::fake().start().await;
+    let late = server.run(json!({"prompt": "!hang", "timeout_seconds": 1})).await;
+    assert_eq!(late["error"]["type"], "timeout", "{late:#}");
+    assert!(late["error"]["hint"].as_str().unwrap().contains("continue the session"), "{late:#}");
     server.stop().await;
 }
 

@@ -227,6 +227,18 @@ fn a_secret_beside_what_runs_need_is_named() {
 }
 
 #[test]
+fn whether_runs_with_secrets_can_wait_is_told() {
+    for (key, part) in
+        [("", "ASKD_SECRET_KEY is not set"), ("mDCn5sWfUOeCkWlFJOHv3YIcZBb2TBbzYBdqTfXbhyQ=", "ASKD_SECRET_KEY is set")]
+    {
+        let (said, _) = diagnosis(&doctor(askd(), &Folders::new(), &["--json"], &[("ASKD_SECRET_KEY", key)]));
+        let found = check(&said, "secret_key");
+        assert!(found["status"] == "ok" && found["message"].as_str().unwrap().contains(part), "{said:#}");
+        assert_eq!(found["hint"].is_string(), key.is_empty(), "{said:#}");
+    }
+}
+
+#[test]
 fn a_credential_is_told_by_its_kind_and_never_itself() {
     let folders = Folders::new();
     let kind = |variables: &[(&str, &str)]| {

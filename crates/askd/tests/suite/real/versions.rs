@@ -85,6 +85,32 @@ async fn a_key_whose_policy_an_older_cli_cannot_be_held_to_is_refused_and_the_in
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_of_the_request_never_answers_by_the_words_of_one_of_the_configuration() {
+    let asked = |name: &str, profile: &str| {
+        json!({"prompt": "[[text:x]]", "agent": name, "profile": profile,
+            "agents": {name: {"description": "d", "prompt": "Speak like a heron."}}})
+    };
+    for version in CHECKED {
+        let Some(world) = world_of(version).await else { continue };
+        let lacks = !Capabilities::of(version).has(Feature::InlineAgentAnswers);
+        for (name, profile, is_twice) in
+            [("known-as", "default", true), ("known-as", "bare", false), ("another", "default", false)]
+        {
+            let answer = world.server.post("/v1/runs?wait=60", &asked(name, profile)).await;
+            if is_twice && lacks {
+                assert_eq!((answer.status, answer.param()), (400, "agent"), "{version} {name} {profile}: {answer:?}");
+                assert!(answer.message().contains("2.1.330 or newer; this server has"), "{answer:?}");
+                continue;
+            }
+            assert_eq!((answer.status, &answer.body["state"]), (200, &json!("completed")), "{version}: {answer:?}");
+            let system = world.last_message().system_text();
+            assert!(system.contains("like a heron") && !system.contains("pirate"), "{version} {name} {profile}");
+        }
+        world.stop().await;
+    }
+}
+
 /// Codes of a run's warnings.
 fn codes(run: &Value) -> Vec<&str> {
     run["warnings"].as_array().unwrap().iter().map(|warning| warning["code"].as_str().unwrap()).collect()

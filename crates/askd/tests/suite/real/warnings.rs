@@ -56,5 +56,44 @@ async fn a_server_that_cannot_be_started_is_named_and_the_run_goes_on_without_it
     assert_completed(&run);
     let told = of(&run, "mcp_server_failed");
     assert!(told.len() == 1 && told[0].contains("`gone` could not be started"), "{told:?}");
+    assert!(told[0].contains("there is no such command"), "the CLI was asked why: {told:?}");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_of_which_the_result_is_only_the_last_piece_is_told() {
+    let world = World::new().await;
+    for (what, prompt) in [
+        ("limit of output", "[[text:first]][[stop:max_tokens]][[then]][[text:second]]"),
+        ("stream ended early", "[[text:first]][[short]][[then]][[text:second]]"),
+        ("stopped by a safety classifier", "[[text:first]][[stop:refusal]][[then]][[text:second]]"),
+    ] {
+        let run = world.server.run(json!({"prompt": prompt})).await;
+        assert_completed(&run);
+        assert_eq!(run["result"], "second");
+        let told = of(&run, "answer_continued");
+        assert!(told.len() == 1 && told[0].contains(&format!("cut once ({what})")), "{run:#}");
+    }
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subagent_that_failed_or_met_its_own_limit_is_told_although_the_run_completes() {
+    let world = World::new().await;
+    let agents = json!({"rev": {"description": "r", "prompt": "p", "max_turns": 1}});
+    let delegate = |prompt: &str, then: &str| {
+        let call = json!({"description": "look", "prompt": prompt, "subagent_type": "rev", "run_in_background": false});
+        json!({"prompt": turns([tool("Task", &call), text(then)]), "agents": agents})
+    };
+    let failed = world.server.run(delegate("[[error:401,message=\"bad key\"]]", "parent")).await;
+    assert_completed(&failed);
+    let told = of(&failed, "subagent_failed");
+    assert!(told.len() == 1 && told[0].contains("`rev` (look) failed") && told[0].contains("401"), "{failed:#}");
+
+    let looping = tool("Bash", &json!({"command": "true"}));
+    let stopped = world.server.run(delegate(&turns([looping.clone(), looping]), "parent")).await;
+    assert_completed(&stopped);
+    let told = of(&stopped, "subagent_failed");
+    assert!(told.len() == 1 && told[0].contains("`rev` (look) reached its own limit of turns"), "{stopped:#}");
     world.stop().await;
 }

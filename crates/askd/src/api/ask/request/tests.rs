@@ -56,11 +56,16 @@ fn what_is_wrong_names_the_field() {
         (json!({"prompt": "x", "maxTurns": 51}), "maxTurns must be from 1 to 50"),
         (json!({"prompt": "x", "maxTurns": 1.5}), "maxTurns must be a whole number"),
         (json!({"prompt": "x", "allowedTools": [1]}), "allowedTools must be a list of strings or one string"),
-        (json!({"prompt": "x", "allowedTools": ["a\nb"]}), "each rule of allowedTools"),
+        (json!({"prompt": "x", "allowedTools": ["a\nb"]}), "allowedTools[0] must have 1 to 1000 characters"),
         (json!({"prompt": "x", "allowedTools": vec!["Read"; 201]}), "allowedTools has 201 rules"),
         (json!({"prompt": "x", "permissionMode": "all"}), "permissionMode must be one of default, plan"),
         (json!({"prompt": "x", "resume": "last"}), "resume must be a session's id"),
         (json!({"prompt": "x", "jsonSchema": []}), "jsonSchema must be an object"),
+        (json!({"prompt": "x", "allowedTools": ["Read", "Bash(x"]}), "allowedTools[1] `Bash(x` must end with the `)`"),
+        (json!({"prompt": "x", "allowedTools": "Bash()"}), "allowedTools[0] `Bash()` is dropped: the parentheses"),
+        (json!({"prompt": "x", "max_turns": 5}), "there is no field `max_turns`; it is called `maxTurns` here"),
+        (json!({"prompt": "x", "session_id": "x"}), "there is no field `session_id`; it is called `resume` here"),
+        (json!({"prompt": "x", "tools": []}), "there is no field `tools`; POST /v1/runs has it, as `tools`"),
         (json!({"promt": "x"}), "there is no field `promt`"),
         (json!({"prompt": "x", "timeout": 5}), "there is no field `timeout`; the fields are prompt, cwd"),
     ];
@@ -68,6 +73,14 @@ fn what_is_wrong_names_the_field() {
         let said = complaint(body);
         assert!(said.starts_with(expected), "{said}");
     }
+}
+
+#[test]
+fn rules_without_effect_are_taken_as_ever_and_with_the_old_leniency_so_is_what_is_none() {
+    for rule in ["bash", "Bsah(ls)", "Write(a)", "WebFetch(example.com)", "nope"] {
+        assert!(parse_with(json!({"prompt": "x", "allowedTools": [rule]}), false).is_ok(), "{rule}");
+    }
+    assert!(parse_with(json!({"prompt": "x", "allowedTools": ["Bash(x"]}), true).is_ok());
 }
 
 #[test]

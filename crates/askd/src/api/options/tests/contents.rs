@@ -12,8 +12,11 @@ fn base64(media_type: &str, bytes: &[u8]) -> Value {
     json!({"type": "base64", "media_type": media_type, "data": BASE64_STANDARD.encode(bytes)})
 }
 
+/// As much as is looked at.
+const GIF: &[u8] = b"GIF89a\x01\0\x01\0\0\0\0";
+
 fn gif() -> Value {
-    json!({"type": "image", "source": base64("image/gif", b"GIF89a")})
+    json!({"type": "image", "source": base64("image/gif", GIF)})
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "a test gives it a literal")]
@@ -30,12 +33,12 @@ fn every_form_of_a_block_is_taken_as_it_is() {
     let blocks = json!([
         {"type": "text", "text": "look"},
         gif(),
-        {"type": "image", "source": base64("image/png", b"\x89PNG\r\n\x1a\n")},
-        {"type": "image", "source": base64("image/jpeg", b"\xff\xd8\xff\xe0")},
-        {"type": "image", "source": base64("image/webp", b"RIFF\0\0\0\0WEBP")},
+        {"type": "image", "source": base64("image/png", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01")},
+        {"type": "image", "source": base64("image/jpeg", b"\xff\xd8\xff\xc0\0\x11\x08\0\x01\0\x01\x03")},
+        {"type": "image", "source": base64("image/webp", b"RIFF\0\0\0\0WEBPVP8L\0\0\0\0\x2f\0\0\0\0")},
         {"type": "image", "source": {"type": "upload", "upload_id": UPLOAD}},
         {"type": "document", "source": base64("application/pdf", b"%PDF-1.7"), "title": "t", "context": "c"},
-        {"type": "document", "source": plain("d")},
+        {"type": "document", "source": plain("d\te\r\nf\u{c}")},
         {"type": "document", "source": {"type": "upload", "upload_id": UPLOAD}},
     ]);
     let (request, _) = parse(json!({"content": blocks})).unwrap();
@@ -140,7 +143,24 @@ fn what_is_wrong_with_a_block_is_told_with_its_place() {
         ),
     ] {
         let (field, said) = complaint(json!({"content": [block]}));
-        assert!(said.starts_with(&field) && said.starts_with(expected), "{expected}: {field}: {said}");
+        let is_its = said.starts_with(&field) || said.contains("has no field");
+        assert!(is_its && said.starts_with(expected), "{expected}: {field}: {said}");
+    }
+}
+
+#[test]
+fn what_is_damaged_or_no_text_is_refused_before_the_model_does_without_it() {
+    let damaged = [b"\x89PNG\r\n\x1a\n".as_slice(), &[0; 100]].concat();
+    let picture = |media_type, bytes: &[u8]| json!({"type": "image", "source": base64(media_type, bytes)});
+    for (block, said) in [
+        (picture("image/png", &damaged), "does not say how large the picture is: it is damaged"),
+        (picture("image/gif", b"GIF89a"), "does not say how large the picture is"),
+        (document(plain("a\u{1b}[1mb")), "has the control character U+001B"),
+        (document(plain(&"\u{1}".repeat(1_000))), "has the control character U+0001"),
+    ] {
+        let (field, found) = complaint(json!({"content": [block]}));
+        assert_eq!(field, "content[0].source.data", "{found}");
+        assert!(found.starts_with(&format!("content[0].source.data {said}")), "{found}");
     }
 }
 
@@ -163,7 +183,7 @@ fn a_message_is_bounded_as_a_whole() {
 proptest! {
     #[test]
     fn bytes_are_taken_as_they_were_sent(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        let bytes: Vec<u8> = b"GIF89a".iter().copied().chain(bytes).collect();
+        let bytes: Vec<u8> = GIF.iter().copied().chain(bytes).collect();
         let source = base64("image/gif", &bytes);
         let (request, _) = parse(json!({"content": [{"type": "image", "source": source}]})).unwrap();
         let Block::Image { source: Source::Base64 { data, .. } } = &request.content[0] else { panic!("another block") };

@@ -36,13 +36,13 @@ fn words_numbers_and_models() {
         "session_id": "00000000-0000-0000-0000-000000000007",
     }))
     .unwrap();
-    assert_eq!((request.effort, request.profile), (Some(Effort::XHigh), Profile::Restricted));
+    assert_eq!((request.effort, request.profile), (Some(Effort::XHigh), Some(Profile::Restricted)));
     assert_eq!(request.fallback_models, ["sonnet", "haiku"]);
     assert_eq!((request.idle_timeout_seconds, request.queue_timeout_seconds), (Some(5), Some(7)));
     assert_eq!(request.append_system_prompt.as_deref(), Some("a"));
     assert_eq!((request.resume, request.fork_session), (Some(Uuid::from_u128(7)), true));
     assert_eq!(with("fallback_model", json!("haiku")).unwrap().0.fallback_models, ["haiku"]);
-    assert_eq!(parse(json!({"prompt": "x"})).unwrap().0.profile, Profile::Default);
+    assert_eq!(parse(json!({"prompt": "x"})).unwrap().0.profile, None);
 }
 
 #[test]
@@ -78,6 +78,25 @@ fn agents_leave_in_the_form_of_the_cli() {
             "other": {"description": "\"Other\": # {x}", "prompt": "Other.", "tools": ["*"]},
         })
     );
+}
+
+#[test]
+fn variables_that_nothing_but_the_callers_own_tools_go_by() {
+    for name in [
+        "NODE_ENV",
+        "API_TOKEN",
+        "API_URL",
+        "GH_TOKEN",
+        "DATABASE_URL",
+        "GIT_AUTHOR_NAME",
+        "GIT_AUTHOR_EMAIL",
+        "GIT_AUTHOR_DATE",
+        "GIT_COMMITTER_NAME",
+        "GIT_COMMITTER_EMAIL",
+        "GIT_COMMITTER_DATE",
+    ] {
+        assert!(with("env", json!({name: "v"})).is_ok(), "{name}");
+    }
 }
 
 #[test]

@@ -16,20 +16,37 @@ fn tools_and_rules_about_them() {
         ("tools", json!("Read"), "tools must be a list"),
         ("tools", json!(null), "tools must be a list"),
         ("tools", json!(["Read", 1]), "tools[1] must be a string"),
-        ("tools", json!(["Bash(ls)"]), "tools[0] `Bash(ls)` must be a tool's name; rules belong into"),
+        (
+            "tools",
+            json!(["Bash(ls)"]),
+            "tools[0] `Bash(ls)` must be a tool's name; rules belong into allowed_tools or disallowed_tools",
+        ),
         ("tools", json!(["Read", "*"]), "tools[1] `*` must be a tool's name"),
         ("tools", json!(["-p"]), "tools[0] `-p` must be a tool's name"),
         ("tools", json!(["mcp__"]), "tools[0] `mcp__` must be a tool's name"),
         ("tools", json!([""]), "tools[0] `` must be a tool's name"),
-        ("tools", json!(["Read", "bash"]), "tools[1] `bash` is no tool: it is called `Bash`"),
+        ("tools", json!(["Read", "bash"]), "tools[1] `bash` is no tool of the CLI; did you mean `Bash`?"),
+        ("tools", json!(["Read", "Bsah"]), "tools[1] `Bsah` is no tool of the CLI; did you mean `Bash`?"),
         ("tools", json!(["Fly"]), "tools has no tool that the CLI is known to have"),
         ("tools", json!(vec!["Read"; 201]), "tools has 201 names; at most 200 are allowed"),
         ("disallowed_tools", json!(5), "disallowed_tools must be a list of strings or one string"),
         ("disallowed_tools", json!(["Bash", "Bash()"]), "disallowed_tools[1] `Bash()` is dropped"),
         ("disallowed_tools", json!(["bash"]), "disallowed_tools[0] `bash` never matches"),
         ("disallowed_tools", json!(["Bash(x"]), "disallowed_tools[0] `Bash(x` must end with"),
-        ("disallowed_tools", json!(["a\nb"]), "each rule of disallowed_tools"),
-        ("disallowed_tools", json!(["x".repeat(1_001)]), "each rule of disallowed_tools"),
+        ("disallowed_tools", json!(["Read", "a\nb"]), "disallowed_tools[1] must have 1 to 1000 characters"),
+        ("disallowed_tools", json!(["x".repeat(1_001)]), "disallowed_tools[0] must have 1 to 1000 characters"),
+        ("disallowed_tools", json!(["Bsah"]), "disallowed_tools[0] `Bsah` is no tool of the CLI; did you mean `Bash`?"),
+        ("allowed_tools", json!(["Read", "bash"]), "allowed_tools[1] `bash` never matches: the tool is called `Bash`"),
+        ("allowed_tools", json!(["Bash("]), "allowed_tools[0] `Bash(` must end with"),
+        ("allowed_tools", json!("Read, Bash()"), "allowed_tools[1] `Bash()` is dropped: the parentheses are empty"),
+        ("allowed_tools", json!(["Bash(git log:*"]), "allowed_tools[0] `Bash(git log:*` must end with"),
+        ("allowed_tools", json!(["Write(a)"]), "allowed_tools[0] `Write(a)` never matches: write `Edit(a)`"),
+        (
+            "allowed_tools",
+            json!(["WebFecth(domain:x.y)"]),
+            "allowed_tools[0] `WebFecth(domain:x.y)` is no tool of the CLI",
+        ),
+        ("allowed_tools", json!(["*"]), "allowed_tools[0] `*` is dropped"),
         ("disallowed_tools", json!(vec!["Bash"; 201]), "disallowed_tools has 201 rules; at most 200"),
     ]);
 }
@@ -88,6 +105,8 @@ fn agents() {
         ("agents", agent("tools", json!("Read")), "agents.a.tools must be a list of strings"),
         ("agents", agent("tools", json!(["Read", "bash"])), "agents.a.tools[1] `bash` never matches"),
         ("agents", agent("tools", json!(["Bash(ls)"])), "agents.a.tools[0] `Bash(ls)` gives all of `Bash`"),
+        ("agents", agent("tools", json!(["Read", "Bsah"])), "agents.a.tools[1] `Bsah` is no tool of the CLI"),
+        ("agents", agent("disallowed_tools", json!(["Wirte"])), "agents.a.disallowed_tools[0] `Wirte` is no tool"),
         ("agents", agent("tools", json!(["Read", ""])), "agents.a.tools[1] must not be empty"),
         ("agents", agent("disallowed_tools", json!(["Bash()"])), "agents.a.disallowed_tools[0] `Bash()` is dropped"),
         ("agents", agent("model", json!(5)), "agents.a.model must be a string"),
@@ -104,10 +123,32 @@ fn agents() {
         ),
         ("agents", agent("mcp_servers", json!([])), "agents.a has no field `mcp_servers`"),
         ("agents", agent("mcpServers", json!([])), "agents.a has no field `mcpServers`"),
+        ("agents", agent("maxTurns", json!(1)), "agents.a has no field `maxTurns`; it is called `max_turns` here"),
         ("agents", agent("initialPrompt", json!("x")), "agents.a has no field `initialPrompt`"),
         ("agents", agent("memory", json!("user")), "agents.a has no field `memory`"),
-        ("agents", agent("permissionMode", json!("plan")), "agents.a has no field `permissionMode`"),
+        (
+            "agents",
+            agent("permissionMode", json!("plan")),
+            "agents.a has no field `permissionMode`; it is called `permission_mode`",
+        ),
     ]);
+}
+
+#[test]
+fn the_way_to_what_is_wrong_is_told_whole() {
+    for (field, value, way) in [
+        ("agents", json!({"rev": {"description": "d", "prompt": "p", "maxTurns": 1}}), "agents.rev.maxTurns"),
+        ("agents", json!({"rev": {"description": "d", "prompt": "p", "tools": ["bash"]}}), "agents.rev.tools[0]"),
+        ("add_dirs", json!([{"path": "a", "mode": "rw"}]), "add_dirs[0].mode"),
+        ("env", json!({"A": "x", "PATH": "x"}), "env.PATH"),
+        ("max_budget_usd", json!(1e-9), "max_budget_usd"),
+    ] {
+        assert_eq!(complaint(json!({"prompt": "x", field: value})).0, way);
+    }
+    let block = json!([{"type": "text", "text": "x", "cache_control": {}}]);
+    assert_eq!(complaint(json!({ "content": block })).0, "content[0].cache_control");
+    let (_, said) = complaint(json!({"prompt": "x", "max_budget_usd": 1e-9}));
+    assert_eq!(said, "max_budget_usd must be from 0.000001 to 1000000000, in US dollars");
 }
 
 #[test]
@@ -219,7 +260,7 @@ fn variables() {
 fn what_contradicts_itself_names_the_second_field() {
     let session = "00000000-0000-0000-0000-000000000007";
     let text = json!([{"type": "text", "text": "t"}]);
-    let gif = json!([{"type": "image", "source": {"type": "base64", "media_type": "image/gif", "data": "R0lGODlh"}}]);
+    let gif = json!([{"type": "image", "source": {"type": "base64", "media_type": "image/gif", "data": "R0lGODlhAQABAAAAAA=="}}]);
     for (body, field, expected) in [
         (json!({}), "prompt", "prompt is missing"),
         (json!({"prompt": "x", "content": text}), "content", "content cannot be given together with prompt"),

@@ -24,7 +24,7 @@ fn every_field_is_understood() {
         "additional_folders": [{"path": "lib"}, {"path": "out", "writable": true}], "max_budget_usd": 0.5, "priority": "high",
     }))
     .unwrap();
-    insta::assert_snapshot!(serde_json::to_string(&asked.request).unwrap(), @r#"{"prompt":"-p","content":[],"cwd":"a","resume":"00000000-0000-0000-0000-000000000007","permission_mode":"plan","allowed_tools":["Read","Edit"],"agent":"reviewer","model":"opus","max_turns":50,"system_prompt":"s","output_schema":{"type":"object"},"expand":true,"deltas":true,"timeout_seconds":60,"write_root":"a/b","additional_folders":[{"path":"lib","writable":false},{"path":"out","writable":true}],"max_budget_usd":0.5,"priority":"high","append_system_prompt":null,"tools":null,"disallowed_tools":[],"effort":null,"fallback_models":[],"agents":{},"mcp_servers":[],"env":[],"profile":"default","idle_timeout_seconds":null,"queue_timeout_seconds":null,"fork_session":false}"#);
+    insta::assert_snapshot!(serde_json::to_string(&asked.request).unwrap(), @r#"{"prompt":"-p","content":[],"cwd":"a","resume":"00000000-0000-0000-0000-000000000007","permission_mode":"plan","allowed_tools":["Read","Edit"],"agent":"reviewer","model":"opus","max_turns":50,"system_prompt":"s","output_schema":{"type":"object"},"expand":true,"deltas":true,"timeout_seconds":60,"write_root":"a/b","additional_folders":[{"path":"lib","writable":false},{"path":"out","writable":true}],"max_budget_usd":0.5,"priority":"high","append_system_prompt":null,"tools":null,"disallowed_tools":[],"effort":null,"fallback_models":[],"agents":{},"mcp_servers":[],"env":[],"profile":null,"idle_timeout_seconds":null,"queue_timeout_seconds":null,"fork_session":false}"#);
     assert_eq!(
         (asked.on_disconnect, asked.metadata),
         (OnDisconnect::Continue, vec![("team.a_b-1".into(), "x".into())])
@@ -85,9 +85,18 @@ fn what_is_wrong_names_the_field() {
         (
             json!({"prompt": "x", "maxTurns": 1}),
             "maxTurns",
-            "there is no field `maxTurns`; the fields are prompt, content, cwd, max_turns",
+            "there is no field `maxTurns`; it is called `max_turns` here",
         ),
-        (json!({"prompt": "x", "stream": true}), "stream", "there is no field `stream`"),
+        (
+            json!({"prompt": "x", "stream": true}),
+            "stream",
+            "there is no field `stream`; a stream is asked for by the header accept",
+        ),
+        (
+            json!({"prompt": "x", "efort": "x"}),
+            "efort",
+            "there is no field `efort`; the fields are prompt, content, cwd",
+        ),
         (json!({"prompt": "x", "max_turns": 51}), "max_turns", "max_turns must be from 1 to 50"),
         (json!({"prompt": "x", "system_prompt": 1}), "system_prompt", "system_prompt must be a string"),
         (json!({"prompt": "x", "model": null}), "model", "model must be a string"),
@@ -104,16 +113,16 @@ fn what_is_wrong_names_the_field() {
             "on_disconnect",
             "on_disconnect cancel needs a client that stays",
         ),
-        (json!({"prompt": "x", "metadata": {"a b": "x"}}), "metadata", "metadata.a b must have a name of 1 to 64"),
-        (json!({"prompt": "x", "metadata": {"a": 1}}), "metadata", "metadata.a must be a string"),
+        (json!({"prompt": "x", "metadata": {"a b": "x"}}), "metadata.a b", "metadata.a b must have a name of 1 to 64"),
+        (json!({"prompt": "x", "metadata": {"a": 1}}), "metadata.a", "metadata.a must be a string"),
         (
             json!({"prompt": "x", "metadata": {"a": "x".repeat(513)}}),
-            "metadata",
+            "metadata.a",
             "metadata.a has 513 characters; at most 512",
         ),
-        (json!({"prompt": "x", "metadata": {"a": "\0"}}), "metadata", "metadata.a must not have control characters"),
+        (json!({"prompt": "x", "metadata": {"a": "\0"}}), "metadata.a", "metadata.a must not have control characters"),
         (json!({"prompt": "x", "metadata": many}), "metadata", "metadata has 17 entries"),
-        (json!({"prompt": "x", "labels": {"a": 1}}), "labels", "labels.a must be a string"),
+        (json!({"prompt": "x", "labels": {"a": 1}}), "labels.a", "labels.a must be a string"),
         (json!({"prompt": "x", "labels": {}, "metadata": {}}), "labels", "labels is another name of metadata"),
     ];
     for (body, param, expected) in table {

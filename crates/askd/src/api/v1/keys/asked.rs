@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use claude::permission_mode::PermissionMode;
+use claude::profile::Profile;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
@@ -18,11 +19,12 @@ use crate::settings::suggest::closest;
 const MAX_OVERLAP: i64 = 30 * 24 * 60 * 60;
 
 /// The fields of a policy, and what each must be.
-const POLICY: [(&str, &str); 15] = [
+const POLICY: [(&str, &str); 16] = [
     ("workspaces", "a list of names of folders in the workspace root"),
     ("write_root", "a folder, relative to the workspace root"),
     ("models", "a list of names of models"),
     ("permission_modes", ""),
+    ("profiles", ""),
     ("tools", "a list of names of tools"),
     ("allowed_tools", "a list of tool rules"),
     ("denied_tools", "a list of tool rules"),
@@ -102,9 +104,11 @@ fn none_of(word: &str, known: &[&str]) -> String {
     format!("; `{shown}` is none of them{meant}")
 }
 
-/// The first of the words that is no permission mode.
-fn no_mode(modes: &Value) -> Option<&str> {
-    modes.as_array()?.iter().filter_map(Value::as_str).find(|word| PermissionMode::from_word(word).is_none())
+/// What a list of words must be, and the first of them that is none.
+fn list_of(given: &Value, words: &[&str]) -> String {
+    let mut given = given.as_array().into_iter().flatten().filter_map(Value::as_str);
+    let wrong = given.find(|word| !words.contains(word)).map(|word| none_of(word, words));
+    format!("a list of {}{}", words.join(", "), wrong.unwrap_or_default())
 }
 
 /// `Some(None)`: it does not expire.
@@ -135,10 +139,8 @@ fn policy(fields: &mut Fields) -> Result<Option<Policy>, ApiError> {
         let alone = Map::from_iter([(name.clone(), value.clone())]);
         if serde_json::from_value::<Policy>(Value::Object(alone)).is_err() || value.is_null() {
             let expected = match name.as_str() {
-                "permission_modes" => {
-                    let wrong = no_mode(value).map(|word| none_of(word, PermissionMode::WORDS));
-                    format!("a list of {}{}", PermissionMode::WORDS.join(", "), wrong.unwrap_or_default())
-                }
+                "permission_modes" => list_of(value, PermissionMode::WORDS),
+                "profiles" => list_of(value, &Profile::WORDS),
                 "max_priority" => format!("one of {}", Priority::WORDS.join(", ")),
                 _ => (*expected).to_owned(),
             };
@@ -179,6 +181,7 @@ mod tests {
             write_root: Some("a".into()),
             models: Some(vec!["haiku".into()]),
             permission_modes: Some(vec![PermissionMode::Plan]),
+            profiles: Some(vec![Profile::Bare]),
             tools: Some(Vec::new()),
             allowed_tools: Some(Vec::new()),
             denied_tools: vec!["Bash".into()],
@@ -215,6 +218,7 @@ mod tests {
             ("policy", json!({"env": {"A": "b"}}), "policy.env"),
             ("policy", json!({"models": ["x"], "weight": -1}), "policy.weight"),
             ("policy", json!({"permission_modes": ["yolo"]}), "policy.permission_modes"),
+            ("policy", json!({"profiles": ["safe"]}), "policy.profiles"),
             ("policy", json!({"max_priority": "top"}), "policy.max_priority"),
             ("policy", json!({"max_usd_per_run": -1}), "policy.max_usd_per_run"),
             ("secret", json!("x"), "secret"),

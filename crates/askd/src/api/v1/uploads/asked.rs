@@ -1,13 +1,14 @@
 //! What the head of an upload says: of what type it is, how it is called, how large it is.
 
 use axum::extract::Request;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use super::super::super::body::media_type;
 use super::super::super::error::ApiError;
 use super::super::super::idempotency;
 use super::super::super::query::Query;
 use crate::app::App;
+use crate::keys::name::is_unseen;
 use crate::runs::content::media::MediaType;
 use crate::settings::groups::Uploads;
 use crate::settings::show_size;
@@ -32,6 +33,7 @@ impl Asked {
         query.finish(&["name"])?;
         idempotency::none_for_uploads(headers)?;
         let media_type = of_headers(headers)?;
+        as_they_are(headers)?;
         let size = announced(headers);
         if size.is_some_and(|size| size > app.settings().uploads.max_size) {
             return Err(too_large(&app.settings().uploads));
@@ -41,11 +43,31 @@ impl Asked {
 }
 
 fn checked_name(name: String) -> Result<String, ApiError> {
-    if name.is_empty() || name.chars().count() > MAX_NAME || name.chars().any(char::is_control) {
-        let what = format!("must have 1 to {MAX_NAME} characters, and no control characters");
+    let fits = (1..=MAX_NAME).contains(&name.chars().count());
+    if !fits || name.chars().any(|character| is_unseen(character) && !joins(character)) {
+        let what = format!(
+            "must have 1 to {MAX_NAME} characters, and none that controls, breaks or turns the line around or is not seen"
+        );
         return Err(ApiError::param("name", what));
     }
     Ok(name)
+}
+
+/// Within words of many scripts these join and keep apart.
+fn joins(character: char) -> bool {
+    matches!(character, '\u{200c}' | '\u{200d}')
+}
+
+/// Bytes that are packed for the way would be stored packed.
+fn as_they_are(headers: &HeaderMap) -> Result<(), ApiError> {
+    let is_plain = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+    if headers.get_all(header::CONTENT_ENCODING).iter().all(is_plain) {
+        return Ok(());
+    }
+    Err(ApiError::request("an upload is taken as it is, without the header content-encoding")
+        .with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE)
+        .with_param("content-encoding")
+        .with_hint("send the bytes themselves, not compressed"))
 }
 
 fn of_headers(headers: &HeaderMap) -> Result<MediaType, ApiError> {
@@ -89,8 +111,6 @@ pub(super) fn too_large(uploads: &Uploads) -> ApiError {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderValue;
-
     use super::*;
 
     fn of(content_type: &'static str) -> Result<MediaType, ApiError> {
@@ -127,6 +147,32 @@ mod tests {
         assert!(checked_name("ä".repeat(MAX_NAME)).is_ok());
         for wrong in [String::new(), "a\nb".to_owned(), "x".repeat(MAX_NAME + 1)] {
             assert_eq!(checked_name(wrong).unwrap_err().at_fault(), Some("name"));
+        }
+    }
+
+    #[test]
+    fn a_name_is_what_it_looks_like() {
+        for wrong in ["invoice\u{202e}fdp.exe", "a\u{2028}b", "a\u{2067}b", "a\u{200b}b", "\u{feff}a", "a\u{e0041}"] {
+            assert_eq!(checked_name(wrong.to_owned()).unwrap_err().at_fault(), Some("name"), "{wrong:?}");
+        }
+        for right in ["\u{645}\u{6cc}\u{200c}\u{62e}.png", "\u{1f468}\u{200d}\u{1f469}.png", "\u{5e9}\u{5dc}.pdf"] {
+            assert!(checked_name(right.to_owned()).is_ok(), "{right:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_packed_is_refused() {
+        let of = |values: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(header::CONTENT_ENCODING, HeaderValue::from_static(value));
+            }
+            as_they_are(&headers)
+        };
+        assert!(of(&[]).is_ok() && of(&["identity"]).is_ok());
+        for wrong in [&["gzip"][..], &["identity", "br"], &["identity, gzip"], &[""]] {
+            let error = of(wrong).unwrap_err();
+            assert_eq!((error.at_fault(), error.v1_status().as_u16()), (Some("content-encoding"), 415), "{wrong:?}");
         }
     }
 }

@@ -71,7 +71,8 @@ pub(super) async fn receive(
     let (mut spelling, mut hash, mut received) = (Spelling::new(asked.media_type), Sha256::new(), 0_u64);
     let wrong = |what: String| ApiError::request(format!("the upload {what}"));
     let mut body = body;
-    while let Some(piece) = next(&mut body, until, patience).await? {
+    let idle = app.settings().server.body_timeout;
+    while let Some(piece) = next(&mut body, until, patience, idle).await? {
         received += piece.len() as u64;
         if received > uploads.max_size {
             return Err(too_large(uploads));
@@ -96,12 +97,19 @@ pub(super) async fn receive(
     Ok(upload)
 }
 
-/// The next bytes of a body; `None` at its end.
-async fn next(body: &mut Body, until: Instant, patience: Duration) -> Result<Option<Bytes>, ApiError> {
+/// The next bytes of a body; `None` at its end. Who sends nothing for as long as a whole body of another route may take has
+/// gone, and holds one of its key's places.
+async fn next(body: &mut Body, until: Instant, patience: Duration, idle: Duration) -> Result<Option<Bytes>, ApiError> {
     loop {
-        let frame = timeout_at(until, body.frame()).await.map_err(|_| {
-            let message = format!("the upload did not arrive within {patience:?}");
-            let hint = "ASKD_BODY_TIMEOUT, and a second more for each 64 KiB; the header content-length says how many";
+        let silent_until = Instant::now() + idle;
+        let frame = timeout_at(until.min(silent_until), body.frame()).await.map_err(|_| {
+            let (message, hint) = if silent_until < until {
+                (format!("nothing of the upload arrived for {idle:?}"), "ASKD_BODY_TIMEOUT")
+            } else {
+                let hint =
+                    "ASKD_BODY_TIMEOUT, and a second more for each 64 KiB; the header content-length says how many";
+                (format!("the upload did not arrive within {patience:?}"), hint)
+            };
             ApiError::request(message).with_hint(hint).with_status(StatusCode::REQUEST_TIMEOUT)
         })?;
         match frame {

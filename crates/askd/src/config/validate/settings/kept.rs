@@ -34,8 +34,9 @@ const LEFT_OUT: [&str; 22] = [
 /// [`super::restrictions`] takes, since paths in them are to be moved.
 const PERMISSIONS_LEFT_OUT: [&str; 5] = ["additionalDirectories", "allow", "ask", "defaultMode", "deny"];
 
-/// The hooks that can refuse calls of tools. Others bring texts and do work.
-const HOOKS: [&str; 1] = ["PreToolUse"];
+/// Events whose hooks can stop nothing, whatever they answer (checked): they bring texts and prepare things. Those of all
+/// others stay, also of an event that nobody here has heard of: they may refuse, or record what was done.
+const HOOKS_LEFT_OUT: [&str; 1] = ["SessionStart"];
 
 /// The keys that stay.
 pub fn kept(settings: &Map<String, Value>) -> Map<String, Value> {
@@ -45,7 +46,7 @@ pub fn kept(settings: &Map<String, Value>) -> Map<String, Value> {
         permissions.retain(|key, _| !PERMISSIONS_LEFT_OUT.contains(&key.as_str()));
     }
     if let Some(Value::Object(hooks)) = kept.get_mut("hooks") {
-        hooks.retain(|event, _| HOOKS.contains(&event.as_str()));
+        hooks.retain(|event, _| !HOOKS_LEFT_OUT.contains(&event.as_str()));
     }
     kept
 }
@@ -63,12 +64,14 @@ mod tests {
             "a key of tomorrow": 1, "outputStyle": "Pirate", "agent": "reviewer", "enabledPlugins": {"p": true},
             "permissions": {"allow": ["Bash"], "deny": ["Read"], "ask": [], "defaultMode": "plan",
                 "additionalDirectories": ["/x"], "disableBypassPermissionsMode": "disable"},
-            "hooks": {"SessionStart": [1], "PreToolUse": [2], "UserPromptSubmit": [3]},
+            "hooks": {"SessionStart": [1], "PreToolUse": [2], "UserPromptSubmit": [3], "PostToolUse": [4],
+                "Stop": [5], "AnEventOfTomorrow": [6]},
         });
         let expected = json!({
             "model": "opus", "env": {"A": "b"}, "sandbox": {"enabled": true}, "availableModels": ["opus"],
             "a key of tomorrow": 1, "permissions": {"disableBypassPermissionsMode": "disable"},
-            "hooks": {"PreToolUse": [2]},
+            "hooks": {"PreToolUse": [2], "UserPromptSubmit": [3], "PostToolUse": [4], "Stop": [5],
+                "AnEventOfTomorrow": [6]},
         });
         assert_eq!(Value::Object(kept(settings.as_object().unwrap())), expected);
     }

@@ -70,11 +70,35 @@ fn a_policy_bounds_what_a_request_brings_and_the_field_is_named() {
             "does not have the tool mcp__tracker",
         ),
         (json!({"tools": ["mcp__tracker"]}), json!({"mcp_servers": tracker()}), "mcp_servers", "starts a program"),
-        (json!({"tools": ["mcp__tracker"]}), json!({"mcp_servers": helper}), "mcp_servers", "starts a program"),
+        (json!({"tools": ["mcp__tracker"]}), json!({"mcp_servers": helper.clone()}), "mcp_servers", "starts a program"),
         (json!({"denied_tools": ["Bash(curl:*)"]}), json!({"mcp_servers": tracker()}), "mcp_servers", "bounds Bash"),
         (json!({"denied_tools": ["*"]}), json!({"mcp_servers": remote()}), "mcp_servers", "denies it"),
         (json!({"denied_tools": ["mcp__tracker"]}), json!({"mcp_servers": remote()}), "mcp_servers", "denies it"),
         (json!({"allowed_tools": ["mcp__tracker"]}), json!({"mcp_servers": remote()}), "mcp_servers", "beyond it"),
+        (json!({"tools": ["mcp__tracker"]}), json!({"mcp_servers": remote()}), "mcp_servers", "bounds WebFetch"),
+        (
+            json!({"denied_tools": ["Bash", "WebFetch", "WebSearch"]}),
+            json!({"mcp_servers": remote()}),
+            "mcp_servers",
+            "`tracker` is at an address, and the policy of this key bounds WebFetch",
+        ),
+        (
+            json!({"denied_tools": ["WebFetch(domain:example.com)"]}),
+            json!({"mcp_servers": remote()}),
+            "mcp_servers",
+            "bounds WebFetch",
+        ),
+        (json!({"tools": ["Bash", "mcp__tracker"]}), json!({"mcp_servers": helper}), "mcp_servers", "bounds WebFetch"),
+        (json!({"profiles": ["restricted"]}), json!({"mcp_servers": remote()}), "mcp_servers", "bounds WebFetch"),
+        (json!({"profiles": ["restricted"]}), json!({"mcp_servers": tracker()}), "mcp_servers", "bounds Bash"),
+        (
+            json!({"tools": ["Read", "mcp__github"]}),
+            json!({"env": ["GITHUB_HOST"]}),
+            "env",
+            "`GITHUB_HOST` is not in `env` of the policy of this key, which bounds Bash",
+        ),
+        (json!({"denied_tools": ["Bash(curl:*)"]}), json!({"env": ["A"]}), "env", "bounds Bash"),
+        (json!({"profiles": ["restricted"]}), json!({"env": ["A"]}), "env", "bounds Bash"),
         (
             json!({"env": []}),
             json!({"env": ["A"]}),
@@ -90,7 +114,7 @@ fn a_policy_bounds_what_a_request_brings_and_the_field_is_named() {
     ] {
         let refusal = agreed(&policy, &request).unwrap_err();
         assert_eq!((refusal.field, refusal.why), (field, Why::Policy), "{policy} {request}");
-        assert!(refusal.message.contains(message), "{policy} {request}: {}", refusal.message);
+        assert!(refusal.to_string().contains(message), "{policy} {request}: {refusal}");
     }
 }
 
@@ -102,14 +126,30 @@ fn what_the_server_does_not_have_is_a_wrong_value() {
     for (request, field, message) in [
         (json!({"fallback_models": ["gpt"]}), "fallback_models", "`gpt` is not allowed; use sonnet"),
         (json!({"model": "opus", "fallback_models": ["haiku", "opus"]}), "fallback_models", "`opus` is the model"),
-        (agent("model", json!("gpt")), "agents", "agents.a.model `gpt` is not allowed; use sonnet"),
+        (agent("model", json!("gpt")), "agents", "agents.a.model: `gpt` is not allowed; use sonnet"),
         (
             agent("permissionMode", json!("bypassPermissions")),
             "agents",
-            "agents.a.permission_mode bypassPermissions is not",
+            "agents.a.permission_mode: bypassPermissions is not",
         ),
-        (with_tools, "agents", "agents.a.tools has `Bash`, which `tools` of the request does not have"),
-        (json!({"profile": "restricted", "tools": ["Read", "Bash"]}), "tools", "has Bash, which runs with the profile"),
+        (with_tools, "agents", "agents.a.tools: has `Bash`, which `tools` of the request does not have"),
+        (
+            json!({"profile": "restricted", "tools": ["Read", "Bash"]}),
+            "tools",
+            "has `Bash`, which runs with the profile",
+        ),
+        (json!({"profile": "restricted", "tools": ["EnterWorktree"]}), "tools", "has `EnterWorktree`, which runs with"),
+        (
+            json!({"profile": "restricted", "allowed_tools": ["Read", "Bash(ls:*)"]}),
+            "allowed_tools",
+            "allowed_tools[1]: has `Bash(ls:*)`, and runs with the profile restricted do not have the tool",
+        ),
+        (json!({"profile": "restricted", "allowed_tools": ["WebFetch"]}), "allowed_tools", "[0]: has `WebFetch`, and"),
+        (
+            json!({"profile": "restricted", "agents": {"a": {"tools": ["Bash"]}}}),
+            "agents",
+            "agents.a.tools: has `Bash`",
+        ),
         (
             json!({"disallowed_tools": ["mcp__*"], "mcp_servers": remote()}),
             "mcp_servers",
@@ -118,7 +158,7 @@ fn what_the_server_does_not_have_is_a_wrong_value() {
     ] {
         let refusal = agreed(&json!({}), &request).unwrap_err();
         assert_eq!((refusal.field, refusal.why), (field, Why::Value), "{request}");
-        assert!(refusal.message.contains(message), "{request}: {}", refusal.message);
+        assert!(refusal.to_string().contains(message), "{request}: {refusal}");
     }
     let request: RunRequest =
         serde_json::from_value(json!({"profile": "restricted", "permission_mode": "bypassPermissions"})).unwrap();
@@ -144,7 +184,16 @@ fn what_a_policy_has_a_request_may_have() {
     assert_eq!(terms.own_tools(), Some(vec!["Read".to_owned(), "Agent".to_owned()]));
     assert!(terms.has_server("tracker") && !terms.has_server("other"));
     assert!(agreed(&json!({}), &json!({"mcp_servers": tracker(), "env": ["ANY"]})).is_ok());
-    assert!(agreed(&json!({"tools": ["mcp__tracker"]}), &json!({"mcp_servers": remote()})).is_ok());
+    for (policy, request) in [
+        (json!({"tools": ["mcp__tracker", "WebFetch"]}), json!({"mcp_servers": remote()})),
+        (json!({"denied_tools": ["Bash"]}), json!({"mcp_servers": remote()})),
+        (json!({"denied_tools": ["WebFetch"]}), json!({"mcp_servers": tracker()})),
+        (json!({"profiles": ["bare", "restricted"]}), json!({"mcp_servers": tracker(), "env": ["ANY"]})),
+        (json!({"denied_tools": ["WebFetch"]}), json!({"env": ["ANY"]})),
+        (json!({"tools": ["Read"], "env": ["A"]}), json!({"env": ["A"]})),
+    ] {
+        assert!(agreed(&policy, &request).is_ok(), "{policy} {request}");
+    }
 }
 
 #[test]
@@ -154,6 +203,9 @@ fn a_run_is_held_to_the_tools_of_its_request_as_to_those_of_a_policy() {
     assert_eq!(terms.own_tools(), Some(vec!["Read".to_owned()]));
     assert_eq!(terms.objection("Read", None), None);
     assert_eq!(terms.objection("Bash", None).unwrap(), "the request of the run does not have the tool `Bash`");
+    assert!(terms.leaves_out_by_request("Bash") && !terms.leaves_out_by_request("Read"));
+    let of_policy = agreed(&json!({"tools": ["Read"]}), &json!({})).unwrap().terms;
+    assert!(of_policy.objection("Bash", None).is_some() && !of_policy.leaves_out_by_request("Bash"));
     let both =
         agreed(&json!({"denied_tools": ["Bash(curl:*)"]}), &json!({"disallowed_tools": ["Write"]})).unwrap().terms;
     let managed = serde_json::to_value(both.managed()).unwrap();

@@ -34,7 +34,11 @@ fn found(wanted: &Wanted, allowed: WriteRoot) -> Result<(String, String), (&'sta
     let text = |folder: &Place| folder.relative().display().to_string();
     match wanted.find(&workspaces, allowed, Layer::Bubblewrap) {
         Ok(Found { ground, .. }) => Ok((text(&ground.workspace), text(&ground.write_root))),
-        Err(refusal) => Err((refusal.field, refusal.message)),
+        Err(refusal) => {
+            let whole = format!("{}{}", refusal.field, refusal.part);
+            assert!(refusal.message.starts_with(&whole) || refusal.why != Why::Folder, "{refusal}");
+            Err((refusal.field, refusal.message))
+        }
     }
 }
 
@@ -184,14 +188,14 @@ fn a_link_does_not_tell_what_there_is_in_other_workspaces() {
         "shop/out",
         "shop/out/passwd",
     ] {
-        for (wanted, field) in [
-            (wanted(path, None, &[]), CWD),
-            (wanted("shop", Some(path), &[]), WRITE_ROOT),
-            (wanted("shop", None, &[(path, false)]), ADDITIONAL),
+        for (wanted, field, way) in [
+            (wanted(path, None, &[]), CWD, ""),
+            (wanted("shop", Some(path), &[]), WRITE_ROOT, ""),
+            (wanted("shop", None, &[(path, false)]), ADDITIONAL, "[0].path"),
         ] {
             let held = held(wanted, &["shop"], None);
             let refusal = held.find(&workspaces, WriteRoot::Workspace, Layer::Bubblewrap).unwrap_err();
-            assert_eq!(refusal, held.bounds.foreign(field), "{path}");
+            assert_eq!(refusal, held.bounds.foreign(field).at(way), "{path}");
         }
     }
     for (path, part) in [("shop/absent", "does not exist"), ("shop/file", "is not a folder")] {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::World;
-use super::blocks;
+use super::{bash, blocks};
 
 /// One red point.
 const PNG: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg==";
@@ -98,11 +98,14 @@ async fn only_the_last_block_is_expanded_and_only_if_it_is_a_text() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_further_message_may_have_a_picture() {
     let world = World::new().await;
-    let run = world.server.submit(json!({"prompt": "[[pause_ms:6000]][[text:first]]"})).await;
+    // As long as the file is not there, the first turn is under way.
+    let first = bash("until test -e go; do sleep 0.05; done");
+    let run = world.server.submit(json!({"prompt": first, "allowed_tools": ["Bash"]})).await;
     world.model_is_asked().await;
     let input = json!({"content": [picture(), text("[[text:second]]")], "priority": "later"});
     let taken = world.server.post(&format!("/v1/runs/{run}/input"), &input).await;
     assert_eq!(taken.status, 202, "{taken:?}");
+    world.server.release("go");
     let ended = world.server.ended(&run).await;
     assert_eq!((&ended["state"], &ended["result"]), (&json!("completed"), &json!("second")), "{ended}");
     assert!(blocks(&world.last_message()).contains(&picture()));

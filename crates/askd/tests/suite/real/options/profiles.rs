@@ -16,7 +16,7 @@ fn furnished(server: TestServerBuilder) -> TestServerBuilder {
         "outputStyle": "heron-style",
         "hooks": {
             "PreToolUse": [{"matcher": "Write", "hooks": [{"type": "command", "command": format!("echo '{refuse}'")}]}],
-            "UserPromptSubmit": [{"hooks": [{"type": "command", "command": "echo heron-hook"}]}],
+            "SessionStart": [{"hooks": [{"type": "command", "command": "echo heron-hook"}]}],
         },
     });
     server
@@ -25,7 +25,7 @@ fn furnished(server: TestServerBuilder) -> TestServerBuilder {
         .file("config/rules/r.md", "heron-rule")
         .file("config/agents/a.md", "---\nname: a\ndescription: heron-agent\n---\nx")
         .file("config/skills/s/SKILL.md", "---\nname: s\ndescription: heron-skill\n---\nx")
-        .file("config/commands/c.md", "---\ndescription: heron-command\n---\nx")
+        .file("config/commands/c.md", "---\ndescription: heron-command\n---\nheron-body $ARGUMENTS")
         .file("config/output-styles/h.md", "---\nname: heron-style\ndescription: d\n---\nheron-style-text")
         .file("workspace/CLAUDE.md", "heron-of-the-folder")
         .file("workspace/.claude/skills/t/SKILL.md", "---\nname: t\ndescription: heron-skill-of-the-folder\n---\nx")
@@ -46,6 +46,45 @@ async fn a_bare_run_has_no_configuration_but_what_holds_it_back() {
     for profile in ["bare", "restricted"] {
         world.completed(json!({"prompt": "[[text:x]]", "profile": profile})).await;
         assert!(!world.sent().contains("heron"), "{profile}: {}", world.sent());
+        // Its files lie in the home, but no text of a message makes the CLI take one.
+        world.completed(json!({"prompt": "/c [[text:x]]", "expand": true, "profile": profile})).await;
+        assert!(!world.sent().contains("heron-body"), "{profile}: {}", world.sent());
+    }
+    world.completed(json!({"prompt": "/c [[text:x]]", "expand": true})).await;
+    assert!(world.sent().contains("heron-body"), "by default there is the command");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_operator_s_hooks_refuse_and_record_they_do_in_every_profile() {
+    // A script among the files of the configuration, as the hooks of a skill are.
+    let script = "echo no >&2; exit 2";
+    let forbidden = "if grep -q forbidden; then echo no >&2; exit 2; fi";
+    let hook = |matcher: &str, command: &str| json!([{"matcher": matcher, "hooks": [{"type": "command", "command": command}]}]);
+    let settings = json!({"hooks": {
+        "PreToolUse": hook("Write", "sh ~/.claude/skills/guard/deny.sh"),
+        "UserPromptSubmit": hook("", forbidden),
+        "PostToolUse": hook("Read", "touch recorded"),
+    }});
+    let world = World::with(|server| {
+        server
+            .file("config/settings.json", &settings.to_string())
+            .file("config/skills/guard/deny.sh", script)
+            .file("workspace/a.txt", "a")
+    })
+    .await;
+    let workspace = world.server.folders.workspace();
+    let (written, recorded) = (workspace.join("written"), workspace.join("recorded"));
+    let read = tool("Read", &json!({"file_path": workspace.join("a.txt")}));
+    let write = tool("Write", &json!({"file_path": written, "content": "x"}));
+    for profile in ["default", "bare", "restricted"] {
+        let prompt = turns([read.clone(), write.clone(), text("end")]);
+        let run = world.completed(json!({"prompt": prompt, "profile": profile, "allowed_tools": ["Read"]})).await;
+        assert!(!written.exists(), "{profile}: {run} {}", world.results());
+        assert!(recorded.exists(), "{profile}: {run} {}", world.results());
+        std::fs::remove_file(&recorded).unwrap();
+        let run = world.server.run(json!({"prompt": "[[text:forbidden]]", "profile": profile})).await;
+        assert_eq!(run["state"], "failed", "{profile}: {run}");
     }
     world.stop().await;
 }
@@ -101,7 +140,7 @@ async fn a_restricted_run_runs_no_programs_and_keeps_to_its_folder() {
     assert_eq!(world.server.folders.list("workspace"), ["a.txt", "b.txt"]);
     let results = world.results();
     assert!(results.contains("inside") && !results.contains("outside\n"), "{results}");
-    for absent in ["Bash", "Monitor", "WebFetch", "PowerShell"] {
+    for absent in ["Bash", "Monitor", "WebFetch", "PowerShell", "EnterWorktree", "ExitWorktree"] {
         assert!(!tools_of(&world.last_message()).contains(&absent), "{absent}");
     }
     world.stop().await;

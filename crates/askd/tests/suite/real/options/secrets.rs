@@ -78,7 +78,7 @@ async fn the_operator_s_variable_wins_over_one_of_the_request() {
     let world = World::with(|server| server.child_variable("GH_TOKEN", "of the operator")).await;
     let prompt = super::bash("printf %s \"$GH_TOKEN\" > seen");
     let body = json!({"prompt": prompt, "allowed_tools": ["Bash"], "on_disconnect": "cancel",
-        "env": {"GH_TOKEN": "of the request"}});
+        "env": {"GH_TOKEN": "of-this-request"}});
     let run = world.completed(body).await;
     assert_eq!(fs::read_to_string(world.server.folders.workspace().join("seen")).unwrap(), "of the operator");
     assert!(run["warnings"].to_string().contains("`GH_TOKEN` of the request was left out"), "{run}");

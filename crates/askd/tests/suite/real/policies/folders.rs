@@ -34,7 +34,10 @@ async fn no_folder_outside_of_the_keys_workspaces_is_given() {
         (json!({"prompt": read, "cwd": ""}), "cwd"),
         (json!({"prompt": read, "cwd": "other"}), "cwd"),
         (json!({"prompt": read, "cwd": "shop/../other"}), "cwd"),
-        (json!({"prompt": read, "cwd": "shop", "additional_folders": [{"path": "other"}]}), "additional_folders"),
+        (
+            json!({"prompt": read, "cwd": "shop", "additional_folders": [{"path": "other"}]}),
+            "additional_folders[0].path",
+        ),
     ] {
         let control = world.done(&free, &body).await;
         assert!(control.completed().tool_results[0].contains("of the others"), "{control:?}");
@@ -71,7 +74,7 @@ async fn nothing_is_written_outside_of_the_keys_write_root() {
     let folder =
         json!({"prompt": "[[text:x]]", "cwd": "shop", "additional_folders": [{"path": "other", "writable": true}]});
     world.done(&free, &folder).await.completed();
-    world.refused(&held, &folder, "additional_folders").await;
+    world.refused(&held, &folder, "additional_folders[0].path").await;
     world.refused(&held, &json!({"prompt": "[[text:x]]", "cwd": "other"}), "cwd").await;
     world.stop().await;
 }

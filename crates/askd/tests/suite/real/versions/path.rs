@@ -12,7 +12,7 @@ use super::codes;
 type Question = for<'a> fn(&'a World) -> BoxFuture<'a, ()>;
 
 /// What is asked, in this order.
-pub(super) const PATH: [(&str, Question); 13] = [
+pub(super) const PATH: [(&str, Question); 15] = [
     ("a fresh run", |world| fresh(world).boxed()),
     ("a stream", |world| stream(world).boxed()),
     ("an agent", |world| agent(world).boxed()),
@@ -22,6 +22,8 @@ pub(super) const PATH: [(&str, Question); 13] = [
     ("a cancel", |world| cancel(world).boxed()),
     ("an interrupt", |world| interrupt(world).boxed()),
     ("a subagent in the background", |world| background(world).boxed()),
+    ("an answer in pieces", |world| pieces(world).boxed()),
+    ("an answer whose stream ends early", |world| ends_early(world).boxed()),
     ("a denied tool", |world| denied(world).boxed()),
     ("a command that the guard refuses", |world| guarded(world).boxed()),
     ("an MCP server", |world| mcp_server(world).boxed()),
@@ -38,6 +40,18 @@ async fn fresh(world: &World) {
     assert_completed(&run, "hello");
     assert_eq!(codes(&run), ["cli_version"], "said once, and nothing else: {run:#}");
     assert!(run["cost_usd"].as_f64().is_some_and(|cost| cost > 0.0), "{run:#}");
+}
+
+async fn pieces(world: &World) {
+    let run = world.server.run(json!({"prompt": "[[text:first]][[stop:max_tokens]][[then]][[text:second]]"})).await;
+    assert_completed(&run, "second");
+    assert_eq!(codes(&run), ["cli_version", "answer_continued"], "{run:#}");
+}
+
+async fn ends_early(world: &World) {
+    let run = world.server.run(json!({"prompt": "[[text:first]][[short]]"})).await;
+    assert_eq!((&run["state"], &run["error"]["type"]), (&json!("failed"), &json!("connection")), "{run:#}");
+    assert_eq!(run["usage"]["complete"], false, "these do not count it: {run:#}");
 }
 
 async fn stream(world: &World) {
