@@ -44,8 +44,7 @@ mod tests {
         assert_eq!(remark(TESTED), None);
         let older = remark(Version(2, 1, 276)).unwrap().message;
         assert!(
-            older.contains("lacks mcp_servers_in_initialize, ")
-                && older.contains("managed_settings, ")
+            older.contains("lacks inline_agent_answers, mcp_servers_in_initialize, managed_settings, ")
                 && older.contains("cannot run")
         );
         assert!(!older.contains("idle_after_subagents"), "{older}");

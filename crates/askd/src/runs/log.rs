@@ -5,7 +5,7 @@
 //! slow, costs its own socket and nothing else, and a store that stalls makes [`RunLog::append`] wait, which leaves the
 //! child's pipe unread and pauses the CLI.
 //!
-//! All that a run tells goes through here, and here credentials are replaced in it ([`out`]).
+//! All that a run tells goes through here, and here credentials are replaced in it (`out`).
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};

@@ -59,11 +59,12 @@ fn options(args: &Value) -> Vec<&str> {
     let mut option = "";
     let mut found = Vec::new();
     for arg in args.as_array().into_iter().flatten().filter_map(Value::as_str) {
+        let is_option = arg.starts_with('-') && !arg.contains('=');
         let (name, value) = arg.split_once('=').unwrap_or((option, arg));
-        if (arg.contains('=') || !arg.starts_with('-')) && is_secret(name, value) {
+        if !is_option && is_secret(name, value) {
             found.push(value);
         }
-        option = if arg.starts_with('-') { arg } else { "" };
+        option = if is_option { arg } else { "" };
     }
     found
 }
