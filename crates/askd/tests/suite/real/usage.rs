@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::World;
 use super::outside::Outside;
-use crate::harness::{Folders, V1, eventually, eventually_async, marked_processes, older_cli, real_cli};
+use crate::harness::{Folders, Stream, V1, eventually, eventually_async, marked_processes, older_cli, real_cli};
 
 /// What a thousand tokens cost by the CLI's price list, in millionths of a dollar: of input, of output, read from a cache,
 /// written to one for five minutes. A search of the web costs 10,000.
@@ -289,8 +289,15 @@ async fn a_call_that_is_cut_off(cli: PathBuf, counts: bool) {
     let world = World::of(cli, |server| server).await;
     let slow = call(5, 1, &format!("{}[[hang]]", text("begun")));
     let script = turns([call(1, 1, &bash("echo on")), slow]);
-    let id = world.server.submit(body("sonnet", &script)).await;
-    eventually_async("the second call is under way", async || (world.model.messages().len() == 2).then_some(())).await;
+    let mut asked = body("sonnet", &script);
+    asked["deltas"] = true.into();
+    let request = world.server.posting("/v1/runs?deltas=true").header("accept", "text/event-stream").json(&asked);
+    let response = request.send().await.unwrap();
+    let id = response.headers()["x-askd-run-id"].to_str().unwrap().to_owned();
+    let mut stream = Stream::of(response);
+    // The CLI has heard the beginning of the second call, with what its input costs.
+    while stream.until_event("agent.stream_event").await["data"]["event"]["delta"]["text"] != "begun" {}
+    drop(stream);
     world.server.post(&format!("/v1/runs/{id}/cancel"), &json!({})).await;
     let run = world.server.ended(&id).await;
     assert_eq!((&run["state"], &run["usage"]["complete"]), (&json!("cancelled"), &json!(counts)), "{run}");
