@@ -47,7 +47,7 @@ function stalledClient(server) {
     const [host, port] = server.address.split(':');
     const body = JSON.stringify({ prompt: PROMPT });
     const socket = net.connect({ host, port: Number(port) });
-    socket.write(`POST /v1/runs HTTP/1.1\r\nhost: bench\r\nx-api-key: ${KEY}\r\naccept: text/event-stream\r\n` +
+    socket.write(`POST /v1/runs HTTP/1.1\r\nhost: localhost\r\nx-api-key: ${KEY}\r\naccept: text/event-stream\r\n` +
       `content-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`);
     let head = '';
     socket.on('data', (chunk) => {

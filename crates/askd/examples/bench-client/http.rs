@@ -20,7 +20,7 @@ impl Request<'_> {
         let Self { method, path, key, accept, body } = self;
         let length = body.len();
         format!(
-            "{method} {path} HTTP/1.1\r\nhost: bench\r\nx-api-key: {key}\r\naccept: {accept}\r\n\
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\nx-api-key: {key}\r\naccept: {accept}\r\n\
              content-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
         )
         .into_bytes()
