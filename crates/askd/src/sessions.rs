@@ -148,7 +148,7 @@ impl Sessions {
         // Only renames, and nobody looks in between, so that whoever copies the session meanwhile finds out (`identity`).
         let aside = folder.join(format!("{ASIDE}{extras}"));
         remove_if_there(&aside)?;
-        lock(&target, FlockOperation::LockExclusive)?;
+        lock(&target, FlockOperation::NonBlockingLockExclusive)?;
         if kept_as == name && kind(source, &extras)? == Some(FileType::Directory) {
             match fs::rename(folder.join(&extras), &aside) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -275,7 +275,7 @@ impl Sessions {
 /// some old and some new ones.
 fn identity(folder: &Path, session: Uuid) -> io::Result<[Option<(u64, u64)>; 2]> {
     let folder = open(folder, FOLDER, Mode::empty())?;
-    lock(&folder, FlockOperation::LockShared)?;
+    lock(&folder, FlockOperation::NonBlockingLockShared)?;
     Ok([file_name(session), session.to_string()].map(|name| {
         let stat = statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
         Some((stat.st_dev, stat.st_ino))
@@ -283,14 +283,22 @@ fn identity(folder: &Path, session: Uuid) -> io::Result<[Option<(u64, u64)>; 2]>
 }
 
 /// Keeps those who exchange a session's files and those who look at them apart, other servers too, until the folder is
-/// closed. Nobody waits for long: under it there are a few renames, or two looks.
+/// closed. Under it there are a few renames, or two looks: who holds it longer is none of ours, and not waited for.
 fn lock(folder: &OwnedFd, operation: FlockOperation) -> io::Result<()> {
-    match retry_on_intr(|| flock(folder, operation)) {
-        // A network's file system without locks, or without such for folders.
-        Err(Errno::NOLCK | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL | Errno::BADF) => Ok(()),
-        locked => Ok(locked?),
+    for _ in 0..LOCK_TRIES {
+        match retry_on_intr(|| flock(folder, operation)) {
+            Err(Errno::WOULDBLOCK) => std::thread::sleep(LOCK_PAUSE),
+            // A network's file system without locks, or without such for folders.
+            Err(Errno::NOLCK | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL | Errno::BADF) => return Ok(()),
+            locked => return Ok(locked?),
+        }
     }
+    Ok(())
 }
+
+/// Two seconds together.
+const LOCK_TRIES: u32 = 200;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 fn file_name(session: Uuid) -> String {
     format!("{session}.jsonl")

@@ -239,9 +239,11 @@ impl RunLog {
 
     /// Passes a partial message to those who follow live.
     pub fn pass_delta(&self, data: &str) {
-        if self.deltas.receiver_count() > 0 && data.len() <= LARGEST_DELTA {
+        // Also when nobody listens: who comes in the middle of a credential must not get the rest of it.
+        let told = self.redacted_deltas(data);
+        if self.deltas.receiver_count() > 0 {
             let after = self.lock().last_seq;
-            for data in self.redacted_deltas(data) {
+            for data in told.into_iter().filter(|data| data.len() <= LARGEST_DELTA) {
                 // Nobody listening any more is no failure.
                 drop(self.deltas.send(Delta { after, data: data.into() }));
             }

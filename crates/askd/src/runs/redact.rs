@@ -77,7 +77,7 @@ impl Redactor {
                 // The whole, too: it may be a text with a colon in it, whose second part is a short one.
                 for text in [secret, line].into_iter().filter(|text| text.len() >= SHORTEST) {
                     // JSON may stand in a text, also in one that stands in JSON itself.
-                    spellings.insert(escaped(text));
+                    spellings.extend(in_json(text));
                     spellings.insert(text.to_owned());
                 }
             }
@@ -164,6 +164,24 @@ fn replaced(text: &str, places: &[Range<usize>]) -> String {
         from = place.end;
     }
     out + &text[from..]
+}
+
+/// As it can stand in a JSON string: as most programs write it, with `\/` as some do, with nothing but ASCII, and with what
+/// HTML would take for its own as `\u0026`.
+fn in_json(secret: &str) -> [String; 4] {
+    let usual = escaped(secret);
+    let as_numbers = |is_number: fn(char) -> bool| {
+        let mut units = [0; 2];
+        let mut spell = |char: char| match char {
+            char if is_number(char) => {
+                char.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")).collect::<Vec<_>>().concat()
+            }
+            char => char.to_string(),
+        };
+        usual.chars().map(&mut spell).collect::<String>()
+    };
+    let (ascii, html) = (as_numbers(|char| !char.is_ascii()), as_numbers(|char| "<>&".contains(char)));
+    [usual.replace('/', "\\/"), ascii, html, usual]
 }
 
 /// As it stands in a JSON string.

@@ -4,8 +4,11 @@
 //! every answer that speaks of production.
 
 /// A variable or option whose name holds one of these has a credential for a value.
-pub(super) const NAMES: [&str; 11] =
+const NAMES: [&str; 11] =
     ["KEY", "TOKEN", "SECRET", "PASS", "PWD", "AUTH", "CREDENTIAL", "COOKIE", "SIGNATURE", "PRIVATE", "DSN"];
+
+/// After these words comes a credential.
+const SCHEMES: [&str; 4] = ["Basic", "Bearer", "Digest", "Token"];
 
 /// In bytes. A longer part of a value is no word.
 const LONGEST_WORD: usize = 20;
@@ -13,15 +16,48 @@ const LONGEST_WORD: usize = 20;
 /// Digits at the end of a word, as of `node20` and `2026`.
 const MOST_DIGITS: usize = 8;
 
+/// What in a value is a credential: all of it, parts of it, or parts of a URL in it.
+pub(super) fn credentials<'a>(name: &str, value: &'a str) -> Vec<&'a str> {
+    let mut found = of_url(value);
+    if is_secret(name, value) {
+        found.push(value);
+    }
+    // `Authorization: Bearer …`, `Server=…;Password=…`, JSON: programs print the credential in it alone, too.
+    let between = |char: char| char.is_whitespace() || "\"'`,;{}".contains(char);
+    let mut scheme = false;
+    for part in value.split(between).filter(|part| !part.is_empty()) {
+        match part.split_once('=') {
+            Some((name, value)) if says_secret(name) => found.push(value),
+            _ if scheme || !is_plain(part) => found.push(part),
+            _ => {}
+        }
+        scheme = SCHEMES.iter().any(|name| part.eq_ignore_ascii_case(name));
+    }
+    found
+}
+
+/// The user, the password and the values of the query of a URL; nothing if the text is none.
+fn of_url(text: &str) -> Vec<&str> {
+    let Some((_, rest)) = text.split_once("://") else { return Vec::new() };
+    let (place, fragment) = rest.split_once('#').unwrap_or((rest, ""));
+    let (place, query) = place.split_once('?').unwrap_or((place, ""));
+    let authority = place.split('/').next().unwrap_or_default();
+    let user = authority.rsplit_once('@').map_or("", |(user, _)| user);
+    let (name, password) = user.split_once(':').unwrap_or((user, ""));
+    let values = [query, fragment].into_iter().flat_map(|query| query.split('&'));
+    let values = values.filter_map(|pair| pair.split_once('=')).map(|(_, value)| value);
+    [user, name, password].into_iter().chain(values).filter(|part| !part.is_empty()).collect()
+}
+
 /// Whether the name says that its value is a credential.
-pub(super) fn says_secret(name: &str) -> bool {
+fn says_secret(name: &str) -> bool {
     let name = name.to_ascii_uppercase();
     NAMES.iter().any(|word| name.contains(word)) || name.ends_with("_PAT")
 }
 
 /// Whether a value is a credential, by its name or by its looks: words, numbers, paths and addresses without a credential in
 /// them are none.
-pub(super) fn is_secret(name: &str, value: &str) -> bool {
+fn is_secret(name: &str, value: &str) -> bool {
     says_secret(name) || !is_plain(value)
 }
 
@@ -86,6 +122,20 @@ mod tests {
         ] {
             assert!(is_secret("MODE", value), "{value}");
         }
+    }
+
+    #[test]
+    fn of_a_value_with_a_credential_in_it_that_part_is_one() {
+        for (name, value, part) in [
+            ("AUTH_HEADER", "Bearer correcthorse", "correcthorse"),
+            ("H", "Authorization: Bearer xK9fQ2mZ81aaB7", "xK9fQ2mZ81aaB7"),
+            ("H", r#"{"Authorization":"Bearer xK9fQ2mZ81aaB7"}"#, "xK9fQ2mZ81aaB7"),
+            ("C", "Server=db;User=sa;Password=hunterhunter", "hunterhunter"),
+            ("DB", "postgres://u:database@db/x?sslkey=of-a-url", "of-a-url"),
+        ] {
+            assert!(credentials(name, value).contains(&part), "{value}");
+        }
+        assert_eq!(credentials("MODE", "server=db;mode=production"), [""; 0]);
     }
 
     #[test]

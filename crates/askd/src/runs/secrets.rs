@@ -8,8 +8,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::secret_words::is_secret;
-use super::server_secrets::{self, of_url};
+use super::secret_words::credentials;
+use super::server_secrets;
 
 /// The secret parts of a request. [`super::request::RunRequest`] has their names.
 #[derive(Clone, Default)]
@@ -34,10 +34,8 @@ impl RunSecrets {
     /// What of it must not reach a client in what the CLI says: what is a credential by its name or its looks, and what in
     /// URLs is one.
     pub fn to_redact(&self) -> Vec<SecretString> {
-        let env = || self.env.iter().map(|(name, value)| (name, value.expose_secret()));
-        let secret = env().filter(|(name, value)| is_secret(name, value)).map(|(_, value)| value);
-        let of_urls = env().flat_map(|(_, value)| of_url(value));
-        let values = secret.chain(of_urls).map(|value| SecretString::from(value.to_owned()));
+        let env = self.env.iter().flat_map(|(name, value)| credentials(name, value.expose_secret()));
+        let values = env.map(|value| SecretString::from(value.to_owned()));
         values.chain(server_secrets::of_request(&self.mcp_servers)).collect()
     }
 

@@ -1,5 +1,7 @@
 //! What a result says of how its turn went, besides whether it failed.
 
+use crate::notice::shortened;
+
 /// How much of a text is looked at and kept, in characters. Answers may be tens of megabytes long.
 const MAX_HEAD: usize = 1_000;
 
@@ -37,7 +39,7 @@ impl Details {
     }
 }
 
-/// The beginning of a text. A long one is copied, not kept whole.
+/// The beginning of a text, with a mark where it was cut: the other half of a credential may stand there.
 pub(super) fn head(text: &str) -> String {
-    text.char_indices().nth(MAX_HEAD).map_or(text, |(end, _)| &text[..end]).to_owned()
+    shortened(text, MAX_HEAD)
 }

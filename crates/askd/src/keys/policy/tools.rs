@@ -8,9 +8,14 @@ use crate::settings::suggest::{closest, closest_within};
 /// What the names of MCP tools begin with.
 pub const MCP: &str = "mcp__";
 
-/// `Task` is the former name of `Agent`, which the CLI still uses in its list of tools (checked).
+/// Tools have other names by which the CLI takes them too, in its list of tools or in what it is given (checked).
 pub fn canonical(tool: &str) -> &str {
-    if tool == "Task" { "Agent" } else { tool }
+    match tool {
+        "Task" => "Agent",
+        "KillBash" | "KillShell" => "TaskStop",
+        "AgentOutputTool" | "BashOutput" | "BashOutputTool" => "TaskOutput",
+        other => other,
+    }
 }
 
 /// Whether it is a tool of this server: `mcp__tracker__find` of `mcp__tracker`.

@@ -49,16 +49,18 @@ pub(super) async fn next_line(lines: &mut Lines, process: &Process) -> Option<Re
 }
 
 /// The output has ended: the exit follows, or the process has closed its output and lives on.
-pub(super) async fn exited(process: &Process, stderr: &StderrTail, log: &RunLog) -> Ending {
+pub(super) async fn exited(process: &Process, stderr_tail: &StderrTail, log: &RunLog) -> Ending {
     let how = match tokio::time::timeout(DRAIN_GRACE, process.wait_exit()).await {
         Ok(exit) => crate::programs::describe(exit),
         Err(_) => "it closed its output and went on running".into(),
     };
     // What it wrote last is read by another task, a moment later. Processes that it has left behind may hold the pipe.
-    drop(tokio::time::timeout(STDERR_GRACE, stderr.ended()).await);
-    let stderr = stderr.text();
-    if !stderr.trim().is_empty() {
-        tracing::warn!(how, stderr = log.told_text(stderr.trim()).as_ref(), "the CLI ended early");
+    drop(tokio::time::timeout(STDERR_GRACE, stderr_tail.ended()).await);
+    let stderr = stderr_tail.text();
+    // What is left of a line whose beginning was dropped may be the rest of a credential.
+    let whole = if stderr_tail.dropped() > 0 { stderr.split_once('\n').map_or("", |(_, rest)| rest) } else { &stderr };
+    if !whole.trim().is_empty() {
+        tracing::warn!(how, stderr = log.told_text(whole.trim()).as_ref(), "the CLI ended early");
     }
     Ending::Exited { how, stderr }
 }

@@ -154,8 +154,11 @@ fn whatever_goes_through_the_log_has_no_credential() {
     let log = log(1 << 20, 1 << 20);
     log.keep_back(Redactor::new(["sesame-sesame".to_owned().into()]));
     let mut deltas = log.deltas();
-    log.pass_delta(r#"{"type":"stream_event","text":"sesame-sesame"}"#);
-    assert_eq!(&*deltas.try_recv().unwrap().data, r#"{"type":"stream_event","text":"[redacted]"}"#);
+    let delta = |text| format!(r#"{{"event":{{"delta":{{"text":"{text}"}}}},"type":"stream_event"}}"#);
+    log.pass_delta(&delta("a sesame-"));
+    log.pass_delta(&delta("sesame."));
+    let told = [deltas.try_recv().unwrap(), deltas.try_recv().unwrap()].map(|delta| delta.data.to_string());
+    assert_eq!(told, [delta("a "), delta("[redacted].")]);
     let line = r#"{"type":"assistant","text":"sesame-sesame"}"#;
     log.append_now(NOW, &EventBody::Agent(Frame::parse(line.into()).unwrap()));
     assert!(log.try_append(NOW, EventBody::Agent(Frame::parse(line.into()).unwrap())).is_ok());

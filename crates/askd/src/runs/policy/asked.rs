@@ -2,13 +2,13 @@
 
 use claude::permission_mode::PermissionMode;
 use claude::profile::Profile;
-use claude::tools::{is_known, of_restricted};
+use claude::tools::of_restricted;
 use serde_json::Value;
 
 use super::tools::{Tools, denies_server, denies_tool};
 use super::{Refusal, Why, beyond, refuse, shown};
 use crate::keys::Policy;
-use crate::keys::policy::tools::tool_of;
+use crate::keys::policy::tools::{MCP, tool_of};
 use crate::runs::request::RunRequest;
 use crate::runs::secrets::RunSecrets;
 use crate::settings::Settings;
@@ -22,7 +22,7 @@ const WEB_FETCH: &str = "WebFetch";
 
 /// Whether a restricted run has not this tool, though the CLI has. It would get those that `--tools` names (checked).
 fn not_if_restricted(tool: &str) -> bool {
-    is_known(tool) && !of_restricted(tool)
+    !of_restricted(tool) && !tool.starts_with(MCP) && tool != "*"
 }
 
 /// What is wrong with a tool that a restricted run has not.
@@ -231,12 +231,21 @@ fn bounds(policy: &Policy, tool: &str) -> bool {
         || policy.profiles.as_ref().is_some_and(is_restricted) && not_if_restricted(tool)
 }
 
+/// Whether a run of the key can have `Bash` called: by a rule, where the policy says which ones there may be.
+fn may_start_programs(policy: &Policy) -> bool {
+    let has_rule = |rules: &Vec<String>| rules.iter().any(|rule| tool_of(rule) == BASH);
+    let only_plans = |modes: &Vec<PermissionMode>| modes.iter().all(|mode| *mode == PermissionMode::Plan);
+    !bounds(policy, BASH)
+        && policy.allowed_tools.as_ref().is_none_or(has_rule)
+        && !policy.permission_modes.as_ref().is_some_and(only_plans)
+}
+
 /// Variables of the request. They reach the operator's own MCP servers and hooks too, which may hold credentials and take
 /// an address from a variable: a caller who could not start such a program may not steer one either.
 pub(super) fn variables(policy: &Policy, request: &RunRequest) -> Result<(), Refusal> {
     const FIELD: &str = "env";
     let Some(allowed) = &policy.env else {
-        return match request.env.first().filter(|_| bounds(policy, BASH)) {
+        return match request.env.first().filter(|_| !may_start_programs(policy)) {
             Some(name) => {
                 let name = shown(name);
                 let message = format!("{name} is not in `env` of the policy of this key, which bounds {BASH}");

@@ -99,7 +99,12 @@ impl Place {
     /// Whether nothing of this text comes after the message: its block ends, or the message of which that is a part.
     fn ends_with(&self, message: &Value) -> bool {
         let event = &message["event"];
-        self.parent == message["parent_tool_use_id"] && (event["index"].is_null() || event["index"] == self.index)
+        let is_end = match event["type"].as_str() {
+            Some("content_block_stop") => event["index"] == self.index,
+            Some("message_start" | "message_delta" | "message_stop" | "error") => true,
+            _ => false,
+        };
+        is_end && self.parent == message["parent_tool_use_id"]
     }
 }
 

@@ -15,7 +15,7 @@ use super::super::event::EventBody;
 use super::super::limits::resources;
 use super::super::prepare::{PrepareError, Prepared, prepare};
 use super::super::redact::Redactor;
-use super::super::server_secrets::secrets;
+use super::super::server_secrets::of_operator;
 use super::super::watch::MemoryKeeper;
 use super::super::{Finished, RunError, RunErrorKind, RunState};
 use super::Worker;
@@ -65,8 +65,13 @@ impl Worker {
         let message = tokio::select! {
             biased;
             () = self.run.live.cancel.cancelled() => return Err(self.cancelled().into()),
-            message = message(shared, content) => message,
+            message = tokio::time::timeout(self.run.spec.timeout, message(shared, content)) => message,
         };
+        let message = message.map_err(|_| {
+            let most = self.run.spec.timeout.as_secs();
+            let what = format!("the server had no room in memory for its message within {most} s (timeout_seconds)");
+            Finished::failed(RunErrorKind::Timeout, what)
+        })?;
         let message = message.map_err(|error| {
             tracing::warn!(run = %self.run.id, %error, "cannot read the message of a run");
             failed(format!("the message cannot be put together: {error}"))
@@ -78,7 +83,7 @@ impl Worker {
             move || {
                 let mut prepared = prepare(&shared, run.id, &run.spec, &home, granted)?;
                 // Here, for it takes a while.
-                let redactor = Redactor::new(values.into_iter().chain(secrets(&prepared.mcp_servers)));
+                let redactor = Redactor::new(values.into_iter().chain(of_operator(&prepared.mcp_servers)));
                 run.live.log.keep_back(redactor);
                 // Last, when the copy of the transcript is complete.
                 home.claim(run.spec.session.id()).map_err(PrepareError::Home)?;

@@ -63,6 +63,19 @@ async fn a_value_hides_nothing_from_the_policy_of_its_key() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_long_message_is_cut_without_leaving_half_a_value() {
+    const SECRET: &str = "ghp_0123456789abcdef";
+    let server = TestServerBuilder::fake().start().await;
+    for length in 980..=1_000 {
+        let result = json!({"is_error": true, "result": format!("{}{SECRET}", "x".repeat(length))});
+        let (run, _) = with_value(&server, SECRET, &format!("!result {result}")).await;
+        let message = run["error"]["message"].as_str().unwrap();
+        assert!(message.contains("xxx") && !message.contains("ghp_0123"), "{length}: {message}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_way_out_has_a_value() {
     const SECRET: &str = "sesame \"open\" 1234";
     let server = TestServerBuilder::fake().start().await;

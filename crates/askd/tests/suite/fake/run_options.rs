@@ -125,6 +125,8 @@ async fn what_the_policy_of_a_key_does_not_have_is_a_403_that_names_the_field_an
         (json!({"denied_tools": ["Bash", "WebFetch", "WebSearch"]}), remote, "mcp_servers"),
         (json!({"profiles": ["restricted"]}), json!({"profile": "bare"}), "profile"),
         (json!({"profiles": ["restricted"]}), json!({"env": {"A": "x"}}), "env"),
+        (json!({"allowed_tools": ["Read"]}), json!({"env": {"A": "x"}}), "env"),
+        (json!({"permission_modes": ["plan"]}), json!({"permission_mode": "plan", "env": {"A": "x"}}), "env"),
     ] {
         let held: Holder = server.user(policy.clone()).await;
         let answer = held.post("/v1/runs", &with(&fields)).await;
