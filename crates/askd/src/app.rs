@@ -1,9 +1,13 @@
 //! Every long-lived handle. Tests build the same type with parts of their own.
 
+use std::sync::Arc;
+
 use crate::lifecycle::Lifecycle;
 use crate::runs::shared::Shared;
 use crate::runs::submit::Runs;
 use crate::settings::Settings;
+
+pub mod readiness;
 
 /// What request handlers work with.
 #[derive(Debug, Clone)]
@@ -17,9 +21,9 @@ impl App {
         Self { runs: Runs::new(shared) }
     }
 
-    /// The server's options.
-    pub fn settings(&self) -> &Settings {
-        &self.runs.shared().settings
+    /// The server's options, as they are now.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.runs.shared().settings.now()
     }
 
     /// Takes runs in.

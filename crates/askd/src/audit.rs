@@ -53,13 +53,15 @@ pub enum Action {
     RunInterrupted,
     /// A run of another key was given a further message.
     RunInput,
+    /// The operator had the settings read again.
+    SettingsReloaded,
     /// A request was refused that a key may not make.
     RequestRefused,
 }
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::KeyCreated,
         Self::KeyUpdated,
         Self::KeyRotated,
@@ -68,6 +70,7 @@ impl Action {
         Self::RunCancelled,
         Self::RunInterrupted,
         Self::RunInput,
+        Self::SettingsReloaded,
         Self::RequestRefused,
     ];
 
@@ -82,6 +85,7 @@ impl Action {
             Self::RunCancelled => "run.cancelled",
             Self::RunInterrupted => "run.interrupted",
             Self::RunInput => "run.input",
+            Self::SettingsReloaded => "settings.reloaded",
             Self::RequestRefused => "request.refused",
         }
     }
@@ -149,6 +153,12 @@ impl Audit {
     /// Stores an event.
     pub async fn record(&self, actor: &Actor, event: Event) -> Result<(), StoreError> {
         self.store.write(Insert(self.entry(actor, event))).await
+    }
+
+    /// Stores what was done at the server itself, without a request.
+    pub async fn record_here(&self, event: Event) -> Result<(), StoreError> {
+        let actor = Actor { key_id: None, address: None, request_id: String::new() };
+        self.store.write(Insert(AuditRow { request_id: None, ..self.entry(&actor, event) })).await
     }
 
     /// Stores an event in the background: a request that was refused has its answer already. Of more than 20 in a minute with

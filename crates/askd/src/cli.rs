@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use claude::version::{MINIMUM, Version};
+use claude::version::{MINIMUM, TESTED, Version};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -15,9 +15,10 @@ use crate::small_file;
 
 use probe::Probed;
 
+pub mod health;
+pub mod probe;
 pub mod remark;
-
-mod probe;
+pub mod watch;
 
 /// What is remembered of a CLI is much shorter.
 const MAX_MEMORY: u64 = 64 * 1024;
@@ -34,6 +35,8 @@ pub struct Cli {
     /// What it writes down of itself in a new home. A home that has it already is ready sooner: the CLI need not run its
     /// migrations, and write them down, one by one.
     pub state: Map<String, Value>,
+    /// The file that all this is about.
+    file: Option<watch::Identity>,
 }
 
 /// Why there is no usable CLI. The texts say what to do.
@@ -41,7 +44,8 @@ pub struct Cli {
 pub enum CliError {
     /// Nothing of that name.
     #[error(
-        "the Claude Code CLI `{0}` was not found; install it (npm install -g @anthropic-ai/claude-code) or set ASKD_CLAUDE_BIN to its path"
+        "the Claude Code CLI `{0}` was not found; install it (npm install -g @anthropic-ai/claude-code@{TESTED}), \
+         mount it there if this is a container, or set ASKD_CLAUDE_BIN to its path"
     )]
     NotFound(PathBuf),
     /// It could not be asked for its version.
@@ -91,22 +95,23 @@ impl Cli {
     ) -> Result<Self, CliError> {
         let name = &settings.paths.claude_bin;
         let program = settings.child.find_program(name).ok_or_else(|| CliError::NotFound(name.clone()))?;
+        let file = watch::identity(&program);
         if let Some(remembered) = recall(&program, memory)
             && let Ok(version) = accepted(&program, &remembered.output)
         {
             let Remembered { reads_key_descriptor, state, .. } = remembered;
-            return Ok(Self { program, version, reads_key_descriptor, state });
+            return Ok(Self { program, version, reads_key_descriptor, state, file });
         }
         let asked = programs.output(&program, &["--version"]).await;
         let output = asked.map_err(|reason| CliError::Failed { program: program.clone(), reason })?;
         let version = accepted(&program, &output)?;
         let Some(probed) = probe::probe(&program, programs, home).await else {
             tracing::warn!("the CLI did not answer; its key goes by variable, and runs may fail");
-            return Ok(Self { program, version, reads_key_descriptor: false, state: Map::new() });
+            return Ok(Self { program, version, reads_key_descriptor: false, state: Map::new(), file });
         };
         remember(&program, &output, &probed, memory);
         let Probed { reads_key_descriptor, state } = probed;
-        Ok(Self { program, version, reads_key_descriptor, state })
+        Ok(Self { program, version, reads_key_descriptor, state, file })
     }
 }
 

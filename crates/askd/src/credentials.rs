@@ -23,6 +23,19 @@ const CLOUD: [&str; 5] = [
     "CLAUDE_CODE_USE_MANTLE",
 ];
 
+/// The provider of models that these settings choose, in the word that OpenTelemetry has for it. What none of its words
+/// is for speaks as Anthropic does.
+pub fn provider(settings: &Settings) -> &'static str {
+    let chosen = |name: &str| settings.child.get(name).is_some();
+    if chosen("CLAUDE_CODE_USE_BEDROCK") || chosen("CLAUDE_CODE_USE_MANTLE") {
+        "aws.bedrock"
+    } else if chosen("CLAUDE_CODE_USE_VERTEX") {
+        "gcp.vertex_ai"
+    } else {
+        "anthropic"
+    }
+}
+
 /// The CLI's stored login, in its configuration folder.
 pub const LOGIN_FILE: &str = ".credentials.json";
 
@@ -196,6 +209,21 @@ mod tests {
         for bad in ["", "two words"] {
             let source = CredentialSource::new(&settings, None);
             assert!(source.grant(true, &Helper(AtomicUsize::new(0), bad)).await.is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_cloud_gives_the_provider_its_name() {
+        for (name, expected) in [
+            ("CLAUDE_CODE_USE_BEDROCK", "aws.bedrock"),
+            ("CLAUDE_CODE_USE_MANTLE", "aws.bedrock"),
+            ("CLAUDE_CODE_USE_VERTEX", "gcp.vertex_ai"),
+            ("CLAUDE_CODE_USE_FOUNDRY", "anthropic"),
+            ("AWS_REGION", "anthropic"),
+        ] {
+            let mut settings = settings();
+            settings.child.environment.push((name.into(), "1".to_owned().into()));
+            assert_eq!(provider(&settings), expected, "{name}");
         }
     }
 

@@ -3,6 +3,8 @@
 //! A scripted model on loopback, the real CLI, askd in between: a question goes over HTTP to `POST /ask`, and the answer
 //! is streamed to the terminal.
 
+pub mod model;
+
 use std::fs::DirBuilder;
 use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;

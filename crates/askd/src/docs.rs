@@ -11,6 +11,11 @@ pub fn settings_reference() -> String {
     crate::settings::reference_markdown()
 }
 
+/// `docs/reference/metrics.md`.
+pub fn metrics_reference() -> String {
+    crate::metrics::reference::reference_markdown()
+}
+
 const OUTCOMES: &str = "\
 # How the end of a run is judged
 

@@ -1,7 +1,8 @@
 //! `askd doctor`: looks at this machine with the server's settings, and says what works, what does not, and what to do.
 //!
 //! It becomes the user that the server would become, and tries every layer of isolation by a probe, as the server does. It
-//! takes no lock, changes nothing of the server's and asks no model, so it may run beside a server. What it tries, it tries in a
+//! holds no lock, changes nothing of the server's, asks no model and shows nobody a credential, so it may run beside a server.
+//! From the provider it wants a connection only. What it tries, it tries in a
 //! folder in `/tmp`; where that cannot be written, in one in `ASKD_DATA_DIR`, which a server's janitor removes should the doctor
 //! be killed.
 
@@ -13,11 +14,60 @@ use serde::Serialize;
 use crate::ambient::Ambient;
 use crate::isolation::report::Report;
 use crate::privileges::{self, Rehearsal, Standing};
+use crate::serve::lock;
 use crate::settings::{Loaded, Problem, Settings, SettingsErrors};
 
 mod checks;
+mod clock;
 mod ground;
 mod layers;
+mod limits;
+mod path;
+mod server;
+mod space;
+mod store;
+mod upstream;
+
+/// The name of every finding there can be. `docs/health.md` says of each what is looked at.
+pub const NAMES: [&str; 37] = [
+    "settings",
+    "user",
+    "groups",
+    "executable",
+    "api_key",
+    "folders",
+    "workspace_dir",
+    "home",
+    "config_dir",
+    "configuration",
+    "data_dir",
+    "credential",
+    "secret_key",
+    "listen",
+    "server",
+    "store",
+    "disk",
+    "open_files",
+    "processes",
+    "memory",
+    "somaxconn",
+    "clock",
+    "upstream",
+    "temporary_folder",
+    "cli",
+    "bubblewrap",
+    "view",
+    "path",
+    "secret_files",
+    "second_mounts",
+    "user_namespaces",
+    "layer_bubblewrap",
+    "layer_landlock",
+    "layer_none",
+    "isolation",
+    "cgroup",
+    "metrics",
+];
 
 /// How something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -27,9 +77,9 @@ pub enum Status {
     Ok,
     /// Not looked at: only the server itself can.
     Skip,
-    /// The server starts, and something is less than it could be.
+    /// The server starts, and something is less than it could be, or runs may or will fail.
     Warn,
-    /// The server does not start, or its runs fail.
+    /// The server does not start, or no run can begin.
     Fail,
 }
 
@@ -108,9 +158,11 @@ impl Patient {
     }
 }
 
-/// Looks at everything. `launcher` is the executable that answers to `__launch` and `__probe`.
-pub async fn examine(patient: Patient, ambient: &Ambient, launcher: PathBuf) -> Diagnosis {
+/// Looks at everything. `launcher` is the executable that answers to `__launch` and `__probe`; `is_offline`: nobody outside of
+/// this machine is to be asked, but for the database.
+pub async fn examine(patient: Patient, ambient: &Ambient, launcher: PathBuf, is_offline: bool) -> Diagnosis {
     let mut checks = checks::before(&patient);
+    checks.extend(beside(&patient.settings, ambient, is_offline).await);
     let gives_cgroup = matches!(patient.standing, Ok(Standing::Dropped(_)));
     let isolation = match ground::Ground::make(patient.settings.clone(), ambient, launcher) {
         Ok(ground) => {
@@ -133,6 +185,22 @@ pub async fn examine(patient: Patient, ambient: &Ambient, launcher: PathBuf) -> 
     Diagnosis { ok, checks, isolation }
 }
 
+/// What is around the server: other servers, its store, the machine and the provider. They are waited for together.
+async fn beside(settings: &Settings, ambient: &Ambient, is_offline: bool) -> Vec<Check> {
+    let is_at_work = lock::is_held(&settings.paths.data_dir);
+    let now = ambient.now();
+    let (server, (store, difference), disk, upstream) = tokio::join!(
+        server::server(settings, is_at_work),
+        store::store(settings, is_at_work, now.as_millisecond()),
+        space::disk(settings),
+        upstream::upstream(settings, is_offline),
+    );
+    let mut checks = vec![server, store, disk];
+    checks.extend(limits::limits(settings));
+    checks.extend([clock::clock(now, difference), upstream]);
+    checks
+}
+
 impl Diagnosis {
     /// What is wrong with settings that cannot even be read.
     pub fn of_settings(errors: &SettingsErrors) -> Self {
@@ -145,7 +213,7 @@ impl Diagnosis {
         Self { ok: false, checks: errors.problems().iter().map(finding).collect(), isolation: None }
     }
 
-    /// For people: a line for each finding, what to do below it, then what is not prevented.
+    /// For people: a line for each finding, what to do below it, then what is not prevented, and at last which fail or warn.
     pub fn to_text(&self) -> String {
         let mut text = String::new();
         for Check { name, status, message, hint } in &self.checks {
@@ -180,7 +248,22 @@ impl Diagnosis {
                 let _ = writeln!(text, "  - {sentence}");
             }
         }
+        // Last, where a terminal leaves it in sight.
+        let _ = writeln!(text, "\n{}", self.summary());
         text
+    }
+
+    /// Which fail, and which warn.
+    fn summary(&self) -> String {
+        let named = |wanted: Status, word: &str| {
+            let mut names: Vec<_> =
+                self.checks.iter().filter(|check| check.status == wanted).map(|check| check.name).collect();
+            names.dedup();
+            (!names.is_empty()).then(|| format!("{word}: {}", names.join(", ")))
+        };
+        let parts = [named(Status::Fail, "FAIL"), named(Status::Warn, "warn")];
+        let parts: Vec<_> = parts.into_iter().flatten().collect();
+        if parts.is_empty() { "Nothing fails, and nothing is to be warned of".to_owned() } else { parts.join("; ") }
     }
 }
 
@@ -196,6 +279,8 @@ mod tests {
         ok    user                   is nobody
         FAIL  cli                    is missing
                                      -> install it
+
+        FAIL: cli
         ");
     }
 }

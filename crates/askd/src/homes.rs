@@ -48,6 +48,11 @@ impl Drop for Home {
     }
 }
 
+/// Where it is noted whose transcript is in which home: one file a home, which holds the session's id.
+pub fn owners(data_dir: &Path) -> PathBuf {
+    data_dir.join("owners")
+}
+
 /// Names are short, because the deny rules against other homes name every prefix of the own one
 /// ([`claude::run_settings::RunSettings::deny_siblings`]); random, because only live homes must not collide.
 const NAME_LENGTH: usize = 8;
@@ -56,7 +61,7 @@ impl Homes {
     /// Creates the folder if need be.
     pub fn open(data_dir: &Path) -> io::Result<Self> {
         let folder = data_dir.join("homes");
-        let owners = data_dir.join("owners");
+        let owners = owners(data_dir);
         for folder in [&folder, &owners] {
             DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         }

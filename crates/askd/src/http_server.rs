@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -15,6 +16,8 @@ use self::connection::Door;
 use self::exchange::Exchange;
 use self::places::{Place, Places};
 use self::tls::Certificates;
+use crate::metrics::Metrics;
+use crate::metrics::kinds::{Counters, Gauge};
 use crate::settings::groups::Server;
 
 mod answer;
@@ -58,7 +61,49 @@ pub struct Bounds {
     pub server: Server,
     /// How long an answer may be in the making. A client that takes its answer so slowly that this passes, and
     /// `last_byte_timeout` after it, is dropped.
-    pub longest_run: Duration,
+    pub longest_run: LongestRun,
+    /// Cancelled when the server wants no further requests: each answer then says that its connection ends with it.
+    pub leaving: CancellationToken,
+    /// What counts connections.
+    pub counts: Counts,
+}
+
+/// What metrics tell of the connections of an address.
+#[derive(Debug, Clone)]
+pub struct Counts {
+    /// Those that are open.
+    pub open: Gauge,
+    /// Those that were cut since their client took nothing, or too little.
+    pub slow: Counters<1>,
+}
+
+impl Counts {
+    /// Those of the address for clients.
+    pub fn of(metrics: &Metrics) -> Self {
+        Self { open: metrics.http_connections.clone(), slow: metrics.slow_clients.clone() }
+    }
+}
+
+/// How long an answer may be in the making, which a reload may change. Clones are the same.
+#[derive(Debug, Clone)]
+pub struct LongestRun(Arc<AtomicU64>);
+
+impl LongestRun {
+    /// So long, until it is set.
+    pub fn new(time: Duration) -> Self {
+        let longest = Self(Arc::default());
+        longest.set(time);
+        longest
+    }
+
+    /// So long from the next request on.
+    pub fn set(&self, time: Duration) {
+        self.0.store(u64::try_from(time.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    fn get(&self) -> Duration {
+        Duration::from_millis(self.0.load(Ordering::Relaxed))
+    }
 }
 
 /// Takes the address. Who connects from now on waits for [`serve`].

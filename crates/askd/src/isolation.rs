@@ -68,13 +68,16 @@ impl fmt::Display for Layer {
 }
 
 /// What confines a run; kept with it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct RunIsolation {
     /// The layer.
+    #[schema(value_type = String)]
     pub layer: Layer,
     /// What is in force.
+    #[schema(value_type = Vec<String>)]
     pub in_force: Vec<Protection>,
     /// Why it is not a stronger layer; `None`: there is none.
+    #[schema(required)]
     pub reason: Option<String>,
 }
 

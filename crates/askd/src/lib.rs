@@ -10,10 +10,13 @@
 //! the program (`serve`, `demo`, `doctor`, `keys_command`), HTTP (`http_server`, `api`), `encode`, `app`, `runs`, and what
 //! runs need.
 
+pub mod backup;
 pub mod demo;
 pub mod docs;
 pub mod doctor;
+pub mod healthcheck;
 pub mod keys_command;
+pub mod migrate;
 pub mod serve;
 pub mod telemetry;
 
@@ -42,6 +45,8 @@ pub mod isolation;
 pub mod keys;
 pub mod lifecycle;
 pub mod marker;
+pub mod metrics;
+pub mod own_server;
 pub mod privileges;
 pub mod programs;
 pub mod project_config;
@@ -49,5 +54,6 @@ pub mod sessions;
 pub mod settings;
 pub mod small_file;
 pub mod store;
+pub mod traces;
 pub mod usd;
 pub mod workspaces;

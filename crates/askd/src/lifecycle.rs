@@ -1,6 +1,6 @@
 //! The server's life: working, draining, stopping, and the tasks that it waits for.
 //!
-//! A first signal drains: no new work, running runs get a grace. When that is over they are stopped by the ladder. A
+//! A first signal drains, after a delay if that is set: no new work, running runs get a grace. When that is over they are stopped by the ladder. A
 //! second signal kills at once.
 
 use tokio_util::sync::CancellationToken;
@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 /// Shared by everything that lives as long as the server.
 #[derive(Debug, Clone, Default)]
 pub struct Lifecycle {
+    leaving: CancellationToken,
     draining: CancellationToken,
     stopping: CancellationToken,
     killing: CancellationToken,
@@ -16,8 +17,14 @@ pub struct Lifecycle {
 }
 
 impl Lifecycle {
+    /// Says from now on that it wants no new work, and takes it all the same: whoever sends it is to have the time to hear.
+    pub fn leave(&self) {
+        self.leaving.cancel();
+    }
+
     /// Takes no new work from now on. What waits in the queue is refused.
     pub fn drain(&self) {
+        self.leave();
         self.draining.cancel();
     }
 
@@ -31,6 +38,11 @@ impl Lifecycle {
     pub fn kill(&self) {
         self.stop();
         self.killing.cancel();
+    }
+
+    /// Cancelled when no new work is wanted.
+    pub fn leaving(&self) -> &CancellationToken {
+        &self.leaving
     }
 
     /// Cancelled when no new work is taken.

@@ -1,26 +1,34 @@
-//! The program: `serve`, `keys`, `doctor`, `demo`, `settings`, and the hidden `__launch`, `__enter`, `__probe` and
+//! The program: `serve`, `backup`, `restore`, `migrate`, `keys`, `doctor`, `demo`, `settings`, `openapi`, and the hidden `__launch`, `__enter`, `__probe` and
 //! `__judge`.
 
 use std::ffi::OsString;
-use std::io::{Write, stderr, stdout};
+use std::io::{IsTerminal as _, Write, stderr, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use askd::ambient::Ambient;
+use askd::api::openapi;
+use askd::backup::{BackupError, BackupOptions, RestoreOptions};
 use askd::demo::DemoError;
 use askd::doctor::{self, Diagnosis, Patient};
 use askd::isolation::attempts;
 use askd::keys_command::KeysError;
 use askd::privileges::{Settled, Standing};
 use askd::runs::judge;
+use askd::serve::reload::Reloader;
 use askd::serve::signals::Signals;
+use askd::serve::systemd::Systemd;
 use askd::serve::{StartError, Stopped};
 use askd::settings::{Loaded, Settings, Sources, add_flags, render_json, render_text};
-use askd::{demo, keys_command, privileges, serve, telemetry};
+use askd::{backup, demo, healthcheck, keys_command, migrate, privileges, serve, telemetry};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 /// Exit code for a wrong command line or wrong settings.
 const USAGE: u8 = 2;
+/// Exit code of `askd migrate --check` where there is something to do.
+const DUE: u8 = 3;
+/// Exit code of `askd backup` where the archive is whole but for sessions that could not be read.
+const INCOMPLETE: u8 = 3;
 /// Exit code of a demo that was interrupted, as shells know it.
 const INTERRUPTED: u8 = 130;
 
@@ -40,10 +48,15 @@ fn main() -> ExitCode {
     }
     let matches = command().get_matches();
     let done = match matches.subcommand() {
-        Some(("serve", matches)) => load(matches).and_then(run_server),
+        Some(("serve", matches)) => run_server(&Sources::of_process(matches)),
         Some(("doctor", matches)) => run_doctor(matches),
+        Some(("backup", matches)) => run_backup(matches),
+        Some(("restore", matches)) => run_restore(matches),
+        Some(("migrate", matches)) => run_migrate(matches),
         Some(("demo", matches)) => run_demo(matches),
+        Some(("healthcheck", matches)) => run_healthcheck(matches),
         Some(("keys", matches)) => run_keys(matches),
+        Some(("openapi", _)) => print_openapi(),
         Some(("settings", matches)) => load(matches).and_then(|loaded| print_settings(&loaded, matches)),
         _ => Err(Failure::usage("no such command; see askd --help".into())),
     };
@@ -81,31 +94,55 @@ fn command() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(add_flags(Command::new("serve").about("Starts the server")))
+        .subcommand(backup::backup_command())
+        .subcommand(backup::restore_command())
+        .subcommand(migrate::command())
+        .subcommand(healthcheck::command())
         .subcommand(keys_command::command())
         .subcommand(
             add_flags(Command::new("doctor").about("Says what works here, what does not, and what to do"))
-                .arg(json.clone()),
+                .arg(json.clone())
+                .arg(
+                    Arg::new("offline")
+                        .long("offline")
+                        .action(ArgAction::SetTrue)
+                        .help("Does not try to reach the model's provider"),
+                ),
         )
         .subcommand(
             Command::new("demo")
                 .about("Asks a question over HTTP, answered by the real CLI and a scripted model; needs no account")
                 .arg(Arg::new("question").help("What to ask"))
-                .arg(Arg::new("claude-bin").long("claude-bin").help("The CLI").default_value("claude")),
+                .arg(Arg::new("claude-bin").long("claude-bin").help("The CLI").default_value("claude"))
+                .arg(
+                    Arg::new("only-model")
+                        .long("only-model")
+                        .action(ArgAction::SetTrue)
+                        .conflicts_with("question")
+                        .help("Serves the scripted model alone, writes its address, and ends with its standard input"),
+                ),
         )
+        .subcommand(Command::new("openapi").about("Prints the OpenAPI file of the HTTP API"))
         .subcommand(
             add_flags(Command::new("settings").about("Prints the effective settings and where they come from"))
                 .arg(json),
         )
 }
 
+fn print_openapi() -> Result<ExitCode, Failure> {
+    stdout().write_all(openapi::text().as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}
+
 fn load(matches: &ArgMatches) -> Result<Loaded, Failure> {
     Settings::load(&Sources::of_process(matches)).map_err(|errors| Failure::usage(errors.to_string()))
 }
 
-fn run_server(loaded: Loaded) -> Result<ExitCode, Failure> {
+fn run_server(sources: &Sources) -> Result<ExitCode, Failure> {
+    let loaded = Settings::load(sources).map_err(|errors| Failure::usage(errors.to_string()))?;
     // Before the first thread: the kernel counts the user as a thread's. What only root may read has been read.
     let Settled { standing, cgroup } = privileges::settle(&loaded.settings)?;
-    let _log = telemetry::start(&loaded.settings.logging)?;
+    let (log, log_filter) = telemetry::start(&loaded.settings.logging)?;
     if let Standing::Dropped(user) = &standing {
         tracing::info!("started as root, and works as {user} from now on");
     }
@@ -119,7 +156,12 @@ fn run_server(loaded: Loaded) -> Result<ExitCode, Failure> {
     block_on(async {
         // First of all: from the moment that the server is announced, and before, no signal may be lost.
         let mut signals = Signals::listen()?;
-        let prepared = serve::prepare_unless(&mut signals, loaded.settings, Ambient::system(), launcher()).await?;
+        let systemd = Systemd::of(&sources.env, std::process::id());
+        let preparing = serve::prepare_unless(&mut signals, loaded.settings.clone(), Ambient::system(), launcher());
+        let prepared = tokio::select! {
+            prepared = preparing => prepared?,
+            () = systemd.starting() => None,
+        };
         let Some(server) = prepared else {
             tracing::info!("ended by a signal before the start was complete");
             return Ok(ExitCode::SUCCESS);
@@ -127,6 +169,12 @@ fn run_server(loaded: Loaded) -> Result<ExitCode, Failure> {
         let (address, url) = (server.address()?, server.url()?);
         let version = server.app().runs().shared().cli.version;
         tracing::info!(%address, cli = %version, "askd listens on {url}");
+        if let Some(address) = server.monitoring_address() {
+            tracing::info!(%address, "metrics and health are told at {address} without a key");
+        }
+        server.app().runs().shared().metrics.tell_dropped_lines(log.dropped());
+        let reloader = Reloader::new(sources.clone(), loaded, Box::new(move |filter| log_filter.set(filter)));
+        let server = server.as_program(reloader, systemd);
         // On the heap, for its size.
         Ok(match Box::pin(server.run_with_signals(signals)).await {
             Stopped::Complete => ExitCode::SUCCESS,
@@ -138,24 +186,106 @@ fn run_server(loaded: Loaded) -> Result<ExitCode, Failure> {
 fn run_doctor(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let mut sources = Sources::of_process(matches);
     // A server's key is not needed to look at a machine, and often not at hand.
-    let has_key = sources.env.iter().any(|(name, value)| KEY.contains(&name.as_str()) && !value.is_empty());
-    if !has_key {
+    let in_variables = sources.env.iter().any(|(name, value)| KEY.contains(&name.as_str()) && !value.is_empty());
+    let as_given = Settings::load(&sources);
+    let has_key = in_variables || as_given.is_ok();
+    let loaded = if has_key {
+        as_given
+    } else {
         sources.env.push((KEY[0].to_owned(), "only-for-this-look".to_owned()));
-    }
-    let loaded = match Settings::load(&sources) {
+        Settings::load(&sources)
+    };
+    let loaded = match loaded {
         Err(errors) if matches.get_flag("json") => {
             print_diagnosis(&Diagnosis::of_settings(&errors), true)?;
             return Ok(ExitCode::from(USAGE));
         }
         loaded => loaded.map_err(|errors| Failure::usage(errors.to_string()))?,
     };
-    let patient = Patient::admit(loaded, has_key);
+    let (patient, is_offline) = (Patient::admit(loaded, has_key), matches.get_flag("offline"));
     own_process()?;
     block_on(async {
-        let diagnosis = doctor::examine(patient, &Ambient::system(), launcher()).await;
+        let diagnosis = Box::pin(doctor::examine(patient, &Ambient::system(), launcher(), is_offline)).await;
         print_diagnosis(&diagnosis, matches.get_flag("json"))?;
         Ok(if diagnosis.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     })
+}
+
+fn run_backup(matches: &ArgMatches) -> Result<ExitCode, Failure> {
+    let (options, as_json) = (BackupOptions::of(matches), matches.get_flag("json"));
+    if options.to.is_none() && stdout().is_terminal() {
+        return Err(Failure::usage("the archive is no text for a terminal; name a file with --to, or a pipe".into()));
+    }
+    let settings = backup::settings(Sources::of_process(matches)).map_err(of_backup)?;
+    backup::as_owner(&settings, false).map_err(of_backup)?;
+    own_process()?;
+    block_on(async {
+        let mut signals = Signals::listen()?;
+        let now = Ambient::system().now();
+        let mut say = |line: &str| drop(writeln!(stderr(), "askd: {line}"));
+        let backing_up = Box::pin(backup::backup(&settings, &options, now, stdout(), &mut say));
+        let taken = tokio::select! {
+            taken = backing_up => taken.map_err(of_backup)?,
+            () = signals.next() => return Ok(ExitCode::from(INTERRUPTED)),
+        };
+        for warning in &taken.warnings {
+            writeln!(stderr(), "askd: warning: {warning}")?;
+        }
+        let text = if as_json { serde_json::to_string_pretty(&taken)? } else { taken.to_string() };
+        // With `--to -` the archive is what standard output has.
+        if as_json && options.to.is_some() {
+            writeln!(stdout(), "{text}")?;
+        } else {
+            writeln!(stderr(), "{text}")?;
+        }
+        Ok(if taken.missing_sessions > 0 { ExitCode::from(INCOMPLETE) } else { ExitCode::SUCCESS })
+    })
+}
+
+fn run_restore(matches: &ArgMatches) -> Result<ExitCode, Failure> {
+    let (options, as_json) = (RestoreOptions::of(matches), matches.get_flag("json"));
+    let settings = backup::settings(Sources::of_process(matches)).map_err(of_backup)?;
+    let archive = options.open().map_err(of_backup)?;
+    backup::as_owner(&settings, true).map_err(of_backup)?;
+    own_process()?;
+    block_on(async {
+        let restored = Box::pin(backup::restore(&settings, &options, archive, Ambient::system().now())).await;
+        let restored = restored.map_err(of_backup)?;
+        if as_json {
+            writeln!(stdout(), "{}", serde_json::to_string_pretty(&restored)?)?;
+        } else {
+            writeln!(stderr(), "{restored}")?;
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+fn run_migrate(matches: &ArgMatches) -> Result<ExitCode, Failure> {
+    let settings = backup::settings(Sources::of_process(matches)).map_err(of_backup)?;
+    backup::as_owner(&settings, false).map_err(of_backup)?;
+    own_process()?;
+    block_on(async {
+        let migration = migrate::migrate(&settings, matches.get_flag("check")).await.map_err(of_backup)?;
+        let as_json = matches.get_flag("json");
+        let text = if as_json { serde_json::to_string_pretty(&migration)? } else { migration.to_string() };
+        writeln!(stdout(), "{text}")?;
+        Ok(if migration.is_due() { ExitCode::from(DUE) } else { ExitCode::SUCCESS })
+    })
+}
+
+fn of_backup(error: BackupError) -> Failure {
+    match error {
+        BackupError::Settings(errors) => Failure::usage(errors.to_string()),
+        error => error.into(),
+    }
+}
+
+/// Ends with 0 or 1 and nothing else, as images want it.
+fn run_healthcheck(matches: &ArgMatches) -> Result<ExitCode, Failure> {
+    // It asks one question: the threads of a server would cost more than that.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let is_well = runtime.block_on(healthcheck::run(matches, &mut stdout()))?;
+    Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn print_diagnosis(diagnosis: &Diagnosis, as_json: bool) -> Result<(), Failure> {
@@ -169,6 +299,10 @@ fn run_demo(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     own_process()?;
     block_on(async {
         let mut signals = Signals::listen()?;
+        if matches.get_flag("only-model") {
+            demo::model::serve(&mut signals, &mut stdout()).await?;
+            return Ok(ExitCode::SUCCESS);
+        }
         // On the heap: a whole server is in it.
         match Box::pin(demo::run(question, claude_bin, launcher(), &mut signals, &mut stdout())).await {
             Err(DemoError::Interrupted) => Ok(ExitCode::from(INTERRUPTED)),

@@ -209,6 +209,39 @@ pub fn settle(settings: &Settings) -> Result<Settled, PrivilegesError> {
     Ok(Settled { standing, cgroup })
 }
 
+/// Makes the process be to whom the data folder belongs, for good: for a command that works in it without being its server.
+///
+/// Root must not work there by path: the folder's owner decides what a name in it means, and so do agents where the server
+/// has no isolation. To be called like [`settle`]. A folder that is not there is made where root would do it for a server, if
+/// it `is_to_be_made`. Root stays root only in a folder of root's, where nobody else decides either.
+pub fn become_owner(settings: &Settings, is_to_be_made: bool) -> Result<(), PrivilegesError> {
+    if !geteuid().is_root() {
+        return Ok(());
+    }
+    let data = &settings.paths.data_dir;
+    let user = match data.metadata() {
+        Ok(there) if there.uid() != 0 => Users::system()?.owner(there.uid(), there.gid()),
+        // Nobody has been in it, or only a server that was root.
+        _ => match choose(settings) {
+            Ok(Standing::Dropped(user)) => user,
+            Ok(Standing::AsStarted | Standing::Root) => return Ok(()),
+            // Whether a server may work as root is asked when one starts.
+            Err(PrivilegesError::Root(_)) if handover::is_roots(data).unwrap_or(false) => return Ok(()),
+            Err(error) => return Err(error),
+        },
+    };
+    if is_to_be_made {
+        handover::data_dir(data, &user).map_err(|source| PrivilegesError::Unusable {
+            user: user.clone(),
+            what: "ASKD_DATA_DIR",
+            path: data.clone(),
+            source,
+            hint: "root could not make it; name another folder",
+        })?;
+    }
+    change::become_user(&user).map_err(|source| PrivilegesError::Change { user, source })
+}
+
 /// What [`rehearse`] has found.
 #[derive(Debug)]
 pub struct Rehearsal {

@@ -22,6 +22,7 @@ pub mod own_config;
 pub mod policy;
 pub mod prepare;
 pub mod queue;
+pub mod readers;
 pub mod recover;
 pub mod redact;
 pub mod request;
@@ -34,6 +35,7 @@ pub mod server_secrets;
 pub mod shared;
 pub mod spending;
 pub mod submit;
+pub mod traced;
 pub mod uploads;
 pub mod warning;
 pub mod watch;
@@ -219,24 +221,29 @@ pub struct Finished {
 }
 
 /// Why a run did not complete. Stored and sent as JSON.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RunError {
     /// For programs.
     #[serde(rename = "type")]
+    #[schema(value_type = String)]
     pub kind: RunErrorKind,
     /// For people.
     pub message: String,
     /// The provider's HTTP status, where it refused.
     #[serde(default)]
+    #[schema(required)]
     pub upstream_status: Option<u16>,
     /// The CLI's word for why the last turn ended.
     #[serde(default)]
+    #[schema(required)]
     pub terminal_reason: Option<String>,
     /// What to do about it.
     #[serde(default)]
+    #[schema(required)]
     pub hint: Option<String>,
     /// When the provider will take requests again, where it says so: RFC 3339, UTC.
     #[serde(default)]
+    #[schema(required)]
     pub retry_at: Option<String>,
     /// What does not fit the schema, part by part.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -244,7 +251,7 @@ pub struct RunError {
 }
 
 /// What of an answer does not fit its schema. Stored and sent as JSON.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Flaw {
     /// Which part, a JSON pointer; empty for the whole.
     pub path: String,
@@ -393,6 +400,11 @@ impl Finished {
     /// A run that was ended on request.
     pub fn cancelled(kind: RunErrorKind, message: impl Into<String>) -> Self {
         Self { state: RunState::Cancelled, error: Some(RunError::new(kind, message)) }
+    }
+
+    /// Why it did not complete, in a word, or that it did.
+    pub fn word(&self) -> &'static str {
+        self.error.as_ref().map_or(self.state.as_str(), |error| error.kind.as_str())
     }
 
     /// The content of the last event.

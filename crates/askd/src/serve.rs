@@ -5,57 +5,70 @@ use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rustix::fs::Access;
 use supervisor::leftovers;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::ambient::Ambient;
 use crate::app::App;
 use crate::audit::Audit;
+use crate::cli::health::CliHealth;
 use crate::cli::{Cli, CliError};
 use crate::config::Config;
 use crate::config::dir::ConfigDir;
 use crate::config::limits::Limits;
 use crate::config::manager::Parts;
-use crate::credentials::CredentialSource;
+use crate::credentials::{self, CredentialSource};
 use crate::disk::free::FreeDisk;
 use crate::homes::Homes;
 use crate::http_server::tls::Certificates;
-use crate::http_server::{self, Bounds};
+use crate::http_server::{self, Bounds, Counts, LongestRun};
 use crate::isolation::place::short_name;
 use crate::isolation::view::{HostView, ViewError};
 use crate::isolation::{Ground, Isolation, Unisolated};
 use crate::keys::Keys;
 use crate::lifecycle::Lifecycle;
 use crate::marker::{MARKER_VARIABLE, MarkerPrefix};
+use crate::metrics::Metrics;
 use crate::privileges::{self, PrivilegesError, Standing};
 use crate::programs::Programs;
 use crate::project_config::ProjectConfigPolicy;
 use crate::runs::judge::{Judges, Means};
 use crate::runs::limits::resources;
-use crate::runs::recover::Recovered;
+use crate::runs::queue::Occupancy;
+use crate::runs::recover::{Recovered, Since};
 use crate::runs::shared::Shared;
 use crate::runs::watch::Watch;
 use crate::sessions::Sessions;
-use crate::settings::{ProjectConfig, Settings};
-use crate::small_file;
+use crate::settings::{InForce, ProjectConfig, Settings};
 use crate::store::{OpenError, Store, StoreError};
+use crate::traces::{Traces, TracesError};
 use crate::workspaces::Workspaces;
+use lock::Holder;
+use reload::{Reloader, Reloading};
 use signals::Signals;
+use systemd::Systemd;
 
 mod certificates;
 mod configuration;
+mod drain;
 mod duties;
 pub mod janitor;
+pub mod lock;
+mod monitoring;
+mod own_start;
 pub mod places;
+pub mod reload;
+pub mod restored;
 pub mod signals;
+pub mod systemd;
 mod warnings;
 
 /// A server that has its address and takes requests once it [runs](Server::run).
@@ -63,10 +76,15 @@ mod warnings;
 pub struct Server {
     app: Arc<App>,
     listener: TcpListener,
+    /// Where monitoring is answered without a key.
+    monitoring: Option<TcpListener>,
     /// `None`: connections are not encrypted.
     certificates: Option<Arc<Certificates>>,
-    /// Somebody wants the certificates to be looked at now.
+    /// Somebody wants settings and certificates to be read again now.
     hangup: Arc<Notify>,
+    /// `None`: the settings are from nowhere that could be read again.
+    reloader: Option<Arc<Reloader>>,
+    systemd: Systemd,
     /// Held as long as the server lives; the lock goes with it.
     _lock: File,
 }
@@ -116,6 +134,11 @@ pub enum StartError {
     /// The runs of an earlier server cannot be settled.
     #[error("cannot settle the runs of an earlier server: {0}")]
     Recover(#[from] StoreError),
+    /// They are settled, and nobody would know: the next server would take new runs for old ones.
+    #[error(
+        "cannot remove `restored.json` in ASKD_DATA_DIR: {0}; remove it, or each start ends the runs that wait as lost"
+    )]
+    Restored(io::Error),
     /// The CLI cannot be used.
     #[error(transparent)]
     Cli(#[from] CliError),
@@ -144,6 +167,17 @@ pub enum StartError {
         /// The system's error.
         source: io::Error,
     },
+    /// The same of the address for the monitoring.
+    #[error("cannot listen on {address}: {source}; choose another address with ASKD_METRICS_LISTEN")]
+    ListenForMetrics {
+        /// The address.
+        address: SocketAddr,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// Traces cannot be sent.
+    #[error(transparent)]
+    Traces(#[from] TracesError),
     /// The system refuses something basic.
     #[error("cannot prepare the process: {0}")]
     Process(io::Error),
@@ -184,6 +218,10 @@ pub async fn prepare_unless(
 }
 
 /// Prepares everything and binds the address. `launcher` is the executable that answers to `__launch`.
+#[expect(
+    clippy::too_many_lines,
+    reason = "every part of a server is made here, once, in the order in which they need each other"
+)]
 pub async fn prepare(mut settings: Settings, ambient: Ambient, launcher: PathBuf) -> Result<Server, StartError> {
     // What can be done about it is done before there are threads, in `main`.
     if !matches!(privileges::choose(&settings)?, Standing::AsStarted | Standing::Root) {
@@ -199,8 +237,12 @@ pub async fn prepare(mut settings: Settings, ambient: Ambient, launcher: PathBuf
         .map_err(|error| folder("ASKD_DATA_DIR", &data, error))?;
     places::resolve(&mut settings);
     let data = settings.paths.data_dir.clone();
-    let lock = lock(&data)?;
+    let lock = lock_patiently(&data).await?;
     let in_data = |error| folder("ASKD_DATA_DIR", &data, error);
+    if restored::finish(&data).map_err(in_data)? {
+        tracing::warn!("finished a restore into ASKD_DATA_DIR that was cut off");
+    }
+    let restored = restored::note(&data).map_err(in_data)?;
     let marker = MarkerPrefix::of_data_dir(&data, ambient.uuid()).map_err(in_data)?;
     let config = config_dir(&settings).await?;
     let sessions = Sessions::open(&data, config.path(), settings.paths.max_session).map_err(in_data)?;
@@ -210,11 +252,8 @@ pub async fn prepare(mut settings: Settings, ambient: Ambient, launcher: PathBuf
     let workspaces = Workspaces::open(&settings.paths.workspace_dir)
         .map_err(|error| folder("WORKSPACE_DIR", &settings.paths.workspace_dir, error))?;
 
-    // Beside each other: both wait more than they work.
-    let (cleared, store) =
-        tokio::join!(clear_leftovers(&records, &marker, &homes, &sessions), Store::open(&settings.store, &data));
-    cleared.map_err(in_data)?;
-    let store = store?;
+    let metrics = Metrics::new(settings.metrics.max_models, settings.metrics.max_keys);
+    clear_leftovers(&records, &marker, &homes, &sessions).await.map_err(in_data)?;
     let programs = Programs {
         launcher: launcher.clone(),
         marker: marker.clone(),
@@ -226,15 +265,17 @@ pub async fn prepare(mut settings: Settings, ambient: Ambient, launcher: PathBuf
     let cli = Cli::discover(&settings, &programs, &home, &data.join("cli.json")).await;
     home.remove().map_err(in_data)?;
     let cli = cli.map_err(unusable_cli)?;
+    // After the CLI: a store that this server has brought up to date is of no use to the one that it cannot replace.
+    let store = Store::open_measured(&settings.store, &data, metrics.clone()).await?;
     let isolation = isolate(&settings, &cli, &programs, short_name(ambient.uuid())).await?;
     let credentials = CredentialSource::new(&settings, config.login());
     warnings::give(&settings, &credentials, &workspaces, &isolation, cli.version);
 
-    let (listener, certificates) = listen(&settings)?;
+    let (listener, certificates) = listen(&settings, &metrics)?;
+    let monitoring = monitoring::listen(&settings)?;
     let project_policy = project_policy(&settings);
     let private_folders = places::private_folders(&settings);
     let private_files = places::private_files(&settings);
-    let secrets = settings.secrets();
     let owner = marker.instance().to_owned();
     let (lifecycle, workspaces) = (Lifecycle::default(), Arc::new(workspaces));
     // A run has the model's credentials anyway, but clients that may read the configuration have not.
@@ -250,11 +291,13 @@ pub async fn prepare(mut settings: Settings, ambient: Ambient, launcher: PathBuf
         limits: Limits::new(settings.paths.max_config),
         secrets: credentials_and_secrets,
     });
-    let judges = Judges::new(Means::of_server(launcher.clone(), marker.clone(), data.clone()));
+    let judges = Judges::new(Means::of_server(launcher.clone(), marker.clone(), data.clone()), metrics.clone());
     let free_disk = FreeDisk::new(data.clone(), settings.run_limits.min_free_disk);
     let audit = Audit::new(store.clone(), ambient.clone());
-    let margin = settings.limits.budget_margin;
-    let keys = Keys::new(store.clone(), ambient.clone(), audit.clone(), settings.models.clone(), margin);
+    let settings = InForce::new(settings);
+    let traces =
+        Traces::new(&settings.now().traces, credentials::provider(&settings.now()), ambient.clone(), &metrics)?;
+    let keys = Keys::new(store.clone(), ambient.clone(), audit.clone(), settings.clone());
     let app = App::new(Shared {
         store,
         keys,
@@ -264,16 +307,18 @@ pub async fn prepare(mut settings: Settings, ambient: Ambient, launcher: PathBuf
         ambient,
         lifecycle,
         cli,
+        cli_health: CliHealth::default(),
         launcher,
         marker,
         credentials,
-        secrets,
         programs,
         judges,
         config,
         sessions,
         homes,
+        traces,
         isolation,
+        metrics,
         watch: Watch::default(),
         free_disk,
         records,
@@ -283,11 +328,20 @@ pub async fn prepare(mut settings: Settings, ambient: Ambient, launcher: PathBuf
         private_files,
     });
     settle_configuration(app.runs().shared()).await;
-    recover(&app).await?;
+    recover(&app, restored).await?;
     let shared = app.runs().shared();
     let (dir, limits) = (shared.config.dir().clone(), *shared.config.limits());
     app.lifecycle().spawn(configuration::warn(dir, limits));
-    Ok(Server { app: Arc::new(app), listener, certificates, hangup: Arc::default(), _lock: lock })
+    Ok(Server {
+        app: Arc::new(app),
+        listener,
+        monitoring,
+        certificates,
+        hangup: Arc::default(),
+        reloader: None,
+        systemd: Systemd::default(),
+        _lock: lock,
+    })
 }
 
 impl Server {
@@ -302,6 +356,17 @@ impl Server {
         Ok(format!("{scheme}://{}", self.address()?))
     }
 
+    /// As a program of its own, which a service manager has started and an operator sends signals to.
+    #[must_use]
+    pub fn as_program(self, reloader: Reloader, systemd: Systemd) -> Self {
+        Self { reloader: Some(Arc::new(reloader)), systemd, ..self }
+    }
+
+    /// The address of the monitoring, if it has one.
+    pub fn monitoring_address(&self) -> Option<SocketAddr> {
+        self.monitoring.as_ref()?.local_addr().ok()
+    }
+
     /// The application.
     pub fn app(&self) -> &Arc<App> {
         &self.app
@@ -309,11 +374,23 @@ impl Server {
 
     /// Serves until the lifecycle drains, and returns when nothing of any run is left.
     pub async fn run(self) {
+        Box::pin(self.run_counted(&OnceLock::new())).await;
+    }
+
+    /// [`Self::run`]. `before`: what works and waits when it begins to drain, if somebody counts it.
+    async fn run_counted(self, before: &OnceLock<Occupancy>) {
         let lifecycle = self.app.lifecycle().clone();
         let closing = CancellationToken::new();
         let settings = self.app.settings();
-        let longest_run = settings.limits.run_queue_timeout + settings.deadlines.max_run_time;
-        let bounds = Bounds { server: settings.server.clone(), longest_run };
+        let longest_run = LongestRun::new(settings.limits.run_queue_timeout + settings.deadlines.max_run_time);
+        let bounds = Bounds {
+            server: settings.server.clone(),
+            longest_run: longest_run.clone(),
+            leaving: lifecycle.leaving().clone(),
+            counts: Counts::of(&self.app.runs().shared().metrics),
+        };
+        let (reloader, certificates, systemd) = (self.reloader, self.certificates.clone(), self.systemd);
+        let reloading = Reloading { app: &self.app, reloader, certificates, longest_run, systemd: systemd.clone() };
         let routes = crate::api::router(Arc::clone(&self.app));
         let serving = http_server::serve(self.listener, routes, &bounds, self.certificates.clone(), &closing);
         self.app.runs().open();
@@ -324,8 +401,9 @@ impl Server {
                 () = duties::reap_orphans() => {}
                 () = duties::settle_strays(&self.app) => {}
                 () = duties::keep_uses(&self.app) => {}
+                () = own_start::watch_cli(&self.app) => {}
             }
-            duties::drain(&self.app).await;
+            drain::drain(&self.app, before.get().copied()).await;
         };
         let ending = async {
             // To the very end: what still runs keeps its lease.
@@ -333,13 +411,22 @@ impl Server {
                 () = living => {}
                 () = duties::renew_leases(&self.app) => {}
                 () = duties::watch_runs(&self.app) => {}
-                () = certificates::keep(self.certificates.as_ref(), &self.hangup) => {}
+                () = reloading.keep(&self.hangup) => {}
+                () = systemd.keep(&self.app) => {}
             }
             lifecycle.stop();
             closing.cancel();
         };
-        tokio::join!(serving, ending);
-        duties::keep_last_uses(&self.app).await;
+        let monitoring = monitoring::serve(self.monitoring, &self.app, &closing);
+        let all_ended = CancellationToken::new();
+        let to_the_end = async {
+            tokio::join!(serving, monitoring, ending);
+            duties::keep_last_uses(&self.app).await;
+            all_ended.cancel();
+        };
+        // Longer than everything that has a span.
+        let traces = &self.app.runs().shared().traces;
+        tokio::join!(to_the_end, traces.export(&all_ended, lifecycle.killing()));
         // A database that does not answer is not waited for: all that is wanted of it is stored, or was given up.
         if timeout(settings.store.timeout, self.app.runs().shared().store.close()).await.is_err() {
             tracing::warn!("the store does not answer; it is left as it is");
@@ -349,22 +436,39 @@ impl Server {
     /// [`Self::run`], with the process's signals.
     pub async fn run_with_signals(self, signals: Signals) -> Stopped {
         let (lifecycle, hangup) = (self.app.lifecycle().clone(), Arc::clone(&self.hangup));
+        let settings = self.app.runs().shared().settings.clone();
+        let delay = move || settings.now().stopping.drain_delay;
+        let (app, before) = (Arc::clone(&self.app), OnceLock::new());
+        let drain = || {
+            // Once; a moment later what waits has begun to go.
+            before.get_or_init(|| app.runs().occupancy());
+            lifecycle.drain();
+        };
         tokio::select! {
-            () = self.run() => Stopped::Complete,
-            () = signals.handle(&lifecycle, &hangup) => Stopped::Abandoned,
+            () = self.run_counted(&before) => Stopped::Complete,
+            () = signals.handle(&lifecycle, &hangup, delay, drain) => Stopped::Abandoned,
         }
     }
 }
 
 /// The address, and the certificates for who connects there.
-fn listen(settings: &Settings) -> Result<(TcpListener, Option<Arc<Certificates>>), StartError> {
+fn listen(settings: &Settings, metrics: &Metrics) -> Result<(TcpListener, Option<Arc<Certificates>>), StartError> {
     let address = settings.server.listen;
     let listener = http_server::listen(address).map_err(|source| StartError::Listen { address, source })?;
-    Ok((listener, settings.server.tls.as_ref().map(|tls| Arc::new(Certificates::new(tls)))))
+    Ok((
+        listener,
+        settings.server.tls.as_ref().map(|tls| Arc::new(Certificates::new(tls, metrics.certificate_expiry.clone()))),
+    ))
 }
 
-async fn recover(app: &App) -> Result<(), StartError> {
-    let recovered = app.runs().recover().await?;
+/// `restored`: the store is that of a backup, and what waited then may have been run since.
+async fn recover(app: &App, restored: Option<restored::Note>) -> Result<(), StartError> {
+    let since = restored.map_or(Since::Restart, |restored| Since::Backup(restored.created_at));
+    let recovered = app.runs().recover(&since).await?;
+    if let Since::Backup(created_at) = since {
+        tracing::warn!(created_at, "the store is that of a backup: no run that had not ended then is run again");
+        restored::settled(&app.settings().paths.data_dir).map_err(StartError::Restored)?;
+    }
     if recovered != Recovered::default() {
         let Recovered { lost, queued, ended } = recovered;
         tracing::warn!(lost, queued, ended, "settled the runs of an earlier server");
@@ -439,26 +543,30 @@ async fn isolate(settings: &Settings, cli: &Cli, programs: &Programs, name: Stri
     Ok(Box::pin(Isolation::choose(ground)).await?)
 }
 
-/// A process id is shorter.
-const MAX_PID: u64 = 20;
+/// [`lock()`], past those who only look whether somebody has it.
+async fn lock_patiently(data: &Path) -> Result<File, StartError> {
+    let begun = Instant::now();
+    loop {
+        match lock(data) {
+            Err(StartError::Locked { .. }) if begun.elapsed() < lock::PATIENCE => sleep(LOOK_AGAIN).await,
+            done => return done,
+        }
+    }
+}
+
+/// Between two attempts to take the lock.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Held for the server's life. Two servers in one folder would take each other's runs for leftovers and kill them.
 fn lock(data: &Path) -> Result<File, StartError> {
     let unusable = |source| StartError::Folder { what: "ASKD_DATA_DIR", path: data.to_owned(), source };
-    let path = data.join("lock");
-    let mut file = File::options().create(true).truncate(false).write(true).open(&path).map_err(unusable)?;
-    match file.try_lock() {
-        Ok(()) => {
+    match lock::take(data).map_err(unusable)? {
+        Holder::Nobody(mut file) => {
             // For people: who is it?
             let noted = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
             noted.map(|()| file).map_err(unusable)
         }
-        Err(fs::TryLockError::WouldBlock) => {
-            let holder = small_file::read_text(&path, MAX_PID).unwrap_or_default();
-            let holder = if holder.is_empty() { "unknown".to_owned() } else { holder };
-            Err(StartError::Locked { folder: data.to_owned(), holder })
-        }
-        Err(fs::TryLockError::Error(error)) => Err(unusable(error)),
+        Holder::Server(holder) => Err(StartError::Locked { folder: data.to_owned(), holder }),
     }
 }
 

@@ -67,29 +67,48 @@ impl Sessions {
         } else {
             self.find_foreign(session).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?
         };
-        let target = project_folder(home);
-        fs::create_dir_all(&target)?;
+        self.copy_whole(&source, session, &project_folder(home))
+    }
+
+    /// Copies a session of askd's own into a folder that is empty or not there, in the same way, with an older transcript
+    /// that was put beside it.
+    pub fn copy_out(&self, session: Uuid, target: &Path) -> io::Result<()> {
+        if !fs::metadata(self.transcript(session))?.is_file() {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let source = self.folder.join(session.to_string());
+        self.copy_whole(&source, session, target)?;
+        let older = older_name(session);
+        self.copier().copy(&source.join(&older), &target.join(&older))
+    }
+
+    fn copy_whole(&self, source: &Path, session: Uuid, target: &Path) -> io::Result<()> {
+        fs::create_dir_all(target)?;
         for _ in 0..COPIES {
-            let before = identity(&source, session)?;
-            self.copy(&source, session, &target)?;
-            if identity(&source, session)? == before {
+            let before = identity(source, session)?;
+            self.copy(source, session, target)?;
+            if identity(source, session)? == before {
                 return Ok(());
             }
-            removal::remove(&target)?;
-            fs::create_dir_all(&target)?;
+            removal::remove(target)?;
+            fs::create_dir_all(target)?;
         }
         Err(io::Error::other("the session is exchanged again and again while it is copied"))
     }
 
     fn copy(&self, source: &Path, session: Uuid, target: &Path) -> io::Result<()> {
-        // What an agent may have written is never followed.
-        let rules =
-            CopyRules { max_bytes: self.max_bytes, max_entries: MAX_ENTRIES, follow_links: false, left_out: "" };
-        let mut copier = Copier::new(rules);
+        let mut copier = self.copier();
         for name in [file_name(session), session.to_string()] {
             copier.copy(&source.join(&name), &target.join(&name))?;
         }
         Ok(())
+    }
+
+    /// What an agent may have written is never followed.
+    fn copier(&self) -> Copier {
+        let rules =
+            CopyRules { max_bytes: self.max_bytes, max_entries: MAX_ENTRIES, follow_links: false, left_out: "" };
+        Copier::new(rules)
     }
 
     /// Moves the session out of a run's home; renames only, so that a crash in between loses nothing. To be called when
@@ -130,7 +149,7 @@ impl Sessions {
         let left = left.and_then(|metadata| metadata.modified()).ok();
         if stored.is_some() && stored > left {
             tracing::warn!(%session, "a session has gone on since; its older transcript is kept beside it");
-            return self.take(&source, session, &format!("{session}.older.jsonl"));
+            return self.take(&source, session, &older_name(session));
         }
         self.take(&source, session, &file_name(session))
     }
@@ -302,6 +321,11 @@ const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 fn file_name(session: Uuid) -> String {
     format!("{session}.jsonl")
+}
+
+/// Of a home that a dead server left, when the session has gone on elsewhere.
+fn older_name(session: Uuid) -> String {
+    format!("{session}.older.jsonl")
 }
 
 fn project_folder(home: &Path) -> PathBuf {
@@ -618,5 +642,8 @@ mod tests {
         assert_eq!(Fixture::read(&next), "new");
         let beside = f.root.path().join("data/sessions").join(ID.to_string()).join(format!("{ID}.older.jsonl"));
         assert_eq!(fs::read_to_string(beside).unwrap(), "old");
+        let out = f.root.path().join("out");
+        f.sessions.copy_out(ID, &out).unwrap();
+        assert_eq!(fs::read_to_string(out.join(older_name(ID))).unwrap(), "old", "a backup has both");
     }
 }

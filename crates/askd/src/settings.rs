@@ -21,6 +21,7 @@ pub mod choices;
 pub mod declaration;
 pub mod groups;
 pub mod network;
+pub mod otlp;
 pub mod secret_key;
 pub mod suggest;
 pub mod table;
@@ -28,11 +29,14 @@ pub mod tls;
 
 mod build;
 mod checks;
+mod door;
 mod file;
 mod flags;
+mod in_force;
 mod load;
 mod problem;
 mod reference;
+mod reload;
 mod render;
 mod sources;
 #[cfg(test)]
@@ -43,16 +47,19 @@ mod value;
 mod values;
 
 pub use choices::{ConfigChanges, ForwardedHeader, IsolationPolicy, LogFormat, ProjectConfig, WriteRoot};
+pub use door::Door;
 pub use flags::add_flags;
+pub use in_force::InForce;
 pub use problem::{Origin, Problem, SettingsErrors};
 pub use reference::reference_markdown;
+pub use reload::Reloaded;
 pub use render::{render_json, render_text};
 pub use sources::Sources;
 pub use units::show_size;
 
 use groups::{
-    Auth, Child, Configuration, Credentials, Deadlines, Isolation, Limits, Logging, Models, Network, Output, Paths,
-    Permissions, RunLimits, Server, Stopping, Store, Uploads,
+    Auth, Child, Configuration, Credentials, Deadlines, Health, Isolation, Limits, Logging, Models, Network, Output,
+    Paths, Permissions, RunLimits, Server, Stopping, Store, Traces, Uploads,
 };
 use secret_key::SecretKey;
 
@@ -77,6 +84,8 @@ pub struct Settings {
     pub configuration: Configuration,
     /// How many runs there may be.
     pub limits: Limits,
+    /// What makes the server ready.
+    pub health: Health,
     /// How long a run may take.
     pub deadlines: Deadlines,
     /// What an agent may do.
@@ -95,6 +104,10 @@ pub struct Settings {
     pub stopping: Stopping,
     /// Log lines.
     pub logging: Logging,
+    /// Metrics.
+    pub metrics: groups::Metrics,
+    /// Traces.
+    pub traces: Traces,
 }
 
 /// Settings together with where they came from.
@@ -130,6 +143,7 @@ impl Settings {
         let passed = self.child.environment.iter().filter(|(name, _)| !is_plain(name));
         let own = [&self.auth.api_key].into_iter().chain(&self.store.database_url);
         let own = own.chain(self.store.secret_key.as_ref().map(SecretKey::written));
+        let own = own.chain(self.traces.headers.iter().map(|(_, value)| value));
         passed.map(|(_, value)| value).chain(own).cloned().collect()
     }
 

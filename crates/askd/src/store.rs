@@ -23,12 +23,14 @@ use tokio_util::task::TaskTracker;
 pub mod acting;
 pub mod append;
 pub mod audit;
+pub mod backup;
 pub mod budget;
 pub mod chunk;
 pub mod command;
 pub mod config;
 pub mod error;
 pub mod events;
+pub mod examine;
 pub mod health;
 pub mod keys;
 pub mod lease;
@@ -53,6 +55,7 @@ mod sqlite;
 pub use error::{OpenError, StoreError};
 pub use health::{Health, Problem};
 
+use crate::metrics::Metrics;
 use crate::settings::groups;
 use engine::{Connection, Engine};
 use error::{Failure, FailureKind};
@@ -89,11 +92,29 @@ impl std::fmt::Debug for Store {
 }
 
 impl Store {
+    /// The version of the tables of the store that the settings name, which is not changed; `None`: there is none yet.
+    pub async fn version(settings: &groups::Store, data_dir: &Path) -> Result<Option<i64>, OpenError> {
+        let Some(url) = &settings.database_url else {
+            return backup::version_in(data_dir).await;
+        };
+        let database = postgres::Database::new(url, settings.timeout)?;
+        database.check().await?;
+        let readers = database.readers();
+        let version = migrations::version(&readers).await;
+        let _ = readers.close().await;
+        version
+    }
+
     /// Opens the database that the settings name and brings its tables up to date. Its tasks run until
     /// [`Store::close`], or until the last clone is gone.
     ///
     /// The caller holds the lock of `data_dir`: a file has one server.
     pub async fn open(settings: &groups::Store, data_dir: &Path) -> Result<Self, OpenError> {
+        Self::open_measured(settings, data_dir, Metrics::default()).await
+    }
+
+    /// [`Self::open`], with what counts its commits.
+    pub async fn open_measured(settings: &groups::Store, data_dir: &Path, metrics: Metrics) -> Result<Self, OpenError> {
         let tasks = TaskTracker::new();
         let stop = CancellationToken::new();
         let (engine, wal) = if let Some(url) = &settings.database_url {
@@ -110,9 +131,10 @@ impl Store {
         let connection = Connection::new(engine.clone(), settings.timeout * 2, wal);
         connection.prepare().await?;
         if let (Engine::Sqlite(database), Some(signals)) = (&engine, signals) {
-            tasks.spawn(checkpoint::keep_short(database.checkpointer(), signals, stop.clone()));
+            let size = metrics.store_wal.clone();
+            tasks.spawn(checkpoint::keep_short(database.checkpointer(), signals, size, stop.clone()));
         }
-        let monitor = Arc::new(Monitor::default());
+        let monitor = Arc::new(Monitor::new(metrics));
         let (operations, waiting) = mpsc::channel(writer::WAITING);
         tasks.spawn(writer::write(waiting, connection, Arc::clone(&monitor)));
         let readers = engine.readers();
@@ -168,9 +190,25 @@ impl Store {
         }
     }
 
+    /// Waits until the writer has taken something and answered, whatever the answer: that it turns, not that the database works.
+    pub async fn turns(&self) {
+        drop(self.ask(writer::Nothing).await);
+    }
+
     /// How the store is. Cheap.
     pub fn health(&self) -> Health {
         self.inner.monitor.health()
+    }
+
+    /// What counts its commits.
+    pub fn metrics(&self) -> &Metrics {
+        self.inner.monitor.metrics()
+    }
+
+    /// Operations that wait for the writer. Cheap.
+    pub fn waiting(&self) -> usize {
+        let operations = self.inner.operations.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        operations.as_ref().map_or(0, |operations| operations.max_capacity() - operations.capacity())
     }
 
     /// Whether runs of other servers may be in it.

@@ -2,6 +2,10 @@
 //!
 //! A thread of its own writes it: whoever logs must not wait for somebody who does not read, or a full pipe would stop
 //! the whole server. Lines that find no room are dropped and counted.
+//!
+//! Why not the `non_blocking` of `tracing-appender`: it has the same thread and the same bounded channel, and a counter of
+//! what was dropped that somebody would have to ask; here the thread says it, in its place among the lines. At the end it
+//! waits a tenth of a second for room, and then prints to stdout, which is a program's output.
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Write, stderr};
@@ -12,7 +16,7 @@ use std::sync::mpsc::{self, Receiver, SyncSender, TryRecvError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, reload};
 
 use crate::settings::LogFormat;
 use crate::settings::groups::Logging;
@@ -24,10 +28,11 @@ const WAITING: usize = 4096;
 const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// Sets the process's log up. What has been logged is written when the guard is dropped, if that is possible.
-pub fn start(logging: &Logging) -> io::Result<Guard> {
+pub fn start(logging: &Logging) -> io::Result<(Guard, LogFilter)> {
     let (sender, receiver) = mpsc::sync_channel(WAITING);
-    let lines = Lines { sender, dropped: Arc::default() };
-    let guard = write_beside(receiver, Arc::clone(&lines.dropped), own_stderr()?, lines.sender.clone())?;
+    let lines = Lines { sender, dropped: Arc::default(), all_dropped: Arc::default() };
+    let mut guard = write_beside(receiver, Arc::clone(&lines.dropped), own_stderr()?, lines.sender.clone())?;
+    guard.all_dropped = Arc::clone(&lines.all_dropped);
     let filter = EnvFilter::try_new(&logging.filter).unwrap_or_default();
     let human = match logging.format {
         LogFormat::Auto => stderr().is_terminal(),
@@ -35,14 +40,34 @@ pub fn start(logging: &Logging) -> io::Result<Guard> {
         LogFormat::Json => false,
     };
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(move || lines.clone());
-    let started = if human {
-        builder.with_target(false).try_init()
+    let (started, set) = if human {
+        let builder = builder.with_target(false).with_filter_reloading();
+        let handle = builder.reload_handle();
+        (builder.try_init(), LogFilter::of(move |filter| handle.reload(filter)))
     } else {
-        builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
+        let builder = builder.json().flatten_event(true).with_current_span(false).with_span_list(false);
+        let builder = builder.with_filter_reloading();
+        let handle = builder.reload_handle();
+        (builder.try_init(), LogFilter::of(move |filter| handle.reload(filter)))
     };
     // Only a second log of the same process is refused.
     started.map_err(io::Error::other)?;
-    Ok(guard)
+    Ok((guard, set))
+}
+
+/// Changes which lines are written.
+pub struct LogFilter(Box<dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync>);
+
+impl LogFilter {
+    fn of(set: impl Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync + 'static) -> Self {
+        Self(Box::new(set))
+    }
+
+    /// Writes from now on what this filter lets through; the text says why it could not.
+    pub fn set(&self, filter: &str) -> Result<(), String> {
+        let filter = EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
+        (self.0)(filter).map_err(|error| error.to_string())
+    }
 }
 
 /// Stderr by a descriptor of its own: the lock of std's would be held by a thread that cannot go on.
@@ -61,12 +86,15 @@ enum Message {
 struct Lines {
     sender: SyncSender<Message>,
     dropped: Arc<AtomicU64>,
+    /// The same since the start.
+    all_dropped: Arc<AtomicU64>,
 }
 
 impl Write for Lines {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         if self.sender.try_send(Message::Line(line.to_vec())).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
+            self.all_dropped.fetch_add(1, Ordering::Relaxed);
         }
         Ok(line.len())
     }
@@ -81,6 +109,14 @@ impl Write for Lines {
 pub struct Guard {
     sender: SyncSender<Message>,
     done: Receiver<()>,
+    all_dropped: Arc<AtomicU64>,
+}
+
+impl Guard {
+    /// How many lines were dropped since the start; it goes on counting.
+    pub fn dropped(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.all_dropped)
+    }
 }
 
 impl Drop for Guard {
@@ -112,7 +148,7 @@ fn write_beside(
         }
         drop(finished);
     })?;
-    Ok(Guard { sender, done })
+    Ok(Guard { sender, done, all_dropped: Arc::default() })
 }
 
 /// The next message. When none waits, so that there is room again, it first says how many lines were dropped.
@@ -154,7 +190,7 @@ mod tests {
     #[test]
     fn who_logs_never_waits_and_what_is_lost_is_counted() {
         let (sender, receiver) = mpsc::sync_channel(4);
-        let mut lines = Lines { sender, dropped: Arc::default() };
+        let mut lines = Lines { sender, dropped: Arc::default(), all_dropped: Arc::default() };
         let ((open, gate), (written, out)) = (mpsc::channel(), mpsc::channel());
         let gate = Gate { open: gate, written };
         let guard = write_beside(receiver, Arc::clone(&lines.dropped), gate, lines.sender.clone()).unwrap();

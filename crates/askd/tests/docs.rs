@@ -1,5 +1,10 @@
 //! Generated pages must say what the code says.
 
+#[path = "docs/monitoring.rs"]
+mod monitoring;
+#[path = "docs/promql.rs"]
+mod promql;
+
 use std::fs;
 use std::path::Path;
 
@@ -14,6 +19,16 @@ fn the_settings_reference_is_up_to_date() {
 #[test]
 fn the_outcomes_reference_is_up_to_date() {
     check("docs/reference/outcomes.md", &askd::docs::outcomes_reference());
+}
+
+#[test]
+fn the_openapi_file_is_up_to_date() {
+    check("docs/reference/openapi.json", &askd::api::openapi::text());
+}
+
+#[test]
+fn the_metrics_reference_is_up_to_date() {
+    check("docs/reference/metrics.md", &askd::docs::metrics_reference());
 }
 
 #[test]
@@ -38,6 +53,24 @@ fn every_word_of_isolation_is_explained() {
     let page = fs::read_to_string(page).expect("the page is there");
     for word in askd::isolation::protection::Protection::ALL {
         assert!(page.contains(&format!("`{word}`")), "docs/runs.md does not explain `{word}`");
+    }
+}
+
+#[test]
+fn every_check_of_readiness_and_every_finding_of_the_doctor_is_explained() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/health.md");
+    let page = fs::read_to_string(page).expect("the page is there");
+    for (heading, names) in [
+        ("\n| Check |", &askd::app::readiness::NAMES[..]),
+        ("\n| Name | What is looked at |", &askd::doctor::NAMES[..]),
+    ] {
+        let (_, table) = page.split_once(heading).expect("the page has the table");
+        let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+        let explained: Vec<_> = rows.filter_map(|row| row.strip_prefix("| `")?.split('`').next()).collect();
+        let (mut explained, mut names) = (explained, names.to_vec());
+        explained.sort_unstable();
+        names.sort_unstable();
+        assert_eq!(explained, names, "the rows of docs/health.md (left) and the names in the code (right) differ");
     }
 }
 

@@ -11,7 +11,8 @@ use source::{File, read, repository, rust_sources};
 
 /// The modules of this crate, level by level, the highest first. A module uses only modules of lower levels.
 const LEVELS: &[&[&str]] = &[
-    &["demo", "doctor", "keys_command"],
+    &["migrate"],
+    &["backup", "demo", "doctor", "healthcheck", "keys_command"],
     &["serve", "docs", "telemetry"],
     &["api"],
     &["http_server"],
@@ -20,9 +21,9 @@ const LEVELS: &[&[&str]] = &[
     &["runs"],
     &["cli", "isolation", "keys"],
     &["audit", "programs", "config", "homes"],
-    &["credentials", "privileges", "project_config", "sessions", "store"],
+    &["credentials", "own_server", "privileges", "project_config", "sessions", "store", "traces"],
     &["ambient", "copy_tree", "frontmatter", "lifecycle", "marker", "settings", "workspaces"],
-    &["aside", "disk", "guard", "hex", "small_file", "usd"],
+    &["aside", "disk", "guard", "hex", "metrics", "small_file", "usd"],
 ];
 
 /// Lines of a source file without its tests.

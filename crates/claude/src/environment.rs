@@ -13,6 +13,12 @@ pub const KEY_DESCRIPTOR: &str = "CLAUDE_CODE_API_KEY_FILE_DESCRIPTOR";
 /// It also makes a stored login inert, so it is left out when the login is all there is.
 pub const PROVIDER_MANAGED_BY_HOST: (&str, &str) = ("CLAUDE_CODE_PROVIDER_MANAGED_BY_HOST", "1");
 
+/// The run's place in a trace, as the W3C's Trace Context writes it. With `-p` the CLI reads both (checked).
+pub const TRACEPARENT: &str = "TRACEPARENT";
+
+/// What other systems add to [`TRACEPARENT`].
+pub const TRACESTATE: &str = "TRACESTATE";
+
 /// Fixed variables: what makes the CLI quiet, and what makes it say how a run ends.
 const FIXED: [(&str, &str); 17] = [
     ("CLAUDE_CODE_EMIT_SESSION_STATE_EVENTS", "1"),

@@ -99,6 +99,8 @@ pub struct Notices {
 #[derive(Debug, Default)]
 struct Retries {
     count: u32,
+    /// Those since the model last said anything.
+    in_a_row: u32,
     /// What was answered, and how often.
     answers: BTreeMap<String, u32>,
 }
@@ -107,6 +109,9 @@ impl Notices {
     /// Takes the next message into account; what is to be told at once.
     pub fn hear(&mut self, frame: &Frame) -> Vec<Notice> {
         self.pieces.hear(frame);
+        if frame.is_delta() || frame.kind == "assistant" {
+            self.retries.in_a_row = 0;
+        }
         let fallen = self.subagents.hear(frame).map(|fallen| say(Kind::Subagent, fallen.task, fallen.message));
         let missing = self.missing.hear(frame).into_iter().map(|(name, message)| say(Kind::McpServer, name, message));
         let heard = fallen.into_iter().chain(missing).chain(heard(frame));
@@ -116,6 +121,11 @@ impl Notices {
     /// A question to the CLI, which has said less than a person wants to know. The answer comes among its messages.
     pub fn question(&mut self) -> Option<String> {
         self.missing.question()
+    }
+
+    /// How often in a row the provider has not answered as it should, up to now. 0: it has answered since.
+    pub fn unanswered(&self) -> u32 {
+        self.retries.in_a_row
     }
 
     fn take(&mut self, heard: Heard) -> Option<Notice> {
@@ -171,6 +181,7 @@ impl Notices {
 impl Retries {
     fn note(&mut self, answer: &str) {
         self.count = self.count.saturating_add(1);
+        self.in_a_row = self.in_a_row.saturating_add(1);
         if self.answers.len() < MAX_NAMED || self.answers.contains_key(answer) {
             *self.answers.entry(answer.to_owned()).or_default() += 1;
         }
@@ -178,7 +189,7 @@ impl Retries {
 
     /// All of them together. One alone was told already.
     fn told(&self) -> Option<String> {
-        let Self { count, answers } = self;
+        let Self { count, answers, .. } = self;
         let times = answers.iter().map(|(answer, times)| format!("{answer} ({times})"));
         let answers = times.collect::<Vec<_>>().join(", ");
         (*count > 1).then(|| format!("the provider did not answer as it should {count} times: {answers}"))

@@ -37,6 +37,10 @@ pub(super) async fn look(head: &Parts) -> Result<Seen, ApiError> {
         return Ok(Seen::Same);
     };
     let before = Arc::clone(caller.key());
+    if before.id.is_admin() {
+        let replaced = app.runs().shared().keys.is_replaced(&before);
+        return if replaced { Err(no_more()) } else { Ok(Seen::Same) };
+    }
     let now = counting(app, &head.headers).await?;
     let seen = if (&now.scopes, &now.policy) == (&before.scopes, &before.policy) { Seen::Same } else { Seen::Changed };
     caller.is_now(now);
@@ -50,10 +54,13 @@ pub(super) async fn look(head: &Parts) -> Result<Seen, ApiError> {
 /// The key of the headers, if it still counts.
 async fn counting(app: &App, headers: &HeaderMap) -> Result<Arc<Key>, ApiError> {
     let refused = |why: String| ApiError::new(ErrorCode::Unauthorized, why);
-    let unknown = || refused("the key is not valid any more".to_owned());
-    match app.runs().shared().keys.check(made_key(headers).ok_or_else(unknown)?).await? {
+    match app.runs().shared().keys.check(made_key(headers).ok_or_else(no_more)?).await? {
         Checked::Valid(key) => Ok(key),
         Checked::Invalid { id, why } => Err(refused(format!("the key {id} {}", why.as_str()))),
-        Checked::Unknown => Err(unknown()),
+        Checked::Unknown => Err(no_more()),
     }
+}
+
+fn no_more() -> ApiError {
+    ApiError::new(ErrorCode::Unauthorized, "the key is not valid any more")
 }

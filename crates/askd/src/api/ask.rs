@@ -9,13 +9,16 @@ use axum::response::{IntoResponse, Response};
 
 use super::body::json_object;
 use super::caller::Caller;
+use super::counted;
 use super::dialect::ASK;
 use super::error::ApiError;
+use super::front::trace::{InTrace, about};
 use super::headers::name_run;
 use super::idempotency::Key;
 use super::query::Query;
 use super::request_id::RequestId;
 use super::standing::Standing;
+use crate::api::openapi::{parameters, sent, told};
 use crate::app::App;
 use crate::keys::Scope;
 use crate::runs::follow::FollowError;
@@ -35,6 +38,16 @@ const ROUTE: &str = "POST /ask";
 const ON_DISCONNECT_HEADER: &str = "x-askd-on-disconnect";
 
 /// Submits a run and follows it to its end.
+#[utoipa::path(
+    post, path = "/ask", operation_id = "create_answer", tag = "ask",
+    summary = "Ask, and wait for the answer",
+    description = "The answer is the CLI's own `result` object, and the status is 200 only if the run succeeded. With `\"stream\": true` the CLI's own lines come as server-sent events, `event: error` if the run failed, and `event: done` at the end. A client that leaves ends its run.",
+    params(parameters::OnDisconnect, parameters::IdempotencyKey),
+    request_body = sent::AskRequest,
+    responses(
+        (status = 200, description = "The run succeeded, or it is under way and its lines follow.", content((told::legacy::CliResult = "application/json"), (told::legacy::StreamBlock = "text/event-stream"))),
+    ),
+)]
 pub(super) async fn ask(
     State(app): State<Arc<App>>,
     Extension(request_id): Extension<RequestId>,
@@ -42,6 +55,7 @@ pub(super) async fn ask(
     request: Request,
 ) -> Result<Response, ApiError> {
     let on_disconnect = on_disconnect(request.headers())?;
+    let trace = InTrace::of(&request).cloned();
     let key = Key::with_body(request.headers(), &caller).await?;
     let server = &app.settings().server;
     if !server.legacy_lenient {
@@ -54,16 +68,21 @@ pub(super) async fn ask(
     .await?;
     let AskRequest { request, stream: streams } = asked;
     let submission = Submission {
+        route: "/ask",
         request,
         secrets: RunSecrets::default(),
         on_disconnect,
         metadata: Vec::new(),
         key: Arc::clone(caller.key()),
         idempotency,
+        trace: trace.as_ref().and_then(InTrace::place),
     };
-    let submitted = app.runs().submit(submission).await.map_err(|error| ApiError::of_submit(error, &ASK))?;
+    let submitted = app.runs().submit(submission).await;
+    let submitted = submitted.inspect_err(|error| counted::refused(&app, "/ask", error));
+    let submitted = submitted.map_err(|error| ApiError::of_submit(error, &ASK))?;
     let (id, session, replayed) = (submitted.id, submitted.session, submitted.replayed);
-    tracing::info!(run = %id, request_id = request_id.0, streams, replayed, "run submitted");
+    let (trace_id, span_id) = about(trace.as_ref(), &submitted);
+    tracing::info!(run = %id, request_id = request_id.0, streams, replayed, trace_id, span_id, "run submitted");
     // From here on there is a run, so an error names it as well.
     let unread = |error: FollowError| ApiError::from(error).after_submit(id);
     let standing = Standing::of(&app, caller.key(), Scope::Ask, caller.key_id());

@@ -56,6 +56,7 @@ pub(super) async fn require_key(
     let (key, shown) = match admitted {
         Ok(admitted) => admitted,
         Err(Refused { error, shown }) => {
+            count_refused(&app, &error, shown.as_deref());
             if let Some(tried) = shown {
                 let Tried { detail, whose } = *tried;
                 let key_id = match &whose {
@@ -70,7 +71,7 @@ pub(super) async fn require_key(
     };
     shown_key::note(&mut request, &key.id);
     let actor = asked.actor(Some(key.id.to_string()));
-    if shown == Shown::Key && !key.id.is_admin() {
+    if shown == Shown::Key {
         request.extensions_mut().insert(LookAgain(Arc::clone(&app)));
     }
     let changes = app.settings().auth.config_changes;
@@ -84,6 +85,23 @@ pub(super) async fn require_key(
     let response = next.run(request).await;
     note_refusal(&app.runs().shared().audit, actor, asked.target(), &response);
     response
+}
+
+/// Counts a request without a key that counts. A store that does not answer is no such thing.
+fn count_refused(app: &App, error: &ApiError, shown: Option<&Tried>) {
+    let metrics = &app.runs().shared().metrics;
+    let reason = match (shown.map(|tried| &tried.whose), error.v1_status()) {
+        (Some(Whose::Strangers | Whose::Key(_)), _) => "wrong",
+        (Some(Whose::Ended(_)), _) => "ended",
+        (Some(Whose::StreamTokens), _) => "stream_token",
+        (None, StatusCode::UNAUTHORIZED) => "missing",
+        (None, StatusCode::TOO_MANY_REQUESTS) => {
+            metrics.rate_limited.of(["wrong_keys"]).inc();
+            "not_looked_at"
+        }
+        (None, _) => return,
+    };
+    metrics.auth_failures.of([reason]).inc();
 }
 
 /// Notes in the audit what a key may not do.
@@ -248,9 +266,11 @@ async fn by_key(
     // locks nobody out.
     let made = of_askd(given);
     let blocked = asked.address.filter(|_| made.is_none()).and_then(|address| failures.blocked(address));
-    let api_key = app.settings().auth.api_key.expose_secret().as_bytes();
+    // Before the settings: the key of an earlier API_KEY is never taken for that of the one in force.
+    let (admin, settings) = (keys.admin(), app.settings());
+    let api_key = settings.auth.api_key.expose_secret().as_bytes();
     if (blocked.is_none() || api_key.len() >= NOT_GUESSED) && is_same(given, api_key) {
-        return Ok((keys.admin(), Shown::Key));
+        return Ok((admin, Shown::Key));
     }
     if let Some(made) = made {
         match keys.check(made).await.map_err(Refused::quietly)? {
@@ -271,7 +291,7 @@ async fn by_key(
         return Err(Refused::quietly(too_many_failures(left)));
     }
     if let Some(address) = asked.address.filter(|_| made.is_none()) {
-        failures.note(address);
+        failures.note(address, settings.network.rates.failures);
     }
     Err(Refused::wrong(format!("the key in {place} is not valid"), json!({"shown": "a key"}), Whose::Strangers))
 }

@@ -4,12 +4,13 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::Router;
 use axum::extract::Request;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use serde_json::{Map, Value, json};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::body::config_object;
 use super::conditions;
@@ -20,6 +21,7 @@ use super::error::no_such_route;
 use super::fields::Fields;
 use super::path::PathOf;
 use super::query;
+use crate::api::openapi::{parameters, sent, told};
 use crate::app::App;
 use crate::config::change::{Edit, Outcome, Written};
 use crate::config::document::Content;
@@ -32,12 +34,12 @@ mod claude_md;
 mod list;
 
 /// The routes, without what stands before them.
-pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/config/claude-md", get(claude_md::get).put(claude_md::put))
-        .route("/config/{kind}", get(list::list))
-        .route("/config/{kind}/{name}", get(one).put(put).delete(delete))
-        // Express took them with a slash at the end, too.
+pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(claude_md::get, claude_md::put))
+        .routes(routes!(list::list))
+        .routes(routes!(one, put, delete))
+        // Express took them with a slash at the end, too. The OpenAPI file has them once.
         .route("/config/claude-md/", get(claude_md::get).put(claude_md::put))
         .route("/config/{kind}/", get(list::list))
         .route("/config/{kind}/{name}/", get(one).put(put).delete(delete))
@@ -61,6 +63,13 @@ async fn document((word, name): &(String, String), method: &Method, uri: &Uri) -
     DocumentId::new(kind, Some(name)).map_err(|error| ApiError::of_name(kind, name, &error))
 }
 
+#[utoipa::path(
+    get, path = "/config/{kind}/{name}", operation_id = "get_legacy_document", tag = "legacy configuration",
+    summary = "Read an agent, skill or rule",
+    description = "Read an agent, skill or rule.",
+    params(("kind" = String, Path, description = "The kind of document."), ("name" = String, Path, description = "Its name."), parameters::IfNoneMatch),
+    responses((status = 200, description = "Its text.", body = told::legacy::LegacyDocument)),
+)]
 async fn one(
     editor: Editor,
     PathOf(path): PathOf<(String, String)>,
@@ -78,6 +87,17 @@ async fn one(
     conditions::tagged(&headers, &found.etag, Json(answer).into_response())
 }
 
+#[utoipa::path(
+    put, path = "/config/{kind}/{name}", operation_id = "put_legacy_document", tag = "legacy configuration",
+    summary = "Write an agent, skill or rule",
+    description = "What the CLI would skip is refused.",
+    params(("kind" = String, Path, description = "The kind of document."), ("name" = String, Path, description = "Its name."), parameters::ChangeCondition),
+    request_body = sent::ContentRequest,
+    responses(
+        (status = 200, description = "It was written over what was there.", body = told::legacy::LegacyWritten),
+        (status = 201, description = "It is new.", body = told::legacy::LegacyWritten),
+    ),
+)]
 async fn put(editor: Editor, PathOf(path): PathOf<(String, String)>, request: Request) -> Result<Response, ApiError> {
     let id = document(&path, request.method(), request.uri()).await?;
     let written = write(&editor, &id, request).await?;
@@ -85,6 +105,13 @@ async fn put(editor: Editor, PathOf(path): PathOf<(String, String)>, request: Re
     Ok(answered(&written, (status, Json(json!({"name": path.1}))).into_response()))
 }
 
+#[utoipa::path(
+    delete, path = "/config/{kind}/{name}", operation_id = "delete_legacy_document", tag = "legacy configuration",
+    summary = "Remove an agent, skill or rule",
+    description = "Remove an agent, skill or rule.",
+    params(("kind" = String, Path, description = "The kind of document."), ("name" = String, Path, description = "Its name."), parameters::ChangeCondition),
+    responses((status = 204, description = "It is gone.")),
+)]
 async fn delete(
     editor: Editor,
     PathOf(path): PathOf<(String, String)>,

@@ -102,6 +102,12 @@ impl Dialect {
         self.names(field).first().copied().unwrap_or(field)
     }
 
+    /// All names of all fields.
+    #[cfg(test)]
+    pub(super) fn all(&self) -> impl Iterator<Item = &'static str> {
+        self.0.iter().flat_map(|(_, names)| names.iter().copied())
+    }
+
     /// Whether there is a field of this name.
     pub(super) fn knows(&self, name: &str) -> bool {
         self.0.iter().any(|(_, names)| names.contains(&name))

@@ -20,12 +20,15 @@ use crate::config::validate::{all_may_hold_secrets, may_hold_secrets};
 use crate::keys;
 use crate::project_config::{Finding, HOW_TO_TRUST};
 use crate::runs::own_config::{self, Loading};
+use crate::settings::Settings;
 use crate::settings::groups::Server;
 
 /// Whoever reads or changes the configuration. That its key has the scope of the route, [`super::scopes`] has seen to.
 #[derive(Debug)]
 pub(super) struct Editor {
     app: Arc<App>,
+    /// As they were when the request came.
+    settings: Arc<Settings>,
     caller: Caller,
     request_id: RequestId,
 }
@@ -38,7 +41,7 @@ impl Editor {
 
     /// The bounds of requests.
     pub(super) fn server(&self) -> &Server {
-        &self.app.settings().server
+        &self.settings.server
     }
 
     /// The workspaces that the key's policy leaves to it; `None`: all of them, and what holds for all runs.
@@ -142,6 +145,6 @@ impl FromRequestParts<Arc<App>> for Editor {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
         let caller = Caller::from_request_parts(parts, app).await?;
         let request_id = parts.extensions.get().cloned().unwrap_or(RequestId(String::new()));
-        Ok(Self { app: Arc::clone(app), caller, request_id })
+        Ok(Self { app: Arc::clone(app), settings: app.settings(), caller, request_id })
     }
 }

@@ -21,8 +21,10 @@ use super::request_id::{REQUEST_ID_HEADER, identify};
 use crate::app::App;
 use crate::http_server::Encrypted;
 use crate::keys::KeyId;
-use crate::settings::Settings;
+use crate::settings::InForce;
 use crate::settings::network::Host;
+use crate::traces::Traces;
+use crate::traces::place::{Place, ids};
 use client_address::{ClientAddress, Proxies};
 use failures::Failures;
 use hosts::Hosts;
@@ -30,14 +32,17 @@ use origins::{Asking, Origins};
 use rate::Rates;
 use shares::Shares;
 use shown_key::ForTheLog;
+use trace::RequestSpan;
 
 pub(super) mod client_address;
 pub(super) mod failures;
 mod hosts;
+mod measure;
 mod origins;
 pub(super) mod rate;
 pub(super) mod shares;
 pub(super) mod shown_key;
+pub(super) mod trace;
 
 /// An API's answers are no pages: nothing in them may be guessed, framed, stored, run or embedded by a browser.
 const SECURITY_HEADERS: [(HeaderName, &str); 7] = [
@@ -54,6 +59,8 @@ const SECURITY_HEADERS: [(HeaderName, &str); 7] = [
 /// What stands before the routes: from where and how often they may be called.
 #[derive(Debug)]
 pub(super) struct Front {
+    /// Where the limits come from that a reload changes.
+    settings: InForce,
     hosts: Hosts,
     origins: Origins,
     proxies: Proxies,
@@ -64,9 +71,11 @@ pub(super) struct Front {
 }
 
 impl Front {
-    pub(super) fn new(settings: &Settings) -> Self {
+    pub(super) fn new(in_force: &InForce) -> Self {
+        let settings = in_force.now();
         let network = &settings.network;
         Self {
+            settings: in_force.clone(),
             hosts: Hosts::new(network, &settings.server),
             origins: Origins(network.allowed_origins.clone()),
             proxies: Proxies {
@@ -74,9 +83,9 @@ impl Front {
                 header: network.forwarded_header,
                 told: AtomicBool::new(false),
             },
-            failures: Failures::new(network.rates.failures),
-            rates: Rates::new(network.rates),
-            shares: Arc::new(Shares::new(settings.server.max_connections, settings.server.max_requests_per_key)),
+            failures: Failures::new(),
+            rates: Rates::new(),
+            shares: Arc::new(Shares::new(settings.server.max_connections)),
             operators_pepper: Arc::new(Operators::new(&settings.auth.api_key)),
         }
     }
@@ -94,12 +103,14 @@ impl Front {
 
 /// Puts the layers around the routes.
 pub(super) fn wrap(routes: Router, app: Arc<App>, front: &Arc<Front>) -> Router {
+    let traces = app.runs().shared().traces.clone();
     let routes = routes
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state(Arc::clone(front), guard))
         .layer(from_fn(secure))
-        .layer(from_fn_with_state(app, identify))
-        .layer(from_fn(log))
+        .layer(from_fn_with_state(Arc::clone(&app), identify))
+        .layer(from_fn_with_state(app, measure::measure))
+        .layer(from_fn_with_state(traces, log))
         .layer(from_fn_with_state(Arc::clone(front), client_address::find));
     // From outside: the router adds `allow` after every layer of its own.
     Router::new().fallback_service(routes).layer(from_fn(hide_methods))
@@ -163,22 +174,24 @@ async fn guard(State(front): State<Arc<Front>>, request: Request, next: Next) ->
 
 /// One line a request, when its answer begins, or when its client leaves before that (499). The route, not the path: a
 /// path may hold what a caller considers secret.
-async fn log(mut request: Request, next: Next) -> Response {
+async fn log(State(traces): State<Traces>, mut request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map_or("-", MatchedPath::as_str).to_owned();
     let key = ForTheLog::default();
+    let span = RequestSpan::begin(&traces, &mut request, &route, Arc::clone(&key.0));
     let mut line = LogLine {
         start: Instant::now(),
         method: request.method().clone(),
         route,
         address: request.extensions().get().map(|ClientAddress(address)| *address),
         key: Arc::clone(&key.0),
+        place: span.place().cloned(),
         answer: None,
     };
     request.extensions_mut().insert(key);
     let response = next.run(request).await;
     let id = response.headers().get(REQUEST_ID_HEADER).and_then(|id| id.to_str().ok()).unwrap_or("-");
     line.answer = Some((response.status().as_u16(), id.to_owned()));
-    response
+    span.answered(response)
 }
 
 /// Written when dropped, so also when the request's future is.
@@ -189,6 +202,8 @@ struct LogLine {
     address: Option<IpAddr>,
     /// Filled once the key was found right.
     key: Arc<OnceLock<KeyId>>,
+    /// Where it stands in a trace.
+    place: Option<Place>,
     answer: Option<(u16, String)>,
 }
 
@@ -197,12 +212,14 @@ const CLIENT_LEFT: u16 = 499;
 
 impl Drop for LogLine {
     fn drop(&mut self) {
-        let Self { start, method, route, address, key, answer } = self;
+        let Self { start, method, route, address, key, place, answer } = self;
         let ms = (start.elapsed().as_secs_f64() * 1000.0).round();
         let (status, request_id) = answer.take().unwrap_or((CLIENT_LEFT, "-".to_owned()));
+        // Without a right key there is no span that anybody gets, and what a stranger names is no trace.
+        let (trace_id, span_id) = ids(place.as_ref().filter(|_| key.get().is_some()));
         let key = key.get().map_or("-", KeyId::as_str);
         let address = address.map_or_else(|| "-".to_owned(), |address| address.to_string());
-        tracing::info!(%method, route, status, ms, request_id, key, address, "request");
+        tracing::info!(%method, route, status, ms, request_id, key, address, trace_id, span_id, "request");
     }
 }
 

@@ -14,7 +14,7 @@ use pepper::Signer;
 pub(super) mod pepper;
 
 const HEADER: &str = "idempotency-key";
-const MAX_LENGTH: usize = 255;
+pub(super) const MAX_LENGTH: usize = 255;
 
 /// A client's key, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -19,6 +19,16 @@ use crate::runs::request::RunRequest;
 use crate::runs::secrets::RunSecrets;
 use spot::Spot;
 
+// For the OpenAPI file.
+pub(super) use agents::{MAX_AGENTS, MAX_DESCRIPTION, MAX_SKILLS};
+pub(super) use content::{MAX_ATTACHED, MAX_BLOCKS, MAX_TITLE};
+pub(super) use env::MAX_VARIABLES;
+pub(super) use folders::MAX_ADDITIONAL;
+pub(super) use models::MAX_FALLBACKS;
+pub(super) use rules::{MAX_RULE, MAX_RULES, MAX_TOOLS};
+pub(super) use servers::MAX_SERVERS;
+pub(super) use words::MAX_TURNS;
+
 mod agents;
 pub(super) mod content;
 mod env;
@@ -32,7 +42,7 @@ mod tests;
 mod words;
 
 /// A text, in Unicode characters, not bytes and not UTF-16 units.
-const MAX_TEXT: usize = 50_000;
+pub(super) const MAX_TEXT: usize = 50_000;
 
 /// All values of a request that nobody is to see, line by line, in bytes. They are looked for in all that the run says.
 const MAX_SECRET_BYTES: usize = 64 << 10;

@@ -30,6 +30,7 @@ pub(super) async fn identify(State(app): State<Arc<App>>, mut request: Request, 
     let surface = Surface::of(request.uri().path());
     let mut response = next.run(request).await;
     if let Some(error) = response.extensions_mut().remove::<ErrorBody>() {
+        app.runs().shared().metrics.errors.of(error.words()).inc();
         response.headers_mut().remove(header::CONTENT_LENGTH);
         *response.status_mut() = error.status(surface);
         *response.body_mut() = Body::from(error.to_json(surface, &id));

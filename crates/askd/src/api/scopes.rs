@@ -71,6 +71,7 @@ pub const ROUTES: &[(&str, &str, Need)] = &[
     ("GET", "/v1/config/{kind}/{*name}", CONFIG_READ),
     ("PUT", "/v1/config/{kind}/{*name}", CONFIG_WRITE),
     ("DELETE", "/v1/config/{kind}/{*name}", CONFIG_WRITE),
+    ("GET", "/metrics", Need::Scope(Scope::MetricsRead)),
     ("GET", "/v1/usage", Need::Scope(Scope::UsageRead)),
     ("GET", "/v1/keys", ADMIN),
     ("POST", "/v1/keys", ADMIN),
@@ -80,6 +81,10 @@ pub const ROUTES: &[(&str, &str, Need)] = &[
     ("POST", "/v1/keys/{id}/rotate", ADMIN),
     ("POST", "/v1/keys/{id}/revoke", ADMIN),
     ("GET", "/v1/audit", ADMIN),
+    // Where `ASKD_DOCS` wants a key for them.
+    ("GET", "/openapi.json", Need::Key),
+    ("GET", "/docs", Need::Key),
+    ("GET", "/docs/{file}", Need::Key),
 ];
 
 /// What a request to this route needs; `None` for what stands in no line of the table.

@@ -13,8 +13,7 @@ use crate::keys::{Key, Scope};
 
 /// Looks at every heartbeat whether a key may still see a run.
 pub(super) struct Standing {
-    /// `None`: the key is a setting, and counts as long as the server lives.
-    of: Option<Of>,
+    of: Of,
     lost: Pin<Box<dyn Future<Output = String> + Send>>,
 }
 
@@ -30,12 +29,9 @@ struct Of {
 impl Standing {
     /// Of a key that follows a run of the key `owner`, which takes a scope.
     pub(super) fn of(app: &Arc<App>, key: &Arc<Key>, scope: Scope, owner: &str) -> Self {
-        if key.id.is_admin() {
-            return Self { of: None, lost: Box::pin(std::future::pending()) };
-        }
         let period = app.settings().server.heartbeat;
         let of = Of { app: Arc::clone(app), key: Arc::clone(key), scope, owner: owner.to_owned() };
-        Self { lost: Box::pin(watch(of.clone(), period)), of: Some(of) }
+        Self { lost: Box::pin(watch(of.clone(), period)), of }
     }
 
     /// Waits until it may not any more, and says why. Safe to cancel; not to be asked again afterwards.
@@ -46,7 +42,7 @@ impl Standing {
 
     /// Why it may not any more at this moment: its run may have ended because of that, before a heartbeat has told.
     pub(super) async fn lost_by_now(&mut self) -> Option<ApiError> {
-        let why = self.of.as_ref()?.look().await?;
+        let why = self.of.look().await?;
         Some(ApiError::new(ErrorCode::Unauthorized, why))
     }
 }
@@ -65,6 +61,10 @@ impl Of {
     async fn look(&self) -> Option<String> {
         let Self { app, key, scope, owner } = self;
         let (shared, id) = (app.runs().shared(), &key.id);
+        if id.is_admin() {
+            // A setting: it counts until a reload brings another one.
+            return shared.keys.is_replaced(key).then(|| format!("the key {id} has another secret now"));
+        }
         match shared.keys.look(id.as_str()).await {
             Ok(Some(now)) => {
                 if let Some(why) = now.invalid_at(shared.ambient.now()) {

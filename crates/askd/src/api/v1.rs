@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
-use axum::routing::{get, post};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::error::ApiError;
 use super::error::code::ErrorCode;
@@ -32,7 +32,7 @@ pub mod isolation;
 pub mod keys;
 pub mod list;
 pub mod one;
-mod page;
+pub mod page;
 mod place;
 pub mod stream_token;
 pub mod uploads;
@@ -40,22 +40,22 @@ pub mod usage;
 mod wait;
 
 /// The routes, without what stands before them.
-pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/v1/runs", get(list::list).post(create::create))
-        .route("/v1/runs/{id}", get(one::one))
-        .route(events::ROUTE, get(events::events))
-        .route("/v1/runs/{id}/stream-token", post(stream_token::create))
-        .route("/v1/runs/{id}/cancel", post(cancel::cancel))
-        .route("/v1/runs/{id}/interrupt", post(input::interrupt))
-        .route("/v1/runs/{id}/input", post(input::input))
-        .route("/v1/info", get(info::info))
-        .route("/v1/isolation", get(isolation::isolation))
+pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(list::list, create::create))
+        .routes(routes!(one::one))
+        .routes(routes!(events::events))
+        .routes(routes!(stream_token::create))
+        .routes(routes!(cancel::cancel))
+        .routes(routes!(input::interrupt))
+        .routes(routes!(input::input))
+        .routes(routes!(info::info))
+        .routes(routes!(isolation::isolation))
         .merge(config::routes())
         .merge(keys::routes())
         .merge(uploads::routes())
-        .route("/v1/usage", get(usage::usage))
-        .route("/v1/audit", get(audit::audit))
+        .routes(routes!(usage::usage))
+        .routes(routes!(audit::audit))
 }
 
 /// The run of a path. One that the key may not see is one that there is not.

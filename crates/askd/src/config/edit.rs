@@ -236,7 +236,18 @@ impl Config {
         if entries.changes.is_empty() {
             return Ok(());
         }
-        self.record(entries).await
+        let actions = actions(&entries);
+        self.record(entries).await?;
+        self.count(actions);
+        Ok(())
+    }
+
+    /// Counts changes that are in force.
+    fn count(&self, actions: Vec<String>) {
+        let metrics = self.inner.parts.store.metrics();
+        for action in actions {
+            metrics.config_changes.of([action]).inc();
+        }
     }
 
     async fn record(&self, entries: Entries) -> Result<(), ConfigError> {
@@ -295,6 +306,7 @@ impl Config {
         let changes: Vec<_> = steps.iter().map(|step| step.change).collect();
         let ids: Vec<_> = changes.iter().map(ToString::to_string).collect();
         let in_flight = self.in_flight(changes);
+        let actions: Vec<_> = entries.changes.iter().map(|change| change.action.clone()).collect();
         self.record(entries).await?;
         let there = scope.clone();
         let applied = self.writing(scope, move |inner, root| {
@@ -309,6 +321,7 @@ impl Config {
         let store = &self.inner.parts.store;
         match applied {
             Ok(Applied::Done) => {
+                self.count(actions);
                 let settled = store.write(Settle { ids, state: State::Done.as_str() }).await;
                 settled.map_err(|error| {
                     tracing::warn!(%error, "a change of the configuration is in force and not yet noted as done");
@@ -386,6 +399,11 @@ impl Order {
         }
         Ok(Judged { made, after, warnings, contents })
     }
+}
+
+/// What the history says of them, for metrics.
+fn actions(entries: &Entries) -> Vec<String> {
+    entries.changes.iter().map(|change| change.action.clone()).collect()
 }
 
 /// What the history says of a change that says nothing else.

@@ -26,6 +26,16 @@ pub struct FreeDisk {
 struct Seen {
     at: Instant,
     low: Option<Low>,
+    amounts: Option<Amounts>,
+}
+
+/// Of the disk, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Amounts {
+    /// Free for an ordinary user.
+    pub free: u64,
+    /// All of it.
+    pub size: u64,
 }
 
 /// There is less than there must be.
@@ -61,7 +71,7 @@ pub enum Space {
 impl FreeDisk {
     /// Of the disk that `folder` lies on, `minimum` bytes must be free; 0 is always true. Looks at once; blocking.
     pub fn new(folder: PathBuf, minimum: u64) -> Self {
-        let disk = Self { folder, minimum, seen: Mutex::new(Seen { at: Instant::now(), low: None }) };
+        let disk = Self { folder, minimum, seen: Mutex::new(Seen { at: Instant::now(), low: None, amounts: None }) };
         disk.look();
         disk
     }
@@ -69,12 +79,24 @@ impl FreeDisk {
     /// Looks at the disk. Blocking, for ever if it is a mount that hangs. A disk that answers with an error counts as good:
     /// what is wrong with it will be said by whoever writes there.
     pub fn look(&self) {
-        let low = if self.minimum == 0 { None } else { statvfs(&self.folder).ok().and_then(|disk| self.judge(&disk)) };
-        let before = std::mem::replace(&mut *self.seen(), Seen { at: Instant::now(), low });
+        let disk = statvfs(&self.folder).ok();
+        let low = disk.as_ref().filter(|_| self.minimum > 0).and_then(|disk| self.judge(disk));
+        let amounts = disk.map(|disk| Amounts {
+            free: disk.f_bavail.saturating_mul(disk.f_frsize),
+            size: disk.f_blocks.saturating_mul(disk.f_frsize),
+        });
+        let before = std::mem::replace(&mut *self.seen(), Seen { at: Instant::now(), low, amounts });
         match (before.low, low) {
-            (None, Some(low)) => {
-                tracing::error!(?low, "the disk of ASKD_DATA_DIR is nearly full: no new runs are taken in");
-            }
+            (None, Some(Low::Bytes { free: free_bytes, minimum: minimum_bytes })) => tracing::error!(
+                free_bytes,
+                minimum_bytes,
+                "the disk of ASKD_DATA_DIR is nearly full: no new runs are taken in"
+            ),
+            (None, Some(Low::Files { free: free_files, minimum: minimum_files })) => tracing::error!(
+                free_files,
+                minimum_files,
+                "the disk of ASKD_DATA_DIR has hardly any inodes left: no new runs are taken in"
+            ),
             (Some(_), None) => tracing::info!("the disk of ASKD_DATA_DIR has space again"),
             _ => {}
         }
@@ -82,12 +104,17 @@ impl FreeDisk {
 
     /// What was seen last; cheap.
     pub fn space(&self) -> Space {
-        let Seen { at, low } = *self.seen();
+        let Seen { at, low, .. } = *self.seen();
         match low {
             _ if self.minimum > 0 && at.elapsed() > TOO_OLD => Space::Unknown(at.elapsed()),
             Some(low) => Space::Low(low),
             None => Space::Enough,
         }
+    }
+
+    /// How much there was when it was last seen; `None`: it has answered with an error.
+    pub fn amounts(&self) -> Option<Amounts> {
+        self.seen().amounts
     }
 
     /// Whether there was less when it was last seen.

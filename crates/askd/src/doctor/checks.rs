@@ -20,7 +20,7 @@ pub(super) fn before(patient: &Patient) -> Vec<Check> {
     let mut checks = vec![user(patient)];
     checks.extend(groups(&privileges::powerful_groups()));
     checks.push(key(patient));
-    checks.extend(patient.warnings.iter().map(|warning| Check::warn("settings", warning, "see askd settings")));
+    checks.extend(patient.warnings.iter().map(|warning| Check::warn("settings", warning, remedy(warning))));
     if let Err(wrong) = places::check(settings) {
         checks.push(Check::fail("folders", wrong, "the server does not start with folders that lie like this"));
     }
@@ -35,7 +35,19 @@ pub(super) fn before(patient: &Patient) -> Vec<Check> {
     checks.push(credential(settings));
     checks.push(secret_key(settings));
     checks.push(listen(settings));
+    checks.extend(metrics(settings));
     checks
+}
+
+/// What to do about a setting that is probably not meant.
+fn remedy(warning: &str) -> &'static str {
+    if warning.starts_with("`ASKD_ALLOWED_HOSTS`") {
+        "e.g. ASKD_ALLOWED_HOSTS=askd.example.com"
+    } else if warning.starts_with("`API_KEY`") {
+        "take a long random one, e.g. that of `openssl rand -hex 24`"
+    } else {
+        "docs/reference/settings.md says what it means, `askd settings` where its value comes from"
+    }
 }
 
 fn user(patient: &Patient) -> Check {
@@ -233,4 +245,14 @@ fn listen(settings: &Settings) -> Check {
         message,
         "set ASKD_TLS_CERT and ASKD_TLS_KEY, put a proxy with TLS in front, or listen on 127.0.0.1",
     )
+}
+
+/// What is said of the address for monitoring, if there is one.
+fn metrics(settings: &Settings) -> Option<Check> {
+    let address = settings.metrics.listen?;
+    if address.ip().to_canonical().is_loopback() {
+        return Some(Check::ok("metrics", format!("{address} (ASKD_METRICS_LISTEN) is for this machine alone")));
+    }
+    let message = format!("{address} (ASKD_METRICS_LISTEN) shows metrics without a key to whoever reaches it");
+    Some(Check::warn("metrics", message, "let only the monitoring reach it, or leave it unset and give that a key"))
 }

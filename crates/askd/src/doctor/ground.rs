@@ -6,10 +6,10 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use claude::version::{MINIMUM, Version};
+use claude::version::{MINIMUM, TESTED, Version};
 
-use super::layers;
 use super::{Check, Status};
+use super::{layers, path};
 use crate::ambient::Ambient;
 use crate::cli::remark::{Remark, remark};
 use crate::isolation::place::{PREFIX, short_name};
@@ -66,7 +66,10 @@ impl Ground {
                 return None;
             }
             let message = format!("the Claude Code CLI `{}` was not found", name.display());
-            let hint = "install it (npm install -g @anthropic-ai/claude-code), or set ASKD_CLAUDE_BIN to its path";
+            let hint = format!(
+                "install it (npm install -g @anthropic-ai/claude-code@{TESTED}), mount it there if this is a container, or set \
+                 ASKD_CLAUDE_BIN to its path"
+            );
             checks.push(Check::fail("cli", message, hint));
             return None;
         };
@@ -112,8 +115,9 @@ impl Ground {
                 return None;
             }
         };
+        checks.push(path::path(settings, &host));
         checks.extend(host.masked_alone().iter().map(|file| {
-            let message = format!("`{}` holds secrets and lies beside what runs need", file.display());
+            let message = format!("`{}` may hold secrets and lies in a folder which runs need", file.display());
             let hint = "keep secret files in a folder of their own: once this one is replaced by renaming, runs that are under \
                         way may read it";
             Check::warn("secret_files", message, hint)

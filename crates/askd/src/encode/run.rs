@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use super::options::options;
 use super::time::rfc3339;
 use super::usage::RunUsage;
+use crate::isolation::RunIsolation;
 use crate::runs::RunError;
 use crate::runs::request::RunRequest;
+use crate::runs::warning::Warning;
 use crate::store::runs::RunRow;
 use crate::usd::Usd;
 
@@ -31,51 +34,101 @@ pub enum Detail<'a> {
     },
 }
 
-/// The fields in the order in which they are read.
-#[derive(Serialize)]
-struct Run<'a> {
+/// A run. In lists it comes without long texts and without its result.
+// The fields in the order in which they are read.
+#[derive(Serialize, ToSchema)]
+pub struct Run<'a> {
+    /// What this is.
     r#type: &'a str,
+    /// Its id.
     id: &'a str,
+    /// The key that submitted it.
     key: &'a str,
+    /// Where it stands.
     state: &'a str,
+    /// Its session, which a later run can continue.
+    #[schema(format = "uuid")]
     session_id: &'a str,
+    /// The workspace that it works in; `null`: the root of all.
+    #[schema(required)]
     workspace: Option<&'a str>,
+    /// Its working folder, relative to the workspace root.
     cwd: &'a str,
+    /// The client's notes.
     metadata: BTreeMap<&'a str, &'a str>,
+    /// What was asked, by the names of `POST /v1/runs`; of secrets only the names.
     options: Value,
+    /// What becomes of it when its client leaves.
     on_disconnect: &'a str,
+    /// When it was submitted.
+    #[schema(format = DateTime)]
     created_at: String,
+    /// When its turn came.
+    #[schema(required, format = DateTime)]
     started_at: Option<String>,
+    /// When it ended.
+    #[schema(required, format = DateTime)]
     finished_at: Option<String>,
+    /// How long it waited for its turn.
+    #[schema(required)]
     queued_ms: Option<i64>,
+    /// How long it took until the CLI said something.
+    #[schema(required)]
     first_event_ms: Option<i64>,
+    /// How long it took from its submission to its end.
+    #[schema(required)]
     duration_ms: Option<i64>,
+    /// The version of its CLI.
+    #[schema(required)]
     cli_version: Option<&'a str>,
+    /// What confined it.
+    #[schema(required, value_type = Option<RunIsolation>)]
     isolation: Option<&'a RawValue>,
+    /// The number of its last event.
     last_seq: u64,
+    /// The number of the event with its result.
+    #[schema(required)]
     result_seq: Option<u64>,
+    /// Calls of tools that were denied.
     permission_denials: Denials<'a>,
+    /// What a person wants to know besides; not in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, value_type = Option<Vec<Warning>>)]
     warnings: Option<&'a RawValue>,
+    /// What it cost, by the CLI's estimate.
+    #[schema(required, value_type = Option<f64>)]
     cost_usd: Option<Usd>,
+    /// What it has used.
+    #[schema(required)]
     usage: Option<RunUsage>,
     #[serde(flatten)]
     result: Option<Answer<'a>>,
+    /// Why it did not complete.
+    #[schema(required)]
     error: Option<RunError>,
 }
 
-#[derive(Serialize)]
-struct Denials<'a> {
+/// Calls of tools that were denied.
+#[derive(Serialize, ToSchema)]
+pub struct Denials<'a> {
+    /// How many.
     count: u64,
+    /// Which, in the CLI's words; not in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, value_type = Option<Vec<Value>>)]
     calls: Option<&'a RawValue>,
 }
 
-#[derive(Serialize)]
-struct Answer<'a> {
+/// What came of a run; not in lists.
+#[derive(Serialize, ToSchema)]
+pub struct Answer<'a> {
+    /// The answer.
+    #[schema(value_type = Option<String>)]
     result: Option<&'a RawValue>,
     /// What the model had said, if it did not come to its end.
     partial_result: Option<String>,
+    /// The answer in the form of the schema that was asked for.
+    #[schema(value_type = Option<Value>)]
     structured_output: Option<&'a RawValue>,
 }
 
@@ -204,6 +257,7 @@ mod tests {
                     .into(),
             ),
             warnings: Some(r#"[{"code":"tools_denied","message":"1 tool call was denied: Bash"}]"#.into()),
+            trace_context: None,
             answer_seq: None,
             events_expired: false,
         }

@@ -3,19 +3,27 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::store::runs::RunRow;
 use crate::store::usage::{Usage, Used};
 use crate::usd::Usd;
 
 /// Tokens, searches and what they cost.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct ShownUse {
+    /// Sent to the model, without what it had in its cache.
     input_tokens: u64,
+    /// Written by the model.
     output_tokens: u64,
+    /// Read from its cache.
     cache_read_input_tokens: u64,
+    /// Written into its cache.
     cache_creation_input_tokens: u64,
+    /// Searches of the web.
     web_search_requests: u64,
+    /// In US dollars, by the CLI's estimate.
+    #[schema(value_type = f64)]
     cost_usd: Usd,
 }
 
@@ -33,13 +41,15 @@ impl From<Used> for ShownUse {
 }
 
 /// What a run has used.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct RunUsage {
     /// Always: these are the CLI's figures, and no bill.
     estimate: bool,
+    /// Whether nothing is missing.
     complete: bool,
     #[serde(flatten)]
     sum: ShownUse,
+    /// The same by model.
     models: BTreeMap<String, ShownUse>,
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::ConnectInfo;
 use hyper::body::Incoming;
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -24,6 +25,7 @@ use super::places::Place;
 use super::socket::{Socket, closed};
 use super::tls::Certificates;
 use super::{Bounds, Encrypted, Until};
+use crate::metrics::kinds::Gauge;
 
 /// How long a client may go on sending to a connection that was answered and ended.
 const LINGER: Duration = Duration::from_secs(5);
@@ -41,12 +43,29 @@ pub(super) struct Door {
     pub(super) closing: CancellationToken,
 }
 
+/// A connection that counts as open.
+struct Open(Gauge);
+
+impl Open {
+    fn begin(open: &Gauge) -> Self {
+        open.inc();
+        Self(open.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 impl Door {
     /// Serves a connection until its client leaves, the door closes, or a new connection needs the place. Each request gets
     /// `peer` along, as [`ConnectInfo`], and [`Encrypted`] if it came so.
     pub(super) async fn serve(&self, stream: TcpStream, peer: SocketAddr, place: Place) {
         // Streams send small pieces, and Nagle's algorithm would hold each back for the acknowledgement of the last.
         drop(stream.set_nodelay(true));
+        let _open = Open::begin(&self.bounds.counts.open);
         let exchange = Arc::new(Exchange::new(place));
         tokio::select! {
             biased;
@@ -57,7 +76,12 @@ impl Door {
 
     async fn greet(&self, stream: TcpStream, peer: SocketAddr, exchange: &Arc<Exchange>) {
         let stream = Arc::new(stream);
-        let socket = Socket::new(Arc::clone(&stream), Arc::clone(exchange), self.bounds.server.write_timeout);
+        let socket = Socket::new(
+            Arc::clone(&stream),
+            Arc::clone(exchange),
+            self.bounds.server.write_timeout,
+            self.bounds.counts.slow.clone(),
+        );
         let Some(certificates) = &self.certificates else {
             return self.attend(socket, &stream, peer, exchange, None).await;
         };
@@ -90,7 +114,6 @@ impl Door {
         if bounds.max_header_count != USUAL_HEADER_COUNT {
             builder.max_headers(bounds.max_header_count);
         }
-        let longest = self.bounds.longest_run + bounds.last_byte_timeout;
         // Boxed: only a connection that can be moved gives its socket back.
         let service = service_fn(|mut request: hyper::Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(peer));
@@ -99,14 +122,20 @@ impl Door {
                 request.extensions_mut().insert(Encrypted);
             }
             let (routes, exchange, last_byte) = (self.routes.clone(), Arc::clone(exchange), bounds.last_byte_timeout);
-            let is_begun = exchange.begin(longest);
+            let is_begun = exchange.begin(self.bounds.longest_run.get() + bounds.last_byte_timeout);
+            let leaving = &self.bounds.leaving;
             Box::pin(async move {
                 if !is_begun {
                     // The connection is dropped in a moment.
                     pending::<()>().await;
                 }
                 let answered = routes.oneshot(request).await;
-                answered.map(|response| response.map(|body| Answer { body, exchange, last_byte }))
+                answered.map(|mut response| {
+                    if leaving.is_cancelled() {
+                        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                    }
+                    response.map(|body| Answer { body, exchange, last_byte })
+                })
             })
         });
         let mut served = builder.serve_connection(TokioIo::new(socket), service);

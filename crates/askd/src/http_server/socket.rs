@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::exchange::Exchange;
+use crate::metrics::kinds::Counters;
 
 /// What hyper reads and writes, or the encryption between. Its errors drop the answer, and with it the client's run.
 pub(super) struct Socket {
@@ -24,12 +25,18 @@ pub(super) struct Socket {
     alarm: Pin<Box<Sleep>>,
     /// The client has had its time.
     given_up: bool,
+    slow: Counters<1>,
 }
 
 impl Socket {
-    pub(super) fn new(stream: Arc<TcpStream>, exchange: Arc<Exchange>, write_timeout: Duration) -> Self {
+    pub(super) fn new(
+        stream: Arc<TcpStream>,
+        exchange: Arc<Exchange>,
+        write_timeout: Duration,
+        slow: Counters<1>,
+    ) -> Self {
         let alarm = Box::pin(sleep_until(Instant::now()));
-        Self { stream, exchange, write_timeout, waiting_since: None, alarm, given_up: false }
+        Self { stream, exchange, write_timeout, waiting_since: None, alarm, given_up: false, slow }
     }
 
     fn poll_send(
@@ -58,7 +65,10 @@ impl Socket {
             self.alarm.as_mut().reset(until);
         }
         ready!(self.alarm.as_mut().poll(context));
-        self.given_up = true;
+        if !std::mem::replace(&mut self.given_up, true) {
+            let reason = if until == stalled { "no_bytes" } else { "too_long" };
+            self.slow.of([reason]).inc();
+        }
         Poll::Ready(io::ErrorKind::TimedOut.into())
     }
 }

@@ -18,6 +18,15 @@ use crate::settings::Settings;
 const SHORT: Duration = Duration::from_millis(300);
 const LONG: Duration = Duration::from_mins(10);
 
+fn bounds_of(server: Server, longest_run: Duration) -> Bounds {
+    Bounds {
+        server,
+        longest_run: LongestRun::new(longest_run),
+        leaving: CancellationToken::new(),
+        counts: Counts::of(&Metrics::default()),
+    }
+}
+
 /// Serves one connection at a time.
 async fn start(longest_run: Duration, last_byte_timeout: Duration) -> (SocketAddr, CancellationToken, JoinHandle<()>) {
     let mut server = Settings::for_testing(std::path::Path::new("/nonexistent")).server;
@@ -27,7 +36,7 @@ async fn start(longest_run: Duration, last_byte_timeout: Duration) -> (SocketAdd
     let whole = async || Body::from(vec![b'x'; 64 << 20]);
     let routes = Router::new().route("/endless", get(endless)).route("/whole", get(whole)).route("/", get("hello"));
     let (listener, closing) = (TcpListener::bind("127.0.0.1:0").await.unwrap(), CancellationToken::new());
-    let (address, bounds, token) = (listener.local_addr().unwrap(), Bounds { server, longest_run }, closing.clone());
+    let (address, bounds, token) = (listener.local_addr().unwrap(), bounds_of(server, longest_run), closing.clone());
     let serving = TaskTracker::new().spawn(async move { serve(listener, routes, &bounds, None, &token).await });
     (address, closing, serving)
 }
@@ -97,8 +106,7 @@ async fn what_goes_with_a_request_lasts_until_its_answer_is_taken_or_its_client_
     };
     let routes = Router::new().route("/", get(whole));
     let (listener, closing) = (TcpListener::bind("127.0.0.1:0").await.unwrap(), CancellationToken::new());
-    let (address, bounds, token) =
-        (listener.local_addr().unwrap(), Bounds { server, longest_run: LONG }, closing.clone());
+    let (address, bounds, token) = (listener.local_addr().unwrap(), bounds_of(server, LONG), closing.clone());
     let serving = TaskTracker::new().spawn(async move { serve(listener, routes, &bounds, None, &token).await });
     let mut bytes = vec![0; 1 << 20];
     for takes_all in [true, false] {

@@ -13,6 +13,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::refusals::{Refusals, words};
 use super::socket::Socket;
+use crate::metrics::kinds::Gauge;
 use crate::settings::tls::{Encryption, Tls, TlsError, TlsFiles};
 
 /// The certificates of new connections. They can be exchanged at any time; connections that are there go on with theirs.
@@ -22,6 +23,7 @@ pub struct Certificates {
     every: Duration,
     current: RwLock<Encryption>,
     refusals: Refusals,
+    expiry: Gauge,
 }
 
 /// What a look at the files has shown.
@@ -45,8 +47,12 @@ const ENCRYPT: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; c
 
 impl Certificates {
     /// Those that were read with the settings.
-    pub fn new(tls: &Tls) -> Self {
+    ///
+    /// `expiry` tells when the certificate in use ends.
+    pub fn new(tls: &Tls, expiry: Gauge) -> Self {
+        expiry.set(tls.first.expires.unwrap_or(0));
         Self {
+            expiry,
             files: tls.files.clone(),
             every: tls.every,
             current: RwLock::new(tls.first.clone()),
@@ -64,6 +70,7 @@ impl Certificates {
         match self.files.read_again(&self.current())? {
             None => Ok(Reloaded::Unchanged),
             Some(encryption) => {
+                self.expiry.set(encryption.expires.unwrap_or(0));
                 *self.current.write().unwrap_or_else(PoisonError::into_inner) = encryption;
                 Ok(Reloaded::New)
             }

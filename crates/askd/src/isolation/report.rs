@@ -1,6 +1,7 @@
 //! What is in force, why not more, and what is not prevented: for `GET /v1/isolation`, `askd doctor` and the log.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Layer;
 use super::judge::Verdict;
@@ -8,15 +9,19 @@ use super::protection::Protection;
 use crate::settings::groups::RunLimits;
 
 /// The whole truth, as callers may see it: it names no path of the server.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = IsolationReport)]
 pub struct Report {
     /// `ASKD_ISOLATION`.
     pub policy: &'static str,
     /// The layer that runs get.
+    #[schema(value_type = String)]
     pub layer: Layer,
     /// What is in force for every run.
+    #[schema(value_type = Vec<String>)]
     pub in_force: Vec<Protection>,
     /// Why it is not more; `None`: it is the most that askd knows.
+    #[schema(required)]
     pub reason: Option<String>,
     /// Each layer, the strongest first.
     pub layers: Vec<LayerReport>,
@@ -25,6 +30,7 @@ pub struct Report {
     /// What programs of a run cannot do because of the layer, though it would harm nobody; in sentences.
     pub costs: Vec<&'static str>,
     /// Whether programs inside can make namespaces of their own, as the CLI's own sandbox does; `None`: not tried.
+    #[schema(required)]
     pub nested_namespaces: Option<bool>,
     /// Who agents are.
     pub user: User,
@@ -35,17 +41,22 @@ pub struct Report {
 }
 
 /// What is known of one layer.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct LayerReport {
     /// Which.
+    #[schema(value_type = String)]
     pub name: Layer,
     /// Whether it works here; `None`: it was not tried.
+    #[schema(required)]
     pub available: Option<bool>,
     /// Why it does not, or was not tried.
+    #[schema(required)]
     pub reason: Option<String>,
     /// What the probe has confirmed.
+    #[schema(value_type = Vec<String>)]
     pub confirmed: Vec<Protection>,
     /// What the layer should have done, and did not.
+    #[schema(value_type = Vec<String>)]
     pub not_confirmed: Vec<Protection>,
     /// The same with what an operator needs to know: paths, and what programs said.
     #[serde(skip)]
@@ -112,18 +123,21 @@ impl LayerReport {
 }
 
 /// Who agents are.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = IsolationUser)]
 pub struct User {
     /// The effective user of the server, and of every run.
     pub uid: u32,
     /// Its name, if it has one.
+    #[schema(required)]
     pub name: Option<String>,
     /// Whether that is root.
     pub root: bool,
 }
 
 /// What a run may use up.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = IsolationLimits)]
 pub struct Limits {
     /// Memory of all its processes together.
     pub memory_bytes: u64,
@@ -134,6 +148,7 @@ pub struct Limits {
     /// Disk that its home may take, `/tmp` included.
     pub home_bytes: u64,
     /// Processor time, in percent of one processor.
+    #[schema(required)]
     pub cpu_percent: Option<u32>,
 }
 
@@ -150,13 +165,15 @@ impl Limits {
 }
 
 /// Layer 1.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct CgroupReport {
     /// Whether every run gets a cgroup of its own.
     pub available: bool,
     /// Why not.
+    #[schema(required)]
     pub reason: Option<String>,
     /// What is in force by it.
+    #[schema(value_type = Vec<String>)]
     pub confirmed: Vec<Protection>,
     /// What an operator needs to know besides.
     #[serde(skip)]

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -17,12 +18,11 @@ use super::{Invalid, Key, KeyId, Scope};
 use crate::ambient::Ambient;
 use crate::audit::{Action, Actor, Audit, Event};
 use crate::hex::hex;
-use crate::settings::groups::Models;
+use crate::settings::InForce;
 use crate::store::acting::By;
 use crate::store::keys::{Changed, Create, KeyRow, NoteUses, Revoke, Rotate, Update};
 use crate::store::writer::Operation;
 use crate::store::{Store, StoreError};
-use crate::usd::Usd;
 
 /// As many keys as are kept, revoked ones included.
 pub const MOST: u64 = 10_000;
@@ -33,12 +33,11 @@ const USES: usize = 200;
 /// All keys. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Keys {
-    admin: Arc<Key>,
+    admin: Arc<ArcSwap<Key>>,
     store: Store,
     ambient: Ambient,
     audit: Audit,
-    models: Arc<Models>,
-    margin: Usd,
+    settings: InForce,
     uses: Arc<Uses>,
 }
 
@@ -59,16 +58,27 @@ pub enum Checked {
 }
 
 impl Keys {
-    /// Over a store. `models` are those that requests may name on this server; a policy names no others.
-    /// `margin` is what one more call of the model may cost: a budget by the day has room for a run and for that.
-    pub fn new(store: Store, ambient: Ambient, audit: Audit, models: Models, margin: Usd) -> Self {
+    /// Over a store. A policy names only models that requests may name on this server, and a budget by the day has room for
+    /// a run and for one more call of the model.
+    pub fn new(store: Store, ambient: Ambient, audit: Audit, settings: InForce) -> Self {
         let uses = Arc::new(Uses::default());
-        Self { admin: Arc::new(Key::admin()), store, ambient, audit, models: Arc::new(models), margin, uses }
+        Self { admin: Arc::new(ArcSwap::from_pointee(Key::admin())), store, ambient, audit, settings, uses }
     }
 
     /// `API_KEY`.
     pub fn admin(&self) -> Arc<Key> {
-        Arc::clone(&self.admin)
+        self.admin.load_full()
+    }
+
+    /// `API_KEY` has another secret from now on, which the settings have already. What an earlier one has opened counts no
+    /// more, see [`Self::is_replaced`].
+    pub fn replace_admin(&self) {
+        self.admin.store(Arc::new(Key::admin()));
+    }
+
+    /// Whether this is `API_KEY` as it was before its secret was [replaced](Self::replace_admin).
+    pub fn is_replaced(&self, key: &Arc<Key>) -> bool {
+        key.id.is_admin() && !Arc::ptr_eq(key, &self.admin())
     }
 
     /// What a token is that somebody shows. The store is asked for nothing that does not look like one. How long it takes
@@ -127,7 +137,7 @@ impl Keys {
             scopes: new.scopes,
             policy: new.policy,
             created_at: now,
-            created_by: by.key_id.as_deref().and_then(KeyId::parse).unwrap_or_else(|| self.admin.id.clone()),
+            created_by: by.key_id.as_deref().and_then(KeyId::parse).unwrap_or_else(|| self.admin().id.clone()),
             expires_at: new.expires_at.map(row::to_the_millisecond),
             revoked_at: None,
             last_used: None,
@@ -245,7 +255,7 @@ impl Keys {
 
     /// Changes something in the store, if the key of whoever does it still counts then and may.
     async fn change<O: Operation>(&self, by: &Actor, operation: O) -> Result<O::Output, ChangeError> {
-        match by.key_id.as_deref().filter(|id| *id != self.admin.id.as_str()) {
+        match by.key_id.as_deref().filter(|id| *id != self.admin().id.as_str()) {
             // API_KEY, and whoever is at the server itself.
             None => Ok(self.store.write(operation).await?),
             Some(key) => {
@@ -267,7 +277,10 @@ impl Keys {
         if scopes.is_some_and(|scopes| scopes.is_empty()) {
             return Err(invalid("scopes", "must not be empty"));
         }
-        if let Some(Err((field, message))) = policy.map(|policy| policy.check(&self.models, self.margin)) {
+        let settings = self.settings.now();
+        if let Some(Err((field, message))) =
+            policy.map(|policy| policy.check(&settings.models, settings.limits.budget_margin))
+        {
             return Err(ChangeError::Invalid { field, message });
         }
         if expires_at.is_some_and(|at| at <= now) {

@@ -29,6 +29,9 @@ pub enum Scope {
     /// See what its own runs have cost.
     #[serde(rename = "usage:read")]
     UsageRead,
+    /// Read the metrics of the whole server: which keys have used how much, without names of runs.
+    #[serde(rename = "metrics:read")]
+    MetricsRead,
     /// Everything, also what belongs to other keys; makes and revokes keys.
     #[serde(rename = "admin")]
     Admin,
@@ -36,7 +39,7 @@ pub enum Scope {
 
 impl Scope {
     /// All scopes.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Ask,
         Self::RunsRead,
         Self::RunsWrite,
@@ -45,6 +48,7 @@ impl Scope {
         Self::ConfigExec,
         Self::Approvals,
         Self::UsageRead,
+        Self::MetricsRead,
         Self::Admin,
     ];
 
@@ -59,6 +63,7 @@ impl Scope {
             Self::ConfigExec => "config:exec",
             Self::Approvals => "approvals",
             Self::UsageRead => "usage:read",
+            Self::MetricsRead => "metrics:read",
             Self::Admin => "admin",
         }
     }

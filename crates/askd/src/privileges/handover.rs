@@ -51,6 +51,14 @@ pub(super) fn is_due(folder: &Path) -> bool {
     }
 }
 
+/// Whether nobody but root decides what a name in the folder means, or in the one in which it would be made.
+pub(super) fn is_roots(folder: &Path) -> io::Result<bool> {
+    let Some((there, _)) = existing(folder) else { return Ok(false) };
+    let Some(there) = named_by_root(there)? else { return Ok(false) };
+    // A sticky folder keeps root's names, and takes those of anybody.
+    Ok(is_roots_own(&there)? && there.metadata()?.mode() & 0o002 == 0)
+}
+
 /// Makes the folder if it is not there, and gives it to the user if it is root's and empty.
 pub(super) fn data_dir(folder: &Path, user: &User) -> io::Result<()> {
     let (mut made, missing) = match Handover::of(folder)? {
@@ -215,7 +223,9 @@ mod tests {
         for name in ["data", "new", "link", "link/new"] {
             assert!(!is_due(&theirs.join(name)), "{name}");
             data_dir(&theirs.join(name), &nobody()).unwrap();
+            assert!(!is_roots(&theirs.join(name)).unwrap(), "{name}");
         }
+        assert!(is_roots(&target).unwrap() && is_roots(&target.join("new/er")).unwrap());
         assert_eq!((owner(&theirs.join("data")), owner(&target)), (0, 0));
         assert!(!theirs.join("new").exists() && !target.join("new").exists());
     }

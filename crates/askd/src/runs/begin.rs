@@ -11,6 +11,7 @@ use super::log::{Capacity, RunLog, pump};
 use super::queue::Ticket;
 use super::request::OnDisconnect;
 use super::submit::{Run, Runs};
+use super::traced::RunTrace;
 use super::worker::Worker;
 use super::{Finished, RunErrorKind, RunId, RunSpec};
 use crate::settings::groups::Limits;
@@ -27,11 +28,13 @@ impl Runs {
         on_disconnect: OnDisconnect,
         queued_since: Timestamp,
         ticket: Ticket,
+        trace: Arc<RunTrace>,
     ) -> Arc<Live> {
         let shared = self.shared();
-        let output = &shared.settings.output;
+        let output = &shared.settings.now().output;
         let capacity = Capacity { pending: output.pending_bytes, ring: output.ring_bytes };
         let log = RunLog::new(id, last_seq, capacity);
+        log.be_traced(trace);
         // A child of the server's token: stopping the server cancels every run.
         let cancel = Cancel::new(shared.lifecycle.stopping().child_token());
         let live = Live::new(Arc::clone(&log), cancel);
@@ -40,21 +43,21 @@ impl Runs {
         let turn_until = self.turn_until(spec.queue_timeout, on_disconnect, queued_since);
         // It may be large, and is let go when the CLI is given it.
         let content = std::mem::take(&mut spec.content);
-        let run = Arc::new(Run { id, spec, live: Arc::clone(&live), on_disconnect, turn_until });
+        let run = Arc::new(Run { id, spec, live: Arc::clone(&live), on_disconnect, turn_until, queued_since });
         let worker = Worker { shared: Arc::clone(shared), run, content, returning: OnceLock::new() };
         shared.lifecycle.spawn(worker.drive(ticket));
         live
     }
 
     fn turn_until(&self, asked: Option<Duration>, on_disconnect: OnDisconnect, queued_since: Timestamp) -> Instant {
-        let (patience, _) = patience(&self.shared().settings.limits, asked, on_disconnect);
+        let (patience, _) = patience(&self.shared().settings.now().limits, asked, on_disconnect);
         let waited = self.shared().ambient.now().duration_since(queued_since).unsigned_abs();
         Instant::now() + patience.saturating_sub(waited)
     }
 
     /// When a stopping server no longer waits for its store: what is not stored by then may never be.
     pub(super) async fn given_up(&self) {
-        let (lifecycle, settings) = (&self.shared().lifecycle, &self.shared().settings);
+        let (lifecycle, settings) = (&self.shared().lifecycle, self.shared().settings.now());
         let stopping = &settings.stopping;
         lifecycle.stopping().cancelled().await;
         let all_rungs = stopping.soft + stopping.eof + stopping.term + stopping.kill;

@@ -32,6 +32,7 @@ use super::spending::Spending;
 use super::warning::{Warning, WarningCode};
 use super::{Finished, RunErrorKind, RunSpec};
 use crate::ambient::Ambient;
+use crate::cli::health::CliHealth;
 use crate::guard::{self, Policy, Verdict};
 use message::Message;
 use pipes::{Outgoing, exited, next_line, write_lines};
@@ -90,6 +91,10 @@ pub struct Conversation<'a> {
     pub bounds: Bounds,
     /// The CLI's version.
     pub cli_version: Version,
+    /// What is told of it when it begins.
+    pub cli_health: &'a CliHealth,
+    /// When its process was to be started.
+    pub begun: std::time::Instant,
     /// Ends it.
     pub cancelled: &'a CancellationToken,
     /// Ends it because of what it uses up.
@@ -102,10 +107,14 @@ pub struct Ended {
     pub ending: Ending,
     /// An end that needs no judging: the agent is unknown.
     pub refused: Option<Finished>,
+    /// Whether it has said a word of its own: it was started as it should be.
+    pub spoke: bool,
     /// Whether the CLI was ready, so that there is a turn which can be interrupted.
     pub ready: bool,
     /// How far the CLI came.
     pub progress: Progress,
+    /// How often in a row the provider had not answered when it ended.
+    pub unanswered: u32,
     /// Whether the answer fits its schema, if there is one and it was looked at.
     pub verdict: Option<schema::verdict::Verdict>,
     /// The process's input, unless a line is stuck in it.
@@ -233,8 +242,9 @@ impl Conversation<'_> {
                 break ending;
             }
         };
+        let unanswered = talk.notices.unanswered();
         talk.tell_rest();
-        let ready = talk.is_ready();
+        let (spoke, ready) = (talk.initialized, talk.is_ready());
         let Talk { progress, judging, to_child, refused, spending, repair, .. } = talk;
         drop(to_child);
         // All lines are written by now, unless the child does not read.
@@ -242,7 +252,7 @@ impl Conversation<'_> {
             stdin = writer.now_or_never().and_then(Result::ok);
         }
         let verdict = repair.verdict();
-        Ended { ending, refused, ready, progress, verdict, stdin, judging, spending }
+        Ended { ending, refused, spoke, ready, progress, unanswered, verdict, stdin, judging, spending }
     }
 
     /// Whether the prompt waits until the CLI has said something: that it knows the agents, is held, has its MCP servers.
@@ -291,6 +301,7 @@ impl Talk<'_> {
         }
         let started = EventBody::Started { cli_version: self.conversation.cli_version.to_string() };
         self.conversation.log.append_now(self.conversation.ambient.now(), &started);
+        self.conversation.log.trace_prompt(&self.conversation.spec.prompt);
         self.tell_version();
         if self.conversation.must_be_held() {
             return self.ask_whether_held(&reply);

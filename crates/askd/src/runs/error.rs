@@ -1,5 +1,7 @@
 //! From what the table of outcomes says to the end that is stored and sent.
 
+use std::fmt::Write as _;
+
 use claude::outcome::{Deadline, Limit, Outcome, Problem, ProblemKind};
 use jiff::Timestamp;
 
@@ -16,6 +18,26 @@ impl From<Outcome> for Finished {
         Self { state, error: Some(problem.into()) }
     }
 }
+
+impl Finished {
+    /// Says that the provider had not answered so often in a row when a deadline passed: more time would be no help.
+    pub(super) fn after_silence(mut self, unanswered: u32) -> Self {
+        if let Some(error) = &mut self.error
+            && matches!(error.kind, RunErrorKind::Timeout | RunErrorKind::IdleTimeout)
+            && unanswered > 0
+        {
+            let times = if unanswered == 1 { "once".to_owned() } else { format!("{unanswered} times in a row") };
+            // Writing into a string cannot fail.
+            let _ = write!(error.message, "; up to then the provider had not answered {times}");
+            error.hint = Some(NO_ANSWER.to_owned());
+        }
+        self
+    }
+}
+
+/// What helps a run that has waited for its provider.
+const NO_ANSWER: &str = "try again later, and continue the session; if it lasts, the operator finds more with `askd doctor` \
+    (upstream)";
 
 impl From<Problem> for RunError {
     fn from(problem: Problem) -> Self {

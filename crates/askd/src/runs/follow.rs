@@ -10,8 +10,10 @@ use tokio::sync::{broadcast, watch};
 use tokio::time::sleep;
 
 use super::log::{Closed, Delta, Look, RunLog};
+use super::readers::{ReaderKind, Reading};
 use super::submit::Runs;
 use super::{RunId, RunState, event};
+use crate::metrics::kinds::Counter;
 use crate::store::StoreError;
 use crate::store::chunk::{Chunk, EventRef};
 use crate::store::runs::RunRow;
@@ -30,6 +32,8 @@ pub struct Follower {
     source: Source,
     deltas: Option<Deltas>,
     ended: bool,
+    /// Whether a client waits for what it gives.
+    reading: Option<Reading>,
 }
 
 #[derive(Debug)]
@@ -157,7 +161,7 @@ impl Runs {
 
     fn follower(&self, run: RunId, after: u64, source: Source) -> Follower {
         let chunk = (after == 0).then_some(1);
-        Follower { runs: self.clone(), run, after, chunk, source, deltas: None, ended: false }
+        Follower { runs: self.clone(), run, after, chunk, source, deltas: None, ended: false, reading: None }
     }
 }
 
@@ -167,8 +171,16 @@ impl Follower {
     #[must_use]
     pub fn with_deltas(mut self) -> Self {
         if let Source::Live { log, .. } = &self.source {
-            self.deltas = Some(Deltas { receiver: log.deltas(), held: None });
+            let dropped = self.runs.shared().metrics.deltas_dropped.clone();
+            self.deltas = Some(Deltas { receiver: log.deltas(), held: None, dropped });
         }
+        self
+    }
+
+    /// A client follows with it, in this way.
+    #[must_use]
+    pub fn read_as(mut self, kind: ReaderKind) -> Self {
+        self.reading = Some(Reading::begin(&self.runs.shared().metrics, kind));
         self
     }
 
@@ -192,6 +204,9 @@ impl Follower {
             let last = chunk.end_of_part(self.after, most);
             let batch = Batch { after: self.after, last, chunk };
             self.after = last;
+            if let (Some(reading), Source::Live { stored, .. }) = (&self.reading, &self.source) {
+                reading.is_behind(stored.borrow().saturating_sub(last));
+            }
             let at_its_end = last == batch.chunk.last_seq();
             self.chunk = Some(if at_its_end { last + 1 } else { batch.chunk.first_seq() });
             let event = batch.chunk.event_with(last);
@@ -287,6 +302,7 @@ struct Deltas {
     receiver: broadcast::Receiver<Delta>,
     /// Received, but its turn is after events that are not stored yet.
     held: Option<Delta>,
+    dropped: Counter,
 }
 
 impl Deltas {
@@ -304,7 +320,7 @@ impl Deltas {
             }
             match self.receiver.recv().await {
                 Ok(delta) => self.held = Some(delta),
-                Err(broadcast::error::RecvError::Lagged(_)) => {}
+                Err(broadcast::error::RecvError::Lagged(count)) => drop(self.dropped.inc_by(count)),
                 Err(broadcast::error::RecvError::Closed) => return None,
             }
         }

@@ -26,6 +26,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::guard::{Policy, Verdict};
 use crate::marker::MarkerPrefix;
+use crate::metrics::Metrics;
 use crate::programs::{describe, open_folder};
 use child::{Question, SUBCOMMAND};
 pub use waiting::{Call, Judging};
@@ -48,6 +49,7 @@ pub struct Judges(Arc<Inner>);
 struct Inner {
     means: Means,
     turns: Semaphore,
+    metrics: Metrics,
 }
 
 /// How a judge is started.
@@ -75,8 +77,13 @@ impl Means {
 
 impl Judges {
     /// No process is started before there is something to judge.
-    pub fn new(means: Means) -> Self {
-        Self(Arc::new(Inner { means, turns: Semaphore::new(AT_ONCE) }))
+    pub fn new(means: Means, metrics: Metrics) -> Self {
+        Self(Arc::new(Inner { means, turns: Semaphore::new(AT_ONCE), metrics }))
+    }
+
+    /// Processes at work.
+    pub fn running(&self) -> usize {
+        AT_ONCE.saturating_sub(self.0.turns.available_permits())
     }
 
     /// The verdict on a call, within the [patience](Means::patience). The process belongs to a task of `tasks`, which ends it when
@@ -90,7 +97,14 @@ impl Judges {
             Ok(question) => drop(tasks.spawn(async move { judges.work(&question, answer, &unwanted).await })),
             Err(error) => drop(answer.send(Err(error.to_string()))),
         }
-        answered.await.unwrap_or_else(|_| Err("its task has ended".into())).unwrap_or_else(|error| {
+        let answered = answered.await.unwrap_or_else(|_| Err("its task has ended".into()));
+        let result = match &answered {
+            Ok(Verdict::Pass) => "pass",
+            Ok(Verdict::Deny { .. }) => "deny",
+            Err(_) => "failed",
+        };
+        self.0.metrics.guard_verdicts.of([result]).inc();
+        answered.unwrap_or_else(|error| {
             tracing::warn!(error, "a command could not be judged");
             policy.unreadable("reading it failed or took too long")
         })

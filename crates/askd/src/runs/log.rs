@@ -16,12 +16,17 @@ use tokio::sync::{Notify, broadcast, watch};
 use super::RunId;
 use super::event::EventBody;
 use super::redact::{DeltaRedactor, Redactor};
+use super::traced::RunTrace;
 use super::warning::Warning;
 use crate::store::append::RunPatch;
 use crate::store::budget::Charge;
 use crate::store::chunk::{Chunk, ChunkBuilder};
 use crate::store::usage::Usage;
+use crate::traces::place::Place;
+use crate::traces::span::Span;
+use noted::{Noted, Turn};
 
+mod noted;
 mod out;
 mod patch;
 pub(super) mod pump;
@@ -60,6 +65,8 @@ pub struct RunLog {
     redactor: OnceLock<Redactor>,
     /// Held for one partial message.
     delta_redactor: Mutex<DeltaRedactor>,
+    /// What is told here is seen in its spans.
+    trace: OnceLock<Arc<RunTrace>>,
 }
 
 /// A partial message: it has no number and is not kept.
@@ -97,6 +104,9 @@ struct State {
     charge: Charge,
     /// What its row tells of warnings.
     warnings: Vec<Warning>,
+    /// What metrics tell of it, with the next commit.
+    noted: Noted,
+    turn: Turn,
     /// The CLI has said something.
     spoken: bool,
     /// The last event was appended.
@@ -132,6 +142,8 @@ impl RunLog {
             is_due: false,
             charge: Charge::default(),
             warnings: Vec::new(),
+            noted: Noted::default(),
+            turn: Turn::default(),
             spoken: false,
             ended: false,
             ring: VecDeque::new(),
@@ -150,7 +162,24 @@ impl RunLog {
             deltas: broadcast::Sender::new(DELTAS_KEPT),
             redactor: OnceLock::new(),
             delta_redactor: Mutex::default(),
+            trace: OnceLock::new(),
         })
+    }
+
+    /// From now on its spans tell of what is appended. To be called once, before anything is.
+    pub(super) fn be_traced(&self, trace: Arc<RunTrace>) {
+        let kept = self.trace.set(trace);
+        debug_assert!(kept.is_ok(), "a log has one trace");
+    }
+
+    /// Begins a span for a step of askd's own.
+    pub(super) fn step(&self, name: &'static str) -> Span {
+        self.trace.get().map(|trace| trace.step(name)).unwrap_or_default()
+    }
+
+    /// Where the run stands in a trace.
+    pub(super) fn place(&self) -> Option<&Place> {
+        self.trace.get().and_then(|trace| trace.place())
     }
 
     /// The run.
@@ -206,10 +235,15 @@ impl RunLog {
             state.keep_warning(warning);
         }
         patch::note(&mut state.patch, seq, time.as_millisecond(), body);
+        let State { noted, turn, .. } = &mut *state;
+        noted.note(turn, time.as_millisecond(), body);
         drop(state);
         self.appended.notify_one();
         if filled {
             self.filled.notify_one();
+        }
+        if let Some(trace) = self.trace.get() {
+            trace.observe(time, body);
         }
     }
 
@@ -227,6 +261,9 @@ impl RunLog {
         state.keep_usage(usage);
         state.is_due |= at_once;
         drop(state);
+        if let Some(trace) = self.trace.get() {
+            trace.used(usage);
+        }
         if at_once {
             self.appended.notify_one();
         }
@@ -311,8 +348,13 @@ impl RunLog {
         if how == Closed::Complete {
             state.empty_ring();
         }
-        let stored = state.stored;
+        let (stored, closed) = (state.stored, state.closed);
         drop(state);
+        if closed == Some(Closed::Complete)
+            && let Some(trace) = self.trace.get()
+        {
+            trace.close();
+        }
         self.stored.send_replace(stored);
         self.appended.notify_one();
         self.drained.notify_one();

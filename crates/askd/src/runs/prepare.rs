@@ -26,6 +26,7 @@ use crate::homes::Home;
 use crate::isolation::Layer;
 use crate::isolation::view::RunView;
 use crate::project_config::{HOW_TO_TRUST, ProjectConfigPolicy};
+use crate::traces::place::Place;
 use crate::workspaces::Folder;
 use environment::child_environment;
 use given::Given;
@@ -67,6 +68,9 @@ pub enum PrepareError {
     /// The home cannot be written.
     #[error("the run's private home cannot be prepared; the server's log says why")]
     Home(#[source] io::Error),
+    /// The CLI's program is not where it was.
+    #[error("the CLI could not be started; the server's log says why")]
+    Program(#[source] io::Error),
     /// A folder that belongs to its view cannot be opened.
     #[error("the run's view of the file system cannot be made; the server's log says why")]
     View(#[source] io::Error),
@@ -82,6 +86,7 @@ pub fn prepare(
     spec: &RunSpec,
     home: &Home,
     granted: Granted,
+    trace: Option<&Place>,
 ) -> Result<Prepared, PrepareError> {
     // Held from here on: names may come to mean something else.
     let (folder, reach) = spec.ground.open(&shared.workspaces)?;
@@ -140,17 +145,19 @@ pub fn prepare(
         has_managed_settings: spec.terms.managed_by(Capabilities::of(shared.cli.version)).is_some(),
         settings_file,
     };
-    let env = child_environment(shared, home.path(), &granted, &spec.secrets, &mut warnings);
+    let env = child_environment(shared, home.path(), &granted, trace, &spec.secrets, &mut warnings);
     let view = RunView {
         home: home.path(),
         temporary: &home.path().join(TEMP_FOLDER),
         reach: &reach,
         login: login.as_deref(),
     };
+    // First: its file belongs to the view as well, which would fail in its stead.
+    let program = program(shared).map_err(PrepareError::Program)?;
     let confinement = shared.isolation.confinement(&view).map_err(PrepareError::View)?;
     let launch = Launch {
         launcher: shared.launcher.clone(),
-        program: program(shared).map_err(PrepareError::View)?,
+        program,
         args: arguments(&invocation).into_iter().map(OsString::from).collect(),
         env,
         cwd: folder.descriptor().try_clone_to_owned().map_err(PrepareError::Home)?,
@@ -175,9 +182,12 @@ fn own_tools(spec: &RunSpec) -> Option<Vec<String>> {
 /// The CLI as a run finds it: links that lead to it may lie in something hidden. Looked up each time, since an update may
 /// have replaced the file that it was at the start.
 fn program(shared: &Shared) -> io::Result<PathBuf> {
+    let program = &shared.cli.program;
     match shared.isolation.layer() {
-        Layer::None => Ok(shared.cli.program.clone()),
-        Layer::Bubblewrap | Layer::Landlock => shared.cli.program.canonicalize(),
+        Layer::None => Ok(program.clone()),
+        Layer::Bubblewrap | Layer::Landlock => program.canonicalize().map_err(|error| {
+            io::Error::new(error.kind(), format!("the CLI `{}` cannot be found: {error}", program.display()))
+        }),
     }
 }
 

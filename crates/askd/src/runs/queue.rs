@@ -3,9 +3,11 @@
 //! Each key has a line of its own, in which the priority counts and then the arrival. Between the lines the turns are shared
 //! by weight (`queue::line`): a key that submits a thousand runs waits behind itself.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -25,8 +27,8 @@ pub struct Queue {
 
 #[derive(Debug)]
 struct Shared {
-    max_running: usize,
-    max_waiting: usize,
+    max_running: AtomicUsize,
+    max_waiting: AtomicUsize,
     // A std mutex: it is held for a few instructions and never across an await.
     line: Mutex<Line<oneshot::Sender<Slot>>>,
 }
@@ -104,38 +106,64 @@ pub struct Occupancy {
     pub queued: usize,
 }
 
+/// Who waits, for metrics.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// Runs by priority, in the order of [`Priority::WORDS`].
+    pub by_priority: [usize; Priority::WORDS.len()],
+    /// When the one was submitted that has waited longest.
+    pub oldest: Option<Timestamp>,
+}
+
 impl Queue {
     /// A queue for `max_running` runs at once and `max_waiting` behind them.
     pub fn new(max_running: usize, max_waiting: usize) -> Self {
+        let (max_running, max_waiting) = (max_running.into(), max_waiting.into());
         Self { shared: Arc::new(Shared { max_running, max_waiting, line: Mutex::new(Line::new()) }) }
     }
 
+    /// From now on for so many. Nothing that runs or waits is ended: where there is more of it, nothing is added until there is
+    /// less.
+    pub fn resize(&self, max_running: usize, max_waiting: usize) {
+        self.shared.max_running.store(max_running, Ordering::Relaxed);
+        self.shared.max_waiting.store(max_waiting, Ordering::Relaxed);
+        self.shared.dispatch();
+    }
+
     /// Takes a place in the line of its key. A run that can start at once is never refused for want of places, and a key of
-    /// which nothing waits may always add one, so that nobody's flood keeps it out; unless none may wait at all.
-    pub fn enter(&self, session: Uuid, share: Share) -> Result<Ticket, QueueFull> {
+    /// which nothing waits may always add one, so that nobody's flood keeps it out; unless none may wait at all. `since` is now.
+    pub fn enter(&self, session: Uuid, share: Share, since: Timestamp) -> Result<Ticket, QueueFull> {
         let line = self.shared.lock();
         let (all, own) = (line.waiting(), line.waiting_of(&share.key));
-        let is_free = line.running() < self.shared.max_running && !line.is_busy(session);
+        let is_free = line.running() < self.shared.max_running() && !line.is_busy(session);
         if !(is_free && line.has_room(&share)) {
-            let wait = || line.wait_of(&share, self.shared.max_running);
+            let wait = || line.wait_of(&share, self.shared.max_running());
             if share.max_waiting.is_some_and(|most| own >= most) {
                 return Err(QueueFull::Key { waiting: own, wait: wait() });
             }
-            if all >= self.shared.max_waiting && (own > 0 || self.shared.max_waiting == 0) {
+            let most = self.shared.max_waiting.load(Ordering::Relaxed);
+            if all >= most && (own > 0 || most == 0) {
                 return Err(QueueFull::Server { waiting: all, wait: wait() });
             }
         }
-        Ok(self.join(line, session, share))
+        Ok(self.join(line, session, share, since))
     }
 
-    /// Takes a place at the end of the line for a run that had one before a restart: it is never refused.
-    pub fn enter_again(&self, session: Uuid, share: Share) -> Ticket {
-        self.join(self.shared.lock(), session, share)
+    /// Takes a place at the end of the line for a run that had one before a restart: it is never refused. `since` is when it was
+    /// submitted.
+    pub fn enter_again(&self, session: Uuid, share: Share, since: Timestamp) -> Ticket {
+        self.join(self.shared.lock(), session, share, since)
     }
 
-    fn join(&self, mut line: MutexGuard<'_, Line<oneshot::Sender<Slot>>>, session: Uuid, share: Share) -> Ticket {
+    fn join(
+        &self,
+        mut line: MutexGuard<'_, Line<oneshot::Sender<Slot>>>,
+        session: Uuid,
+        share: Share,
+        since: Timestamp,
+    ) -> Ticket {
         let (grant, granted) = oneshot::channel();
-        let number = line.join(session, &share, grant);
+        let number = line.join(session, &share, since, grant);
         drop(line);
         self.shared.dispatch();
         Ticket { shared: Arc::clone(&self.shared), share, number, granted }
@@ -168,14 +196,23 @@ impl Queue {
         Some(SessionHold { shared: Arc::clone(&self.shared), session })
     }
 
+    /// Who waits. It looks at each of them.
+    pub fn waiting(&self) -> Waiting {
+        self.shared.lock().waiting_by_priority()
+    }
+
     /// How full it is.
     pub fn occupancy(&self) -> Occupancy {
         let line = self.shared.lock();
-        Occupancy { active: line.running(), max: self.shared.max_running, queued: line.waiting() }
+        Occupancy { active: line.running(), max: self.shared.max_running(), queued: line.waiting() }
     }
 }
 
 impl Shared {
+    fn max_running(&self) -> usize {
+        self.max_running.load(Ordering::Relaxed)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Line<oneshot::Sender<Slot>>> {
         // No code that can panic runs under the lock.
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
@@ -185,8 +222,8 @@ impl Shared {
     fn dispatch(self: &Arc<Self>) {
         let mut undelivered = Vec::new();
         let mut line = self.lock();
-        while !line.held_back && line.running() < self.max_running {
-            let Some((key, Waiter { session, grant })) = line.next() else { break };
+        while !line.held_back && line.running() < self.max_running() {
+            let Some((key, Waiter { session, grant, .. })) = line.next() else { break };
             let slot = Slot { shared: Arc::clone(self), key, session, since: Instant::now(), has_begun: false };
             // The receiver is gone only if the ticket was dropped a moment ago. Its slot comes back, but must not be
             // dropped here: that would lock again.
@@ -218,7 +255,7 @@ impl Ticket {
 
     /// How long another run of the same key would wait that entered now; as [`QueueFull::wait`].
     pub fn expected_wait(&self) -> Duration {
-        self.shared.lock().wait_of(&self.share, self.shared.max_running)
+        self.shared.lock().wait_of(&self.share, self.shared.max_running())
     }
 }
 

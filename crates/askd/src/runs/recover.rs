@@ -18,10 +18,12 @@ use super::resolve::Why;
 use super::seal::Unopened;
 use super::secrets::RunSecrets;
 use super::submit::Runs;
+use super::traced::RunTrace;
 use super::{Finished, RunError, RunErrorKind, RunId, RunState, seal};
 use crate::store::StoreError;
 use crate::store::recovery::Adopt;
 use crate::store::runs::RunRow;
+use crate::traces::place::ids;
 
 /// Settled at the same time: they share commits.
 const AT_ONCE: usize = 64;
@@ -37,6 +39,15 @@ pub struct Recovered {
     pub ended: usize,
 }
 
+/// What a server finds at its start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Since {
+    /// The store as the last server has left it.
+    Restart,
+    /// The store as it was when a backup was made; at what time, for people. What waited then may have been run since.
+    Backup(String),
+}
+
 /// Why nobody works on a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cause {
@@ -46,23 +57,31 @@ enum Cause {
     LetGo,
     /// Another server has not been heard of for as long as its lease held.
     OtherServer,
+    /// The store is that of a backup.
+    Backup,
 }
 
 impl Runs {
     /// Settles what an earlier server left. To be called when none of its processes is alive and its transcripts are
     /// back. What waits again begins when the queue is [opened](Self::open).
-    pub async fn recover(&self) -> Result<Recovered, StoreError> {
+    pub async fn recover(&self, since: &Since) -> Result<Recovered, StoreError> {
         let (store, owner) = (&self.shared().store, &self.shared().owner);
+        let cause = if *since == Since::Restart { Cause::Restart } else { Cause::Backup };
         let mut recovered = Recovered::default();
         loop {
             // A page at a time. One that brings nothing holds only what cannot be settled, which the log tells.
-            let lost = self.settle_as_lost(store.runs_to_settle(owner).await?, Cause::Restart).await?;
+            let lost = self.settle_as_lost(store.runs_to_settle(owner).await?, cause).await?;
             if lost == 0 {
                 break;
             }
             recovered.lost += lost;
         }
-        self.take_queued(store.queued_to_adopt(owner).await?, Cause::Restart, &mut recovered).await?;
+        let queued = store.queued_to_adopt(owner).await?;
+        if cause == Cause::Backup {
+            recovered.lost += self.settle_as_lost(queued, cause).await?;
+        } else {
+            self.take_queued(queued, cause, &mut recovered).await?;
+        }
         Ok(recovered)
     }
 
@@ -120,6 +139,9 @@ impl Runs {
         let what = match cause {
             Cause::Restart | Cause::OtherServer => "the server that held this run died",
             Cause::LetGo => "the server could not reach its store and had to let this run go",
+            Cause::Backup => {
+                "the server was restored from a backup in which this run had not ended; it may have gone on since"
+            }
         };
         let message = format!("{what}; the events up to then are kept, and it is not run again");
         let hint = Some(format!("{go_on}; what it did to files was not undone"));
@@ -130,7 +152,7 @@ impl Runs {
     async fn queue_again(&self, row: RunRow, cause: Cause) -> Result<Taken, StoreError> {
         if row.on_disconnect == OnDisconnect::Cancel.as_str() {
             let what = match cause {
-                Cause::Restart => "the server was restarted",
+                Cause::Restart | Cause::Backup => "the server was restarted",
                 Cause::LetGo => "the server could not reach its store",
                 Cause::OtherServer => "the server that held this run died",
             };
@@ -185,7 +207,7 @@ impl Runs {
         };
         if is_too_late {
             // The queue might have a place for it at once.
-            let limits = &self.shared().settings.limits;
+            let limits = &self.shared().settings.now().limits;
             return self.end(row, waited_too_long(limits, asked, OnDisconnect::Continue)).await;
         }
         self.live_runs().enter(id);
@@ -195,10 +217,11 @@ impl Runs {
             return adopted.map(|_| Taken::NotNow);
         };
         let since = Timestamp::from_millisecond(row.created_at).unwrap_or_else(|_| self.shared().ambient.now());
-        set_aside(&mut spec, row.reserved_micros, self.shared().settings.limits.budget_margin);
+        set_aside(&mut spec, row.reserved_micros, self.shared().settings.now().limits.budget_margin);
         let share = Share::of(&spec.key, request.priority);
-        let ticket = self.queue().enter_again(spec.session.id(), share);
-        let live = self.begin(id, row.last_seq, epoch, spec, OnDisconnect::Continue, since, ticket);
+        let ticket = self.queue().enter_again(spec.session.id(), share, since);
+        let trace = RunTrace::of_stored(&self.shared().traces, &row, id, Some(&spec), since);
+        let live = self.begin(id, row.last_seq, epoch, spec, OnDisconnect::Continue, since, ticket, trace);
         live.log.recall_warnings(row.warnings.as_deref().unwrap_or("[]"));
         Ok(Taken::Queued)
     }
@@ -209,14 +232,15 @@ impl Runs {
             return Ok(Ok(RunSecrets::default()));
         }
         let sealed = self.shared().store.run_secrets(&id.to_string()).await?;
-        let key = self.shared().settings.store.secret_key.as_ref();
+        let settings = self.shared().settings.now();
+        let key = settings.store.secret_key.as_ref();
         Ok(sealed.ok_or(Unopened::Gone).and_then(|sealed| seal::open(key, id, &sealed)))
     }
 
     /// Whether a run that asks for no more than that has waited longer than it may.
     fn has_waited_too_long(&self, row: &RunRow, asked: Option<Duration>) -> bool {
         let waited = self.shared().ambient.now().as_millisecond().saturating_sub(row.created_at);
-        let (patience, _) = patience(&self.shared().settings.limits, asked, OnDisconnect::Continue);
+        let (patience, _) = patience(&self.shared().settings.now().limits, asked, OnDisconnect::Continue);
         u128::try_from(waited).unwrap_or(0) > patience.as_millis()
     }
 
@@ -232,9 +256,14 @@ impl Runs {
         };
         let Some(epoch) = self.adopt(&row).await? else { return Ok(false) };
         let error = end.error.as_ref().map(|error| error.kind.as_str());
-        tracing::warn!(run = %id, state = end.state.as_str(), error, "run ended: nobody worked on it");
+        let now = self.shared().ambient.now();
+        let trace = RunTrace::of_stored(&self.shared().traces, &row, id, None, now);
+        let (trace_id, span_id) = ids(trace.place());
+        let state = end.state.as_str();
+        tracing::warn!(run = %id, state, error, trace_id, span_id, "run ended: nobody worked on it");
         let log = RunLog::new(id, row.last_seq, Capacity { pending: 0, ring: 0 });
-        log.append_now(self.shared().ambient.now(), &EventBody::Finished(end.into()));
+        log.be_traced(trace);
+        log.append_now(now, &EventBody::Finished(end.into()));
         pump::pump(&log, epoch, &self.shared().store).await.map(|pumped| pumped == pump::Pumped::Complete)
     }
 

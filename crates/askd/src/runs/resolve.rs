@@ -97,13 +97,13 @@ impl Runs {
         session: Uuid,
     ) -> Result<RunSpec, Refusal> {
         let shared = self.shared();
-        let settings = &shared.settings;
+        let settings = &*shared.settings.now();
         let Agreed { terms, profile, permission_mode, model } = agree(&key.policy, request, secrets, settings)?;
         features::check(&key.policy, request, profile, &terms, shared.cli.version)?;
         let deadlines = deadlines(request, settings)?;
         let wanted = Wanted::of(request, &key.policy);
         let found = look("cwd", "WORKSPACE_DIR", shared, move |shared| {
-            wanted.find(&shared.workspaces, shared.settings.isolation.write_root, shared.isolation.layer())
+            wanted.find(&shared.workspaces, shared.settings.now().isolation.write_root, shared.isolation.layer())
         });
         let Found { ground, named } = found.await??;
         let agent = match request.agent.clone() {

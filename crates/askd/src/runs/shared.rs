@@ -3,13 +3,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use secrecy::SecretString;
-
 use super::judge::Judges;
 use super::watch::Watch;
 use crate::ambient::Ambient;
 use crate::audit::Audit;
 use crate::cli::Cli;
+use crate::cli::health::CliHealth;
 use crate::config::Config;
 use crate::credentials::CredentialSource;
 use crate::disk::free::FreeDisk;
@@ -18,32 +17,34 @@ use crate::isolation::Isolation;
 use crate::keys::Keys;
 use crate::lifecycle::Lifecycle;
 use crate::marker::MarkerPrefix;
+use crate::metrics::Metrics;
 use crate::programs::Programs;
 use crate::project_config::ProjectConfigPolicy;
 use crate::sessions::Sessions;
-use crate::settings::Settings;
+use crate::settings::InForce;
 use crate::store::Store;
+use crate::traces::Traces;
 use crate::workspaces::Workspaces;
 
 /// What every run needs.
 #[derive(Debug)]
 pub struct Shared {
     /// The server's options.
-    pub settings: Settings,
+    pub settings: InForce,
     /// Time and randomness.
     pub ambient: Ambient,
     /// Drain, stop, kill.
     pub lifecycle: Lifecycle,
     /// The CLI.
     pub cli: Cli,
+    /// Whether it can be started.
+    pub cli_health: CliHealth,
     /// The executable that answers to `__launch`.
     pub launcher: PathBuf,
     /// How processes of this server are recognised.
     pub marker: MarkerPrefix,
     /// What the CLI uses upstream.
     pub credentials: CredentialSource,
-    /// Other values that must not reach a client: askd's own key, secrets among the variables that are passed on.
-    pub secrets: Vec<SecretString>,
     /// How askd's own short programs are run.
     pub programs: Programs,
     /// Where the guard reads commands.
@@ -58,10 +59,14 @@ pub struct Shared {
     pub store: Store,
     /// The name under which this server holds runs in the store.
     pub owner: String,
+    /// Spans of requests and runs.
+    pub traces: Traces,
     /// Transcripts.
     pub sessions: Sessions,
     /// Private homes.
     pub homes: Homes,
+    /// What is counted and measured.
+    pub metrics: Metrics,
     /// What live runs use up.
     pub watch: Watch,
     /// What is free on the disk of the data folder.

@@ -14,11 +14,12 @@ use super::event::{EventBody, QUEUED};
 use super::follow::{FollowError, Follower};
 use super::limits::too_little_disk;
 use super::live::{Holder, Live, LiveRuns};
-use super::queue::{Occupancy, Queue, QueueFull, SessionHold, Share, Ticket};
+use super::queue::{Occupancy, Queue, QueueFull, SessionHold, Share, Ticket, Waiting};
 use super::request::{OnDisconnect, RunRequest};
 use super::resolve::{Refusal, Why, refuse};
 use super::secrets::RunSecrets;
 use super::shared::Shared;
+use super::traced::RunTrace;
 use super::uploads::{ContentError, check, place};
 use super::warning::{Warning, WarningCode};
 use super::{RunId, RunSpec, RunState, seal};
@@ -30,6 +31,7 @@ use crate::store::chunk::ChunkBuilder;
 use crate::store::runs::RunRow;
 use crate::store::submit as stored;
 use crate::store::uploads::Needed;
+use crate::traces::place::Place;
 use crate::usd::Usd;
 
 /// Takes runs in, and finds those that are here. Cheap to clone.
@@ -55,11 +57,15 @@ pub(super) struct Run {
     pub(super) on_disconnect: OnDisconnect,
     /// When it has waited too long for its turn.
     pub(super) turn_until: Instant,
+    /// When it was submitted.
+    pub(super) queued_since: Timestamp,
 }
 
 /// What a client submits.
 #[derive(Debug, Clone)]
 pub struct Submission {
+    /// The route by which it came, for metrics.
+    pub route: &'static str,
     /// What is asked.
     pub request: RunRequest,
     /// What of it nobody is shown.
@@ -72,6 +78,8 @@ pub struct Submission {
     pub key: Arc<Key>,
     /// So that a request that is sent twice makes one run.
     pub idempotency: Option<Idempotency>,
+    /// Where the request stands in a trace.
+    pub trace: Option<Place>,
 }
 
 /// A client's promise that requests with this key are one and the same.
@@ -97,6 +105,8 @@ pub struct Submitted {
     pub session: Uuid,
     /// Whether an earlier request with the same idempotency key made it.
     pub replayed: bool,
+    /// Where the run stands in a trace.
+    pub trace: Option<Place>,
     /// Its live side, if it has one here.
     pub live: Option<Arc<Live>>,
     /// For a run whose client's leaving ends it: to be kept until the answer is complete.
@@ -143,7 +153,7 @@ fn seconds(wait: Duration) -> String {
 impl Runs {
     /// A queue in front of what runs need.
     pub fn new(shared: Shared) -> Self {
-        let limits = &shared.settings.limits;
+        let limits = &shared.settings.now().limits;
         let queue = Queue::new(limits.max_concurrent, limits.queue_length);
         // What is taken up again at the start begins when the server does.
         queue.hold_back();
@@ -156,6 +166,12 @@ impl Runs {
         &self.inner.shared
     }
 
+    /// Lets as many run and wait as the settings say now, which a reload has changed.
+    pub fn resize_queue(&self) {
+        let limits = &self.shared().settings.now().limits;
+        self.queue().resize(limits.max_concurrent, limits.queue_length);
+    }
+
     /// Lets runs begin.
     pub fn open(&self) {
         self.queue().open();
@@ -164,6 +180,11 @@ impl Runs {
     /// How full the queue is.
     pub fn occupancy(&self) -> Occupancy {
         self.inner.queue.occupancy()
+    }
+
+    /// Who waits for a turn. It looks at each of them.
+    pub fn waiting(&self) -> Waiting {
+        self.inner.queue.waiting()
     }
 
     /// Whether a run of the session works or waits.
@@ -184,7 +205,7 @@ impl Runs {
 
     /// How long this server keeps a run without a word, in milliseconds.
     pub(super) fn lease_ms(&self) -> u64 {
-        u64::try_from(self.shared().settings.store.lease.as_millis()).unwrap_or(u64::MAX)
+        u64::try_from(self.shared().settings.now().store.lease.as_millis()).unwrap_or(u64::MAX)
     }
 
     pub(super) fn queue(&self) -> &Queue {
@@ -227,7 +248,8 @@ impl Runs {
         self.can_keep(&submission).map_err(SubmitError::Refused)?;
         let needed = check(shared, &submission.key, &submission.request.content).await?;
         let needed = needed.map_err(SubmitError::Content)?;
-        let ticket = self.queue().enter(spec.session.id(), Share::of(&submission.key, submission.request.priority))?;
+        let share = Share::of(&submission.key, submission.request.priority);
+        let ticket = self.queue().enter(spec.session.id(), share, shared.ambient.now())?;
         // In a task of its own: a client that leaves must not leave a row behind that nobody drives.
         let (answer, answered) = oneshot::channel();
         let runs = self.clone();
@@ -277,7 +299,8 @@ impl Runs {
         // As the first request said: it was for that one to say.
         let holds = row.on_disconnect == OnDisconnect::Cancel.as_str();
         let holder = live.as_ref().filter(|_| holds).map(Live::hold);
-        Ok(Submitted { id, session, replayed: true, live, holder })
+        let trace = row.trace_context.as_deref().and_then(Place::from_json);
+        Ok(Submitted { id, session, replayed: true, trace, live, holder })
     }
 
     /// A run that an earlier request has stored. One that waits here and has no tasks is just coming to life, or it is
@@ -298,7 +321,7 @@ impl Runs {
     /// Secrets of a run that goes on without its client have to be kept until it begins.
     fn can_keep(&self, submission: &Submission) -> Result<(), Refusal> {
         let Submission { secrets, on_disconnect, .. } = submission;
-        if !survives(secrets, *on_disconnect) || self.shared().settings.store.secret_key.is_some() {
+        if !survives(secrets, *on_disconnect) || self.shared().settings.now().store.secret_key.is_some() {
             return Ok(());
         }
         let what = "cannot be given to a run that goes on without its client: its values are kept sealed until it begins, and \
@@ -317,9 +340,12 @@ impl Runs {
     ) -> Result<Submitted, SubmitError> {
         let shared = self.shared();
         let (now, id) = (shared.ambient.now(), RunId(shared.ambient.ordered_uuid()));
-        let on_disconnect = submission.on_disconnect;
+        let Submission { on_disconnect, route, .. } = submission;
         let wish = wish(&spec, &submission.request, self.margin());
-        let new = self.row(&submission, needed, &spec, id, now, wish.clone()).ok_or(SubmitError::Mistake)?;
+        let mut new = self.row(&submission, needed, &spec, id, now, wish.clone()).ok_or(SubmitError::Mistake)?;
+        let run_trace = RunTrace::of_new(&shared.traces, submission.trace.as_ref(), id, &spec, now);
+        let trace = run_trace.place().cloned();
+        new.run.trace_context = trace.as_ref().map(Place::to_json);
         let mut less = None;
         self.live_runs().enter(id);
         match shared.store.write(new).await {
@@ -349,20 +375,22 @@ impl Runs {
                 return Err(error.into());
             }
         }
+        // Here and not where the client is answered: it may have left.
+        shared.metrics.runs_submitted.of([route]).inc();
         let session = spec.session.id();
-        let live = self.begin(id, 1, FIRST_EPOCH, spec, on_disconnect, now, ticket);
+        let live = self.begin(id, 1, FIRST_EPOCH, spec, on_disconnect, now, ticket, run_trace);
         if let Some(less) = less {
             let message =
                 format!("no more is left of what this key may spend today: the run may cost {less} US dollars");
             live.log.append_now(shared.ambient.now(), &EventBody::Warning(Warning::new(WarningCode::Budget, message)));
         }
         let holder = (on_disconnect == OnDisconnect::Cancel).then(|| live.hold());
-        Ok(Submitted { id, session, replayed: false, live: Some(live), holder })
+        Ok(Submitted { id, session, replayed: false, trace, live: Some(live), holder })
     }
 
     /// What one more call of the model may cost.
     fn margin(&self) -> Usd {
-        self.shared().settings.limits.budget_margin
+        self.shared().settings.now().limits.budget_margin
     }
 
     fn row(
@@ -377,7 +405,8 @@ impl Runs {
         let mut first = ChunkBuilder::new(1);
         first.push(now.as_millisecond(), QUEUED, "{}");
         let first = first.finish();
-        let key = self.shared().settings.store.secret_key.as_ref();
+        let settings = self.shared().settings.now();
+        let key = settings.store.secret_key.as_ref();
         let secrets = match key.filter(|_| survives(&submission.secrets, submission.on_disconnect)) {
             Some(key) => Some(seal::seal(key, id, &submission.secrets)?),
             None => None,
@@ -395,6 +424,7 @@ impl Runs {
                 on_disconnect: submission.on_disconnect.as_str(),
                 request: submission.request.to_stored()?,
                 listed: Some(submission.request.for_lists().to_stored()?),
+                trace_context: None,
                 log_bytes: first.size() as u64,
                 created_at: now.as_millisecond(),
             },

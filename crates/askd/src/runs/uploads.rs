@@ -109,7 +109,7 @@ pub(super) async fn check(
     content: &[Block],
 ) -> Result<Result<Needed, ContentError>, StoreError> {
     let now = shared.ambient.now().as_millisecond();
-    let (mut bytes, mut pdf_bytes, most) = (0_u64, 0_u64, shared.settings.uploads.max_content);
+    let (mut bytes, mut pdf_bytes, most) = (0_u64, 0_u64, shared.settings.now().uploads.max_content);
     let mut texts = Vec::new();
     let mut needed = Needed { ids: Vec::new(), key_id: (!key.sees_all()).then(|| key.id.to_string()) };
     for (block, part) in content.iter().enumerate() {

@@ -1,12 +1,14 @@
 //! What a person wants to know of a run although it does not end it.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// The content of a `run.warning`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Warning {
     /// For programs. Earlier servers have stored warnings without one.
     #[serde(default)]
+    #[schema(required, value_type = String)]
     pub code: WarningCode,
     /// For people.
     pub message: String,

@@ -47,6 +47,7 @@ pub struct Watch {
 #[derive(Debug)]
 struct Watched {
     run: RunId,
+    since: Instant,
     guardian: ProcessId,
     home: PathBuf,
     cgroup: Mutex<Option<RunCgroup>>,
@@ -54,6 +55,9 @@ struct Watched {
     escalator: Escalator,
     alarm: Arc<Alarm>,
     most_memory: AtomicU64,
+    /// At the last look.
+    memory: AtomicU64,
+    tasks: AtomicU64,
 }
 
 /// Who keeps a run's limit of memory.
@@ -63,6 +67,17 @@ pub enum MemoryKeeper {
     Kernel,
     /// The watch.
     Watch,
+}
+
+/// What all live runs together used at the last look.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct InUse {
+    /// Runs of which processes may be alive.
+    pub runs: usize,
+    /// Their threads.
+    pub tasks: u64,
+    /// Their memory.
+    pub memory_bytes: u64,
 }
 
 /// A run is watched over as long as this is held.
@@ -85,7 +100,19 @@ impl Watch {
     ) -> Watching<'_> {
         let (guardian, escalator) = (process.identity().guardian, process.escalator());
         let (cgroup, most_memory) = (Mutex::new(cgroup), AtomicU64::new(0));
-        let watched = Arc::new(Watched { run, guardian, home, cgroup, keeper, escalator, alarm, most_memory });
+        let watched = Arc::new(Watched {
+            run,
+            since: Instant::now(),
+            guardian,
+            home,
+            cgroup,
+            keeper,
+            escalator,
+            alarm,
+            most_memory,
+            memory: AtomicU64::new(0),
+            tasks: AtomicU64::new(0),
+        });
         self.lock().insert(run, Arc::clone(&watched));
         self.came.notify_waiters();
         Watching { watch: self, watched }
@@ -94,6 +121,19 @@ impl Watch {
     /// The runs of which processes may be alive.
     pub fn runs(&self) -> Vec<RunId> {
         self.lock().keys().copied().collect()
+    }
+
+    /// The same, with the time for which each has been watched over.
+    pub fn ages(&self) -> Vec<(RunId, Duration)> {
+        self.lock().iter().map(|(run, watched)| (*run, watched.since.elapsed())).collect()
+    }
+
+    /// What they used at the last look. Cheap.
+    pub fn in_use(&self) -> InUse {
+        let runs = self.lock();
+        let tasks = runs.values().map(|watched| watched.tasks.load(Ordering::Relaxed)).sum();
+        let memory_bytes = runs.values().map(|watched| watched.memory.load(Ordering::Relaxed)).sum();
+        InUse { runs: runs.len(), tasks, memory_bytes }
     }
 
     /// Looks at all runs, for ever.
@@ -199,6 +239,8 @@ impl Watched {
     fn judge(&self, usage: &Usage, limits: &RunLimits) -> Option<Breach> {
         let memory = self.memory(usage, limits);
         self.most_memory.fetch_max(memory, Ordering::Relaxed);
+        self.memory.store(memory, Ordering::Relaxed);
+        self.tasks.store(usage.tasks, Ordering::Relaxed);
         if memory > limits.memory && self.keeper == MemoryKeeper::Watch {
             Some(Breach::memory(limits))
         } else if usage.tasks >= limits.processes {

@@ -32,6 +32,7 @@ use super::warning::{Warning, WarningCode};
 use super::{Finished, RunErrorKind, RunState};
 use crate::homes::Home;
 use crate::sessions::returning::Returning;
+use crate::traces::place::ids;
 use cost::{Cost, LastWords, is_told, out_of_budget};
 use start::{NotStarted, Started, not_prepared};
 
@@ -76,7 +77,13 @@ impl Worker {
             }
         };
         let content = std::mem::take(&mut self.content);
-        match self.start(&home, content).await {
+        let mut starting = self.run.live.log.step("start");
+        let started = self.start(&home, content, &starting).await;
+        if let Err(NotStarted { end, .. }) = &started {
+            starting.fail(end.word());
+        }
+        starting.end();
+        match started {
             Ok(started) => {
                 let leaked = self.work(started, &home).await;
                 // With processes left that may write into it, the home stays until they are gone (`serve::janitor`).
@@ -101,6 +108,9 @@ impl Worker {
         let mut slot = self.wait_for_turn(ticket).await?;
         self.check_key().await?;
         slot.begin();
+        // The clock may have been set back meanwhile.
+        let waited = self.shared.ambient.now().duration_since(self.run.queued_since).as_secs_f64().max(0.0);
+        self.shared.metrics.queue_wait.observe(waited);
         Ok(slot)
     }
 
@@ -126,14 +136,14 @@ impl Worker {
     }
 
     pub(super) fn waited_too_long(&self) -> Finished {
-        waited_too_long(&self.shared.settings.limits, self.run.spec.queue_timeout, self.run.on_disconnect)
+        waited_too_long(&self.shared.settings.now().limits, self.run.spec.queue_timeout, self.run.on_disconnect)
     }
 
     /// Talks to the process, gives the answer, and ends the tree; whether something of it could not be ended.
     async fn work(&self, started: Started, home: &Arc<Home>) -> bool {
-        let Started { child, policy, mcp_servers, cgroup, message } = started;
+        let Started { child, begun, policy, mcp_servers, cgroup, message } = started;
         let Child { stdin, mut lines, stderr, process } = child;
-        let (shared, limits) = (&self.shared, &self.shared.settings.run_limits);
+        let (shared, limits) = (&self.shared, &self.shared.settings.now().run_limits);
         let alarm = Arc::new(Alarm::default());
         // To the very end: what is left of a run that has answered must not fill the disk either.
         let watching = shared.watch.over(
@@ -156,19 +166,22 @@ impl Worker {
             mcp_servers: &mcp_servers,
             bounds: self.bounds(),
             cli_version: shared.cli.version,
+            cli_health: &shared.cli_health,
+            begun,
             cancelled: self.run.live.cancel.token(),
             alarm: &alarm,
         };
-        let Ended { mut ending, refused, ready, progress, verdict, stdin, judging, mut spending } =
+        let Ended { mut ending, refused, spoke, ready, progress, unanswered, verdict, stdin, judging, mut spending } =
             conversation.hold(message, stdin, &mut lines, &stderr, &process, commands).await;
         if matches!(ending, Ending::Exited { .. }) {
             watching.look_again(limits);
             ending = alarm.breach().map_or(ending, Breach::ending);
         }
+        self.note_failed_start(&ending, spoke, &progress);
         let first_rung = first_rung(&ending, &progress, ready);
         let conclude = async |ending: &Ending| match refused {
             Some(end) => end,
-            None => self.conclude(ending, &progress, verdict).await,
+            None => self.conclude(ending, &progress, verdict).await.after_silence(unanswered),
         };
         let words = LastWords::default();
         let stopping = async { tokio::join!(judging.end(), self.stop(process, first_rung, stdin, lines, &words)).1 };
@@ -271,6 +284,7 @@ impl Worker {
             tracing::warn!(run = %self.run.id, processes = stopped.leftover, "processes that outlived the CLI were ended");
         }
         if stopped.leaked > 0 {
+            self.shared.metrics.leaked.inc_by(stopped.leaked as u64);
             tracing::error!(run = %self.run.id, processes = stopped.leaked, "processes of a run could not be killed");
         }
         stopped
@@ -334,28 +348,33 @@ impl Worker {
 
     /// Ends a run of which is known how much memory it took.
     fn finish_with(&self, end: Finished, max_memory_bytes: Option<u64>) {
+        if let Some(most) = max_memory_bytes {
+            #[expect(clippy::cast_precision_loss, reason = "no machine has so much")]
+            self.shared.metrics.run_memory.observe(most as f64);
+        }
         let end = self.run.live.log.told_end(end);
         let error = end.error.as_ref().map(|error| error.kind.as_str());
         let error_message = end.error.as_ref().map(|error| error.message.as_str());
         let (run, state) = (self.run.id, end.state.as_str());
+        let (trace_id, span_id) = ids(self.run.live.log.place());
         if end.state == RunState::Failed {
-            tracing::warn!(%run, state, error, error_message, max_memory_bytes, "run ended");
+            tracing::warn!(%run, state, error, error_message, max_memory_bytes, trace_id, span_id, "run ended");
         } else {
-            tracing::info!(%run, state, error, error_message, max_memory_bytes, "run ended");
+            tracing::info!(%run, state, error, error_message, max_memory_bytes, trace_id, span_id, "run ended");
         }
         self.returning.get_or_init(|| self.shared.sessions.returning(self.run.spec.session.id()));
         self.log(&EventBody::Finished(end.into()));
     }
 
     fn bounds(&self) -> Bounds {
-        let (deadlines, output) = (&self.shared.settings.deadlines, &self.shared.settings.output);
+        let (deadlines, output) = (&self.shared.settings.now().deadlines, &self.shared.settings.now().output);
         Bounds {
             total: self.run.spec.timeout,
             first_output: deadlines.first_output,
             idle: self.run.spec.idle_timeout,
             result_grace: deadlines.result_grace,
             max_output: output.max_output,
-            schema_repairs: self.shared.settings.limits.schema_repairs,
+            schema_repairs: self.shared.settings.now().limits.schema_repairs,
         }
     }
 }

@@ -2,34 +2,29 @@
 
 use std::sync::Arc;
 
-use tokio::sync::Notify;
-use tokio::time::sleep;
-
 use crate::http_server::tls::{Certificates, Reloaded};
 
 /// Who wanted the files to be looked at.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Asked {
+pub(super) enum Asked {
     /// The operator, who wants to hear what came of it.
     ByHand,
     /// Nobody: it was time.
     ByTheClock,
 }
 
-/// Looks at the files now and then, and whenever `hangup` says so, for ever.
-pub(super) async fn keep(certificates: Option<&Arc<Certificates>>, hangup: &Notify) {
-    let Some(certificates) = certificates else {
-        loop {
-            hangup.notified().await;
-            tracing::info!("SIGHUP: there are no certificates to look at (ASKD_TLS_CERT is not set)");
-        }
-    };
-    // What is wrong is said once, not at every look.
-    let mut told = String::new();
-    loop {
-        let asked = tokio::select! {
-            () = hangup.notified() => Asked::ByHand,
-            () = sleep(certificates.every()) => Asked::ByTheClock,
+/// Looks at the files, one after the other.
+#[derive(Default)]
+pub(super) struct Looks {
+    /// What is wrong is said once, not at every look.
+    told: String,
+}
+
+impl Looks {
+    /// Looks at them once, and takes what is new.
+    pub(super) async fn at(&mut self, certificates: Option<&Arc<Certificates>>, asked: Asked) {
+        let Some(certificates) = certificates else {
+            return tracing::info!("SIGHUP: there are no certificates to look at (ASKD_TLS_CERT is not set)");
         };
         let there = Arc::clone(certificates);
         let said = match tokio::task::spawn_blocking(move || there.reload()).await {
@@ -46,9 +41,9 @@ pub(super) async fn keep(certificates: Option<&Arc<Certificates>>, hangup: &Noti
             Ok(Err(error)) => error.to_string(),
             Err(error) => error.to_string(),
         };
-        if !said.is_empty() && (asked == Asked::ByHand || said != told) {
+        if !said.is_empty() && (asked == Asked::ByHand || said != self.told) {
             tracing::error!("the new certificates cannot be used, those in use stay: {said}");
         }
-        told = said;
+        self.told = said;
     }
 }

@@ -104,7 +104,8 @@ pub(super) async fn keep_last_uses(app: &App) {
 
 /// Watches over what runs use up, for ever, and to the end of the last one, and over what they leave free.
 pub(super) async fn watch_runs(app: &Arc<App>) {
-    tokio::join!(app.runs().shared().watch.keep(&app.settings().run_limits), watch_disk(app));
+    let settings = app.settings();
+    tokio::join!(app.runs().shared().watch.keep(&settings.run_limits), watch_disk(app));
 }
 
 /// On a thread of its own: a mount that hangs is to cost that one thread, and no end of the server waits for it.
@@ -191,23 +192,4 @@ pub(super) async fn reap_orphans() {
             Err(error) => tracing::error!(%error, "reaping orphans failed"),
         }
     }
-}
-
-/// Lets running runs end within the grace, then stops them.
-pub(super) async fn drain(app: &App) {
-    let lifecycle = app.lifecycle();
-    let grace = app.settings().stopping.shutdown_grace;
-    let active = app.runs().occupancy().active;
-    tracing::info!(
-        active,
-        grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX),
-        "draining: no new work is taken"
-    );
-    tokio::select! {
-        () = lifecycle.finished() => return,
-        () = tokio::time::sleep(grace) => tracing::warn!("the grace is over, running runs are stopped"),
-        () = lifecycle.stopping().cancelled() => {}
-    }
-    lifecycle.stop();
-    lifecycle.finished().await;
 }

@@ -1,10 +1,12 @@
 //! The process's signals: the first asks to drain, the second to end at once, the third not to wait even for that. SIGHUP
-//! asks to look at the certificates.
+//! has settings and certificates read again.
 
 use std::io;
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
+use tokio::time::sleep;
 
 use crate::lifecycle::Lifecycle;
 
@@ -35,10 +37,35 @@ impl Signals {
     }
 
     /// Takes three signals that ask for the end, then returns. Each SIGHUP until then is passed on.
-    pub(super) async fn handle(mut self, lifecycle: &Lifecycle, hangup: &Notify) {
+    ///
+    /// The first one drains after `delay`, in which the server says that it wants no more work and takes it all the same.
+    /// `drain` begins that.
+    pub(super) async fn handle(
+        mut self,
+        lifecycle: &Lifecycle,
+        hangup: &Notify,
+        delay: impl Fn() -> Duration,
+        drain: impl Fn(),
+    ) {
         self.end(hangup).await;
-        lifecycle.drain();
-        self.end(hangup).await;
+        lifecycle.leave();
+        let delay = delay();
+        if delay.is_zero() {
+            drain();
+            self.end(hangup).await;
+        } else {
+            let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+            tracing::info!(delay_ms, "not ready any more; new work is taken until ASKD_DRAIN_DELAY is over");
+            let late = async {
+                sleep(delay).await;
+                drain();
+                std::future::pending::<()>().await;
+            };
+            tokio::select! {
+                () = late => {}
+                () = self.end(hangup) => {}
+            }
+        }
         tracing::warn!("second signal: ending at once");
         lifecycle.kill();
         self.end(hangup).await;

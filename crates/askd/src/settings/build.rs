@@ -6,14 +6,15 @@ use super::Settings;
 use claude::permission_mode::PermissionMode;
 
 use super::choices::{
-    ConfigChanges, ForwardedHeader, IsolationPolicy, LogFormat, ProjectConfig, SqliteSynchronous, WriteRoot,
+    ConfigChanges, Docs, ForwardedHeader, IsolationPolicy, LogFormat, ProjectConfig, SqliteSynchronous, WriteRoot,
 };
 use super::groups::{
-    Auth, Cgroup, Child, Configuration, Credentials, Deadlines, Isolation, Limits, Logging, Models, Network, Output,
-    Paths, Permissions, RunLimits, Server, Stopping, Store, Uploads,
+    Auth, Cgroup, Child, Configuration, Credentials, Deadlines, Health, Isolation, Limits, Logging, Metrics, Models,
+    Network, Output, Paths, Permissions, RunLimits, Server, Stopping, Store, Traces, Uploads,
 };
 use super::load::Passed;
 use super::network::{AllowedHost, Origin, Rates, network as one_network};
+use super::otlp::{Collector, attributes, headers};
 use super::secret_key::SecretKey;
 use super::values::Values;
 
@@ -60,6 +61,11 @@ impl Settings {
                 budget_margin: v.usd("budget_margin"),
                 schema_repairs: u32::try_from(v.integer("schema_repairs")).unwrap_or(u32::MAX),
             },
+            health: Health {
+                cli_start_failures: u32::try_from(v.integer("cli_start_failures")).unwrap_or(u32::MAX),
+                cli_check_every: v.duration("cli_check_every"),
+                ready_when_full: v.bool("ready_when_full"),
+            },
             deadlines: Deadlines {
                 process_timeout: v.duration("process_timeout"),
                 max_run_time: v.duration("max_run_time"),
@@ -84,9 +90,12 @@ impl Settings {
                 eof: v.duration("stop_eof"),
                 term: v.duration("stop_term"),
                 kill: v.duration("stop_kill"),
+                drain_delay: v.duration("drain_delay"),
                 shutdown_grace: v.duration("shutdown_grace"),
             },
+            metrics: metrics(v),
             logging: Logging { filter: v.text("log"), format: v.word("log_format", LogFormat::from_word) },
+            traces: traces(v),
         }
     }
 }
@@ -107,6 +116,7 @@ fn server(v: &Values) -> Server {
         max_header_count: v.count("max_header_count"),
         max_wait: v.duration("max_wait"),
         legacy_lenient: v.bool("legacy_lenient"),
+        docs: v.word("docs", Docs::from_word),
         tls: None,
     }
 }
@@ -146,6 +156,30 @@ fn store(v: &Values) -> Store {
         event_retention: v.duration("event_retention").min(run_retention),
         // It has been read once by `checks`.
         secret_key: v.optional_secret("secret_key").and_then(|written| SecretKey::read(&written).ok()),
+    }
+}
+
+fn traces(v: &Values) -> Traces {
+    // What is written has been checked by its kind, and the headers by `checks`.
+    Traces {
+        collector: v.optional_text("otlp_endpoint").and_then(|text| Collector::read(&text).ok()),
+        headers: v.optional_secret("otlp_headers").and_then(|written| headers(&written).ok()).unwrap_or_default(),
+        ca: v.get("otlp_ca").map(|_| v.path("otlp_ca")),
+        timeout: v.duration("otlp_timeout"),
+        sample: v.ratio("trace_sample"),
+        queue: v.count("trace_queue"),
+        run_spans: v.count("trace_run_spans"),
+        content: v.bool("trace_content"),
+        resource: v.optional_text("trace_resource").and_then(|text| attributes(&text).ok()).unwrap_or_default(),
+    }
+}
+
+fn metrics(v: &Values) -> Metrics {
+    Metrics {
+        listen: v.get("metrics_listen").map(|_| v.address("metrics_listen")),
+        max_connections: v.count("metrics_max_connections"),
+        max_models: v.count("metrics_max_models"),
+        max_keys: v.count("metrics_max_keys"),
     }
 }
 

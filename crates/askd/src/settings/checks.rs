@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use secrecy::ExposeSecret as _;
 
 use super::network::network;
+use super::otlp::headers;
 use super::problem::{Origin, Problem};
 use super::secret_key::SecretKey;
 use super::units::show_duration;
@@ -14,11 +15,21 @@ use super::values::Values;
 /// Models that may always be named: the CLI's aliases.
 pub(super) const ALIASES: [&str; 3] = ["sonnet", "opus", "haiku"];
 
-/// A key shorter than this is accepted, with a warning.
+/// The operator's key.
+const API_KEY: &str = "api_key";
+
+/// A key shorter than this is accepted at a start, with a warning.
 const SHORT_KEY: usize = 8;
 
+/// All that keeps a server from starting.
+pub(super) fn all(values: &Values, origins: &BTreeMap<&'static str, Origin>, problems: &mut Vec<Problem>) {
+    contradictions(values, origins, problems);
+    secret_key(values, origins, problems);
+    otlp_headers(values, origins, problems);
+}
+
 /// Contradictions.
-pub(super) fn contradictions(values: &Values, origins: &BTreeMap<&'static str, Origin>, problems: &mut Vec<Problem>) {
+fn contradictions(values: &Values, origins: &BTreeMap<&'static str, Origin>, problems: &mut Vec<Problem>) {
     let mut report = |key: &'static str, value: String, what: &str, hint: &str| {
         problems.push(Problem {
             setting: key.to_owned(),
@@ -73,7 +84,7 @@ pub(super) fn contradictions(values: &Values, origins: &BTreeMap<&'static str, O
 }
 
 /// A key that seals nothing. Its value is not shown.
-pub(super) fn secret_key(values: &Values, origins: &BTreeMap<&'static str, Origin>, problems: &mut Vec<Problem>) {
+fn secret_key(values: &Values, origins: &BTreeMap<&'static str, Origin>, problems: &mut Vec<Problem>) {
     const KEY: &str = "secret_key";
     if let Some(Value::Secret(written)) = values.get(KEY)
         && let Err(why) = SecretKey::read(written)
@@ -90,13 +101,72 @@ pub(super) fn secret_key(values: &Values, origins: &BTreeMap<&'static str, Origi
     }
 }
 
+/// Headers that cannot be sent. They are not shown.
+fn otlp_headers(values: &Values, origins: &BTreeMap<&'static str, Origin>, problems: &mut Vec<Problem>) {
+    const HEADERS: &str = "otlp_headers";
+    if let Some(Value::Secret(written)) = values.get(HEADERS)
+        && let Err(what) = headers(written)
+    {
+        problems.push(Problem {
+            setting: HEADERS.to_owned(),
+            value: None,
+            origin: origins.get(HEADERS).cloned(),
+            what: what.to_owned(),
+            hint: "write `name=value,…`; encode commas, percent signs and spaces, as `authorization=Bearer%20…`"
+                .to_owned(),
+        });
+    }
+}
+
+/// An `API_KEY` that takes the place of another while the server works, and is perhaps a part of one: its file is read while
+/// somebody writes it. Neither is shown.
+pub(super) fn new_key(
+    before: Option<&Value>,
+    values: &Values,
+    origins: &BTreeMap<&'static str, Origin>,
+    problems: &mut Vec<Problem>,
+) {
+    let (Some(Value::Secret(before)), Some(Value::Secret(now))) = (before, values.get(API_KEY)) else { return };
+    let (before, now) = (before.expose_secret(), now.expose_secret());
+    let what = if now == before {
+        return;
+    } else if before.starts_with(now) {
+        "is the beginning of the one in force: perhaps it was still being written"
+    } else if has_blank_ends(now) {
+        "begins or ends with a blank, which no client can show"
+    } else if is_short(now) {
+        "has fewer than 8 characters: perhaps it was still being written"
+    } else {
+        return;
+    };
+    problems.push(Problem {
+        setting: API_KEY.to_owned(),
+        value: None,
+        origin: origins.get(API_KEY).cloned(),
+        what: what.to_owned(),
+        hint: "write the new key into a file beside it and rename that, then send SIGHUP again".to_owned(),
+    });
+}
+
+/// Blanks around the value of a header do not belong to it.
+fn has_blank_ends(key: &str) -> bool {
+    key.starts_with(' ') || key.ends_with(' ')
+}
+
+fn is_short(key: &str) -> bool {
+    key.chars().count() < SHORT_KEY
+}
+
 /// What works and is probably not meant.
 pub(super) fn warnings(values: &Values) -> Vec<String> {
     let mut warnings = Vec::new();
-    if let Some(Value::Secret(key)) = values.get("api_key")
-        && key.expose_secret().chars().count() < SHORT_KEY
-    {
-        warnings.push(format!("`API_KEY` has fewer than {SHORT_KEY} characters and can be guessed"));
+    if let Some(Value::Secret(key)) = values.get(API_KEY) {
+        if is_short(key.expose_secret()) {
+            warnings.push(format!("`API_KEY` has fewer than {SHORT_KEY} characters and can be guessed"));
+        }
+        if has_blank_ends(key.expose_secret()) {
+            warnings.push("`API_KEY` begins or ends with a blank, which no client can show".to_owned());
+        }
     }
     if let (Some(Value::Text(mode)), Some(Value::List(folders))) =
         (values.get("project_config"), values.get("trusted_projects"))

@@ -137,6 +137,8 @@ const REFUSED_EXACTLY: &[(&str, &str)] = &[
     ("BASH_ENV", "makes every shell run a file first"),
     ("ENV", "makes every shell run a file first"),
     ("HOME", "is set by askd for each run"),
+    ("TRACEPARENT", "is set by askd for each run that is traced"),
+    ("TRACESTATE", "is set by askd for each run that is traced"),
 ];
 
 /// Whether `ASKD_CHILD_ENV` may hold this name; else why not, as the end of "…, which …".

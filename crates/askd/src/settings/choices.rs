@@ -74,6 +74,20 @@ choice! {
 }
 
 choice! {
+    /// Who may see the documentation of the API.
+    Docs {
+        /// Everybody, where the server listens on loopback; else who has a key.
+        Auto = "auto",
+        /// Everybody.
+        Open = "open",
+        /// Who has a key.
+        Key = "key",
+        /// Nobody.
+        Off = "off",
+    }
+}
+
+choice! {
     /// Where a run may write, if it does not ask for less.
     WriteRoot {
         /// In the workspace that its working folder lies in.

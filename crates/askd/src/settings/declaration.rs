@@ -20,6 +20,8 @@ pub struct Setting {
     pub doc: &'static str,
     /// The first version that has it.
     pub since: &'static str,
+    /// Whether a server at work takes a new value on SIGHUP. Whoever uses it must ask [`InForce`](super::InForce) each time.
+    pub is_reloadable: bool,
 }
 
 /// The type of a setting and the range of its values.
@@ -69,6 +71,12 @@ pub enum Kind {
     VariableNames,
     /// A filter for log lines, as `tracing` reads it.
     LogFilter,
+    /// The address of a collector of traces.
+    Collector,
+    /// A part of a whole, from 0 to 1.
+    Ratio,
+    /// Names and values.
+    Attributes,
 }
 
 /// What holds when nobody has set a setting.
@@ -102,7 +110,12 @@ impl Setting {
         default: Fallback,
         doc: &'static str,
     ) -> Self {
-        Self { key, env, kind, default, doc, since: "0.1.0" }
+        Self { key, env, kind, default, doc, since: "0.1.0", is_reloadable: false }
+    }
+
+    /// The same, taken anew on SIGHUP.
+    pub(super) const fn reloadable(self) -> Self {
+        Self { is_reloadable: true, ..self }
     }
 
     /// Whether its value must never be printed.
@@ -165,6 +178,9 @@ impl Kind {
             Self::Origins => "origins, such as `https://app.example.com`, without a path".to_owned(),
             Self::Networks => "IP addresses and networks, such as `10.0.0.1` or `10.0.0.0/8`".to_owned(),
             Self::VariableNames => "names of environment variables that may be passed on".to_owned(),
+            Self::Collector => "the address of a collector, such as `http://127.0.0.1:4318`".to_owned(),
+            Self::Ratio => "a number from 0 to 1, such as `0.1`".to_owned(),
+            Self::Attributes => "names and values, as `name=value,…`".to_owned(),
             Self::LogFilter => "a level or a filter, such as `info` or `askd=debug,warn`".to_owned(),
         }
     }

@@ -8,6 +8,10 @@ use toml::de::{DeTable, DeValue};
 use super::problem::{Origin, Problem};
 use super::sources::Found;
 use super::value::Raw;
+use crate::small_file;
+
+/// The largest settings file, in bytes: every setting many times over.
+const MAX_FILE: u64 = 1 << 20;
 
 /// What the file holds; nothing when there is no file.
 #[derive(Default)]
@@ -24,7 +28,7 @@ impl FileLayer {
         let name = path.display().to_string();
         let path = current_dir.join(path);
         let folder = path.parent().unwrap_or(current_dir).to_owned();
-        let text = match std::fs::read_to_string(&path) {
+        let text = match small_file::read_text(&path, MAX_FILE) {
             Ok(text) => text,
             Err(error) => {
                 problems.push(Problem {
@@ -96,6 +100,7 @@ fn scalar(value: &DeValue<'_>) -> Option<String> {
         // Hexadecimal and the like print with their prefix, and are then refused as numbers.
         DeValue::Integer(number) => Some(number.to_string()),
         DeValue::Boolean(flag) => Some(flag.to_string()),
+        DeValue::Float(number) => Some(number.to_string()),
         _ => None,
     }
 }

@@ -46,7 +46,7 @@ fn value_name(kind: &Kind) -> &'static str {
         Kind::Text => "TEXT",
         Kind::Secret => "SECRET",
         Kind::Bool => "BOOL",
-        Kind::Integer(..) => "NUMBER",
+        Kind::Integer(..) | Kind::Ratio => "NUMBER",
         Kind::Duration(..) => "DURATION",
         Kind::Size(..) => "SIZE",
         Kind::Usd(..) => "DOLLARS",
@@ -64,5 +64,7 @@ fn value_name(kind: &Kind) -> &'static str {
         Kind::Networks => "NETWORKS",
         Kind::VariableNames => "NAMES",
         Kind::LogFilter => "FILTER",
+        Kind::Collector => "URL",
+        Kind::Attributes => "PAIRS",
     }
 }

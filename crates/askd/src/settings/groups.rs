@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use hyper::header::HeaderName;
 use ipnet::IpNet;
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -13,9 +14,10 @@ use crate::usd::Usd;
 use claude::permission_mode::PermissionMode;
 
 use super::choices::{
-    ConfigChanges, ForwardedHeader, IsolationPolicy, LogFormat, ProjectConfig, SqliteSynchronous, WriteRoot,
+    ConfigChanges, Docs, ForwardedHeader, IsolationPolicy, LogFormat, ProjectConfig, SqliteSynchronous, WriteRoot,
 };
 use super::network::{AllowedHost, Origin, Rates};
+use super::otlp::Collector;
 use super::secret_key::SecretKey;
 use super::tls::Tls;
 
@@ -50,8 +52,33 @@ pub struct Server {
     pub max_wait: Duration,
     /// Whether `/ask` drops unknown fields and coerces wrong types.
     pub legacy_lenient: bool,
+    /// Who may see the documentation of the API.
+    pub docs: Docs,
     /// Encrypted connections; `None`: connections are not encrypted.
     pub tls: Option<Tls>,
+}
+
+/// What `/docs` and `/openapi.json` ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DocsAccess {
+    /// Nothing.
+    Open,
+    /// A key.
+    Key,
+    /// They are not there.
+    Off,
+}
+
+impl Server {
+    /// Who may see the documentation of the API. A page of loopback is seen from this machine alone.
+    pub fn docs_access(&self) -> DocsAccess {
+        match self.docs {
+            Docs::Auto if self.listen.ip().to_canonical().is_loopback() => DocsAccess::Open,
+            Docs::Open => DocsAccess::Open,
+            Docs::Auto | Docs::Key => DocsAccess::Key,
+            Docs::Off => DocsAccess::Off,
+        }
+    }
 }
 
 /// Who may reach the server from where, and how often.
@@ -194,6 +221,17 @@ pub struct Limits {
     pub budget_margin: Usd,
     /// How often an answer that does not fit its schema is asked for again.
     pub schema_repairs: u32,
+}
+
+/// What makes the server ready.
+#[derive(Clone, Debug)]
+pub struct Health {
+    /// Starts of the CLI in a row that may fail; 0: any number.
+    pub cli_start_failures: u32,
+    /// How often the CLI's file is looked at.
+    pub cli_check_every: Duration,
+    /// Whether a server with a full queue is ready.
+    pub ready_when_full: bool,
 }
 
 /// How long a run may take.
@@ -359,8 +397,23 @@ pub struct Stopping {
     pub term: Duration,
     /// After SIGKILL.
     pub kill: Duration,
-    /// For runs, after the server was asked to stop.
+    /// From when the server was asked to stop until it takes no new work.
+    pub drain_delay: Duration,
+    /// For runs, after that.
     pub shutdown_grace: Duration,
+}
+
+/// Metrics.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    /// Where they are told without a key; `None`: nowhere.
+    pub listen: Option<SocketAddr>,
+    /// Connections open there at the same time.
+    pub max_connections: usize,
+    /// Models that are told apart.
+    pub max_models: usize,
+    /// Keys that are told apart.
+    pub max_keys: usize,
 }
 
 /// Log lines.
@@ -370,4 +423,27 @@ pub struct Logging {
     pub filter: String,
     /// How lines are written.
     pub format: LogFormat,
+}
+
+/// Traces over OTLP.
+#[derive(Clone, Debug)]
+pub struct Traces {
+    /// Where they go; `None`: there are none.
+    pub collector: Option<Collector>,
+    /// What is sent with them.
+    pub headers: Vec<(HeaderName, SecretString)>,
+    /// The authorities of an encrypted collector; `None`: those that browsers trust.
+    pub ca: Option<PathBuf>,
+    /// For one batch, and for the last ones of a server that stops.
+    pub timeout: Duration,
+    /// The share that is recorded, from 0 to 1.
+    pub sample: f64,
+    /// Spans that may wait.
+    pub queue: usize,
+    /// Spans of one run.
+    pub run_spans: usize,
+    /// Whether they hold prompts, answers, and what goes through tools.
+    pub content: bool,
+    /// What they say of this server.
+    pub resource: Vec<(String, String)>,
 }

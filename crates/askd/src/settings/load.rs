@@ -32,8 +32,7 @@ pub(super) fn load(sources: &Sources) -> Result<Loaded, SettingsErrors> {
         }
     }
     unknown::find(&layers, &mut problems);
-    checks::contradictions(&values, &origins, &mut problems);
-    checks::secret_key(&values, &origins, &mut problems);
+    checks::all(&values, &origins, &mut problems);
     let encryption = tls::load(&values, &origins, &mut problems);
     let mut warnings = checks::warnings(&values);
     let environment = environment(&layers, &values, &mut problems, &mut warnings);
@@ -48,7 +47,7 @@ pub(super) fn load(sources: &Sources) -> Result<Loaded, SettingsErrors> {
 }
 
 /// The effective value of one setting, and where it came from.
-fn one(setting: &Setting, layers: &Layers<'_>) -> Result<(Option<Value>, Origin), Box<Problem>> {
+pub(super) fn one(setting: &Setting, layers: &Layers<'_>) -> Result<(Option<Value>, Origin), Box<Problem>> {
     if let Some(found) = layers.find(setting)? {
         let value = read(setting, &found)?;
         return Ok((Some(value), found.origin));
@@ -68,7 +67,7 @@ fn read(setting: &Setting, found: &Found) -> Result<Value, Box<Problem>> {
     setting.kind.read(&found.raw, &found.folder).map_err(|refusal| {
         Box::new(Problem {
             setting: setting.key.to_owned(),
-            value: (!setting.is_secret()).then(|| found.raw.shown()),
+            value: Some(found.raw.shown()).filter(|written| !setting.kind.may_hold_a_secret(written)),
             origin: Some(found.origin.clone()),
             what: refusal.what,
             hint: refusal.hint.unwrap_or_else(|| format!("give {}", setting.kind.expected())),

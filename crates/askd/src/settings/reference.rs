@@ -23,6 +23,9 @@ message says where it was written. `askd settings` prints what is in effect and 
   instead of `key`); giving both is an error. A line break at the end of that file is dropped; an empty file is an error.
 - **Durations** are `500ms`, `30s`, `15m`, `24h`, or a bare number of **milliseconds**. **Sizes** are `256KiB`, `64MiB`,
   `1GiB`, or a bare number of bytes. **Lists** are separated by commas, or arrays in the file.
+- **SIGHUP** has a server read everything again: its settings file and the files of its secrets, beside the flags and the
+  environment of its start. Settings with *yes* in that column count from then on; of others with a new value the log says
+  that they need a restart. If anything is wrong, nothing is changed. See [operations](../operations.md#reload).
 - A relative **path** starts at the folder of the settings file it stands in, else at the current folder.
 ";
 
@@ -43,7 +46,7 @@ pub fn reference_markdown() -> String {
     let file = [CONFIG];
     let sections = SECTIONS.iter().map(|section| (section.title, section.settings));
     for (title, settings) in [("Settings file", &file[..])].into_iter().chain(sections) {
-        let _ = write!(page, "\n## {title}\n\n| Variable | Key | Default | Since |\n|---|---|---|---|\n");
+        let _ = write!(page, "\n## {title}\n\n| Variable | Key | Default | SIGHUP | Since |\n|---|---|---|---|---|\n");
         for setting in settings {
             let _ = writeln!(page, "{}", row(setting));
         }
@@ -77,7 +80,8 @@ fn row(setting: &Setting) -> String {
         Fallback::Required => "**required**".to_owned(),
         Fallback::DataHome => "`$XDG_DATA_HOME/askd`, else `$HOME/.local/share/askd`".to_owned(),
     };
-    format!("| {variable} | {key} | {default} | {} |", setting.since)
+    let reload = if setting.is_reloadable { "yes" } else { "" };
+    format!("| {variable} | {key} | {default} | {reload} | {} |", setting.since)
 }
 
 fn paragraph(setting: &Setting) -> String {

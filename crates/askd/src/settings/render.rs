@@ -110,6 +110,7 @@ fn plain(value: &Value) -> String {
         Value::Duration(duration) => show_duration(*duration),
         Value::Size(bytes) => show_size(*bytes),
         Value::Usd(amount) => amount.to_string(),
+        Value::Ratio(share) => share.to_string(),
         Value::Address(address) => address.to_string(),
         Value::Path(path) => path.display().to_string(),
         Value::Text(text) => text.clone(),

@@ -10,6 +10,10 @@ use super::problem::{Origin, Problem};
 use super::process_environment;
 use super::table;
 use super::value::Raw;
+use crate::small_file;
+
+/// The largest file of a secret, in bytes: the kernel takes no longer variable, and the CLI gets some of them as variables.
+const MAX_SECRET: u64 = 128 << 10;
 
 /// Everything that settings are read from; tests give their own.
 #[derive(Clone, Default)]
@@ -118,6 +122,19 @@ impl<'a> Layers<'a> {
         }
     }
 
+    /// Whether a setting names a file with its value that this process may not read: a server that was started as root has read
+    /// it as root.
+    pub(super) fn is_shut(&self, setting: &Setting) -> bool {
+        let by_variable = setting.file_variable().and_then(|name| self.env.get(name.as_str()));
+        let by_key = setting.file_key().and_then(|key| self.file.find(&key));
+        let path = match (by_variable, by_key) {
+            (Some(path), _) => self.current_dir.join(path),
+            (None, Some(found)) => found.folder.join(found.raw.shown()),
+            (None, None) => return false,
+        };
+        small_file::read_text(&path, 0).is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
+    }
+
     /// The files that hold secrets, and the settings file, which may: agents must not read them.
     pub(super) fn private_files(&self) -> Vec<PathBuf> {
         let settings = || table::all().filter(|setting| setting.is_secret());
@@ -155,10 +172,10 @@ fn secret_file(name: &str, path: &Path, folder: &Path, origin: &Origin) -> Resul
             hint: hint.to_owned(),
         })
     };
-    let text = std::fs::read_to_string(folder.join(path)).map_err(|error| {
+    let text = small_file::read_text(&folder.join(path), MAX_SECRET).map_err(|error| {
         problem(
             format!("cannot read the file that it names: {error}"),
-            "give the path of a readable file that holds the secret and nothing else",
+            "give the path of a readable file, no pipe, that holds the secret and nothing else",
         )
     })?;
     if text.contains('\0') {

@@ -8,20 +8,26 @@ use super::declaration::Kind::{Duration as Period, Path};
 use super::declaration::{Section, Setting};
 use agents::{KEYS_AND_CREDENTIALS, WHAT_AN_AGENT_MAY_DO};
 use files::{CONFIGURATION, FILES_AND_FOLDERS, STORE};
+use health::HEALTH;
+use metrics::METRICS;
 use network::NETWORK;
 use reach::{WHAT_A_RUN_MAY_REACH, WHAT_A_RUN_MAY_USE_UP};
 use runs::{OUTPUT_OF_A_RUN, RUNS_AND_THE_QUEUE};
 use server::{LOGGING, SERVER, STOPPING};
 use tls::TLS;
+use traces::TRACES;
 use uploads::UPLOADS;
 
 mod agents;
 mod files;
+mod health;
+mod metrics;
 mod network;
 mod reach;
 mod runs;
 mod server;
 mod tls;
+mod traces;
 mod uploads;
 
 /// Timers far in the future overflow on some platforms; thirty days is longer than any run.
@@ -57,8 +63,11 @@ pub const SECTIONS: &[Section] = &[
     Section { title: "What a run may reach", settings: WHAT_A_RUN_MAY_REACH },
     Section { title: "What a run may use up", settings: WHAT_A_RUN_MAY_USE_UP },
     Section { title: "Output of a run", settings: OUTPUT_OF_A_RUN },
+    Section { title: "Health", settings: HEALTH },
     Section { title: "Stopping", settings: STOPPING },
     Section { title: "Logging", settings: LOGGING },
+    Section { title: "Metrics", settings: METRICS },
+    Section { title: "Traces", settings: TRACES },
 ];
 
 /// Every setting, in the order of the documentation.

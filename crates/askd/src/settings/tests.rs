@@ -3,6 +3,7 @@
 mod errors;
 mod precedence;
 mod printing;
+mod reload;
 mod secrets;
 mod tls;
 
@@ -43,6 +44,13 @@ impl Surroundings {
     fn file(self, name: &str, text: &str) -> Self {
         std::fs::write(self.folder.path().join(name), text).unwrap();
         self
+    }
+
+    /// A pipe that nobody writes to.
+    fn pipe(&self, name: &str) {
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, self.folder.path().join(name), rustix::fs::FileType::Fifo, mode, 0)
+            .unwrap();
     }
 
     fn load(&self) -> Loaded {

@@ -23,6 +23,8 @@ use super::value::Value;
 use super::values::Values;
 use crate::small_file;
 
+mod expiry;
+
 /// The largest of these files: thousands of authorities.
 const MAX_FILE: u64 = 4 << 20;
 
@@ -56,6 +58,8 @@ pub struct Tls {
 pub struct Encryption {
     /// For new connections.
     pub config: Arc<ServerConfig>,
+    /// When the server's certificate ends, in seconds since 1970, if that can be read.
+    pub expires: Option<i64>,
     /// The SHA-256 of the files, by which a change is noticed.
     digest: [u8; 32],
     /// The same of those that are no secret.
@@ -171,6 +175,7 @@ impl Texts {
 
     fn encryption(&self) -> Result<Encryption, TlsError> {
         let chain = certificates(CERT, &self.public.certificate)?;
+        let expires = chain.first().and_then(|certificate| expiry::of(certificate));
         let key = PrivateKeyDer::from_pem_slice(self.key.expose_secret().as_bytes()).map_err(|error| match error {
             pem::Error::NoItemsFound => TlsError::Nothing(KEY, "private key that is not encrypted (`PRIVATE KEY`)"),
             error => TlsError::Pem(KEY, error),
@@ -197,7 +202,7 @@ impl Texts {
             error => TlsError::Unusable(KEY, error.to_string()),
         })?;
         config.alpn_protocols = vec![PROTOCOL.to_vec()];
-        Ok(Encryption { config: Arc::new(config), digest: self.digest(), public: self.public.digest() })
+        Ok(Encryption { config: Arc::new(config), expires, digest: self.digest(), public: self.public.digest() })
     }
 }
 

@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use tracing_subscriber::EnvFilter;
 
 use super::child_env;
 use super::declaration::Kind;
 use super::network::{AllowedHost, Misread, Origin, network};
+use super::otlp::{Collector, attributes};
 use super::units::{parse_duration, parse_size, show_duration, show_size};
 use crate::usd::Usd;
 
@@ -21,11 +22,32 @@ pub(super) enum Value {
     Duration(Duration),
     Size(u64),
     Usd(Usd),
+    Ratio(f64),
     Address(SocketAddr),
     Path(PathBuf),
     Text(String),
     List(Vec<String>),
     Secret(SecretString),
+}
+
+impl Value {
+    /// Whether both say the same.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Bool(one), Self::Bool(other)) => one == other,
+            (Self::Integer(one), Self::Integer(other)) | (Self::Size(one), Self::Size(other)) => one == other,
+            (Self::Duration(one), Self::Duration(other)) => one == other,
+            (Self::Usd(one), Self::Usd(other)) => one == other,
+            (Self::Ratio(one), Self::Ratio(other)) => one.to_bits() == other.to_bits(),
+            (Self::Address(one), Self::Address(other)) => one == other,
+            (Self::Path(one), Self::Path(other)) => one == other,
+            (Self::Text(one), Self::Text(other)) => one == other,
+            (Self::List(one), Self::List(other)) => one == other,
+            // Whoever could measure this has written one of the two.
+            (Self::Secret(one), Self::Secret(other)) => one.expose_secret() == other.expose_secret(),
+            _ => false,
+        }
+    }
 }
 
 /// A value as it was written, before anything is known about its type.
@@ -79,6 +101,16 @@ impl Kind {
         }
     }
 
+    /// Whether a value that was refused is not to be shown, since it is a secret or somebody took it for the place of one.
+    pub(super) fn may_hold_a_secret(&self, written: &str) -> bool {
+        match self {
+            Self::Secret => true,
+            // A user and a password, a query with a token.
+            Self::Collector => written.contains(['@', '?']),
+            _ => false,
+        }
+    }
+
     fn read_text(&self, text: &str, folder: &Path) -> Result<Value, Refusal> {
         let invalid = || Refusal::new(format!("is not {}", self.noun()));
         match self {
@@ -103,6 +135,18 @@ impl Kind {
                 let amount = decimal(text).and_then(Usd::from_dollars).ok_or_else(invalid)?;
                 within(amount, &Usd::from_micros(*min), &Usd::from_micros(*max), Usd::to_string).map(Value::Usd)
             }
+            Self::Ratio => {
+                let share = decimal(text).ok_or_else(invalid)?;
+                within(share, &0.0, &1.0, f64::to_string).map(Value::Ratio)
+            }
+            Self::Collector => match Collector::read(text) {
+                Ok(_) => Ok(Value::Text(text.to_owned())),
+                Err(Misread { what, hint }) => Err(Refusal { what, hint }),
+            },
+            Self::Attributes => match attributes(text) {
+                Ok(_) => Ok(Value::Text(text.to_owned())),
+                Err(what) => Err(Refusal::new(what)),
+            },
             Self::Address => text.parse().map(Value::Address).map_err(|_| invalid()),
             Self::Path => Ok(Value::Path(absolute(text, folder))),
             // A bare name is looked up on PATH, so only a path may be made absolute.
@@ -159,6 +203,7 @@ impl Kind {
             Self::Cgroup => "one of the known words or an absolute path",
             Self::User => "a user's name or id",
             Self::LogFilter => "a log filter",
+            Self::Ratio => "a number",
             _ => "valid",
         }
     }

@@ -33,6 +33,13 @@ impl Values {
         self.0.insert(key, value);
     }
 
+    /// What a setting has, if it has something.
+    pub(super) fn put(&mut self, key: &'static str, value: Option<Value>) {
+        if let Some(value) = value {
+            self.insert(key, value);
+        }
+    }
+
     pub(super) fn get(&self, key: &str) -> Option<&Value> {
         self.0.get(key)
     }
@@ -43,6 +50,7 @@ impl Values {
         duration: Duration -> Duration;
         size: Size -> u64;
         usd: Usd -> Usd;
+        ratio: Ratio -> f64;
         address: Address -> SocketAddr;
         path: Path -> PathBuf;
         text: Text -> String;

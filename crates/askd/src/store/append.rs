@@ -5,6 +5,7 @@ use sea_orm::{ConnectionTrait as _, DatabaseTransaction, DbErr, Statement, Value
 use super::budget::{Charge, settle};
 use super::command::free_key_if_not_begun;
 use super::sql::{get, number, statement};
+use super::usage::Receipt;
 use super::writer::Operation;
 use super::{secrets, uploads};
 
@@ -21,6 +22,8 @@ pub struct Append {
     pub log_bytes: u64,
     /// What changes in the row.
     pub patch: RunPatch,
+    /// Where it is noted what was settled with the run's end.
+    pub receipt: Receipt,
 }
 
 /// What changes in a run's row; `None` leaves a column as it is.
@@ -133,7 +136,7 @@ impl Operation for Append {
         if let Some(finished_at) = self.patch.finished_at {
             uploads::release(tx, &self.run_id).await?;
             free_key_if_not_begun(tx, &self.run_id).await?;
-            settle(tx, &self.run_id, self.patch.charge).await?;
+            self.receipt.note(settle(tx, &self.run_id, self.patch.charge).await?);
             let values = [self.run_id.as_str().into(), finished_at.into()];
             tx.execute_raw(statement(tx.get_database_backend(), SESSION, values)).await?;
         }

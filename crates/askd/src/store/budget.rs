@@ -12,7 +12,7 @@ use sea_orm::{ConnectionTrait as _, DatabaseTransaction, DbBackend, DbErr, Query
 use super::Store;
 use super::error::StoreError;
 use super::sql::{get, get_number, number, read_first, statement};
-use super::usage::{Counted, Usage, count};
+use super::usage::{Counted, Settled, Usage, count};
 
 /// Milliseconds in a day.
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
@@ -105,15 +105,15 @@ pub enum Charge {
     Exactly(u64),
 }
 
-/// Charges a run whose end was stored in this transaction.
-pub(super) async fn settle(tx: &DatabaseTransaction, run_id: &str, charge: Charge) -> Result<(), DbErr> {
-    let Some(run) = Unsettled::of(tx, run_id).await? else { return Ok(()) };
+/// Charges a run whose end was stored in this transaction; what was counted for it, if there is such a run.
+pub(super) async fn settle(tx: &DatabaseTransaction, run_id: &str, charge: Charge) -> Result<Option<Settled>, DbErr> {
+    let Some(run) = Unsettled::of(tx, run_id).await? else { return Ok(None) };
     let engine = tx.get_database_backend();
     let told = run.known.max(run.usage.as_ref().map(|usage| usage.sum().cost_micros));
     let charged = match charge {
         // Not less than what its models are known to have cost, or the sums would differ.
         Charge::Exactly(cost) => Some(cost).max(told),
-        Charge::AsReserved if !run.begun => Some(0),
+        Charge::AsReserved if run.started_at.is_none() => Some(0),
         Charge::AsReserved => told.max(run.reserved),
     };
     if charged != run.known {
@@ -130,7 +130,8 @@ pub(super) async fn settle(tx: &DatabaseTransaction, run_id: &str, charge: Charg
         charged,
         usage: &run.usage.clone().unwrap_or_default(),
     };
-    count(tx, &counted).await
+    count(tx, &counted).await?;
+    Ok(Some(Settled { key_id: run.key_id.clone(), models: counted.models(), started_at: run.started_at }))
 }
 
 /// What of a run's row says what is to be settled for it.
@@ -142,7 +143,7 @@ pub(super) struct Unsettled {
     reserved: Option<u64>,
     day: Option<i64>,
     known: Option<u64>,
-    begun: bool,
+    started_at: Option<i64>,
     created_at: i64,
 }
 
@@ -164,7 +165,7 @@ impl Unsettled {
             reserved: amount("reserved_micros")?,
             day: get(row, "budget_day")?,
             known: amount("cost_micros")?,
-            begun: get::<Option<i64>>(row, "started_at")?.is_some(),
+            started_at: get(row, "started_at")?,
             created_at: get(row, "created_at")?,
         })
     }

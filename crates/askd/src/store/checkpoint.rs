@@ -10,12 +10,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbBackend};
+use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbBackend, DbErr};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::sql::{get, statement};
-use super::sqlite::{Database, PAGE, size_of};
+use super::sqlite::{BUSY, Database, PAGE, size_of};
+use crate::metrics::kinds::Gauge;
 
 /// How long the log is left alone after something was written.
 const EVERY: Duration = Duration::from_secs(1);
@@ -80,20 +81,33 @@ impl Wal {
             self.signals.grown.notify_one();
             return;
         }
-        let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
-        let cut = writer.query_one_raw(statement(DbBackend::Sqlite, sql, [])).await;
-        match cut.and_then(|row| row.map_or(Ok(0), |row| get::<i64>(&row, "busy"))) {
-            Ok(0) => {}
+        match cut(writer).await {
+            Ok(true) => {}
             // The duty is at it, or a reader is in the way.
-            Ok(_) => self.since_call = GROWN - SOON,
+            Ok(false) => self.since_call = GROWN - SOON,
             Err(error) => tracing::warn!(%error, "cannot cut the log of askd.db"),
         }
     }
 }
 
+/// Cuts the log, if nobody is in the way now. A reader may be there for minutes (`askd backup`): to wait for it each time
+/// as for a lock would all but stop the writer.
+async fn cut(writer: &DatabaseConnection) -> Result<bool, DbErr> {
+    writer.execute_unprepared("PRAGMA busy_timeout = 0").await?;
+    let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
+    let cut = writer.query_one_raw(statement(DbBackend::Sqlite, sql, [])).await;
+    writer.execute_unprepared(&format!("PRAGMA busy_timeout = {}", BUSY.as_millis())).await?;
+    Ok(cut?.map_or(Ok(0), |row| get::<i64>(&row, "busy"))? == 0)
+}
+
 /// Copies the log into the file until it is told to stop. What is left then, the last connection brings in when it is
 /// closed.
-pub(super) async fn keep_short(connection: DatabaseConnection, signals: Arc<Signals>, stop: CancellationToken) {
+pub(super) async fn keep_short(
+    connection: DatabaseConnection,
+    signals: Arc<Signals>,
+    size: Gauge,
+    stop: CancellationToken,
+) {
     let mut failing = false;
     loop {
         tokio::select! {
@@ -109,6 +123,7 @@ pub(super) async fn keep_short(connection: DatabaseConnection, signals: Arc<Sign
         match copied.and_then(|row| row.map_or(Ok(0), |row| get::<i64>(&row, "log"))) {
             Ok(pages) => {
                 failing = false;
+                size.set(pages.saturating_mul(i64::from(PAGE)));
                 signals.rest.store(pages > LONG, Ordering::Relaxed);
             }
             Err(error) => {
@@ -119,4 +134,40 @@ pub(super) async fn keep_short(connection: DatabaseConnection, signals: Arc<Sign
         }
     }
     let _ = connection.close().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
+
+    use super::*;
+
+    async fn number(connection: &DatabaseConnection, sql: &str) -> i64 {
+        let row = connection.query_one_raw(statement(DbBackend::Sqlite, sql, [])).await.unwrap().unwrap();
+        row.try_get_by_index(0).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_reader_in_the_way_does_not_hold_up_the_writer() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || -> DatabaseConnection {
+            let options = SqliteConnectOptions::new().filename(folder.path().join("log.db")).create_if_missing(true);
+            let options = options.journal_mode(SqliteJournalMode::Wal).busy_timeout(BUSY);
+            SqlitePoolOptions::new().max_connections(1).connect_lazy_with(options).into()
+        };
+        let (writer, reader) = (open(), open());
+        writer.execute_unprepared("CREATE TABLE words (word TEXT); INSERT INTO words VALUES ('a')").await.unwrap();
+        reader.execute_unprepared("BEGIN").await.unwrap();
+        assert_eq!(number(&reader, "SELECT COUNT(*) FROM words").await, 1);
+        writer.execute_unprepared("INSERT INTO words VALUES ('b')").await.unwrap();
+        let begun = Instant::now();
+        assert!(!cut(&writer).await.unwrap());
+        assert!(begun.elapsed() < BUSY / 2, "{:?}", begun.elapsed());
+        assert_eq!(number(&writer, "PRAGMA busy_timeout").await, 1000, "other locks are waited for");
+        reader.execute_unprepared("COMMIT").await.unwrap();
+        assert!(cut(&writer).await.unwrap());
+        assert_eq!(size_of(&folder.path().join("log.db-wal")).unwrap(), 0);
+    }
 }

@@ -77,6 +77,18 @@ pub(super) enum FailureKind {
     Mistake,
 }
 
+impl FailureKind {
+    /// For metrics.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Unavailable => "unavailable",
+            Self::Busy => "busy",
+            Self::Mistake => "mistake",
+        }
+    }
+}
+
 impl Failure {
     pub(super) fn unavailable(message: impl Into<String>) -> Self {
         Self { kind: FailureKind::Unavailable, message: message.into() }

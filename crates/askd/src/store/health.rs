@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::error::{Failure, FailureKind};
+use crate::metrics::Metrics;
 
 /// A batch that takes longer is worth a word.
 pub(super) const SLOW: Duration = Duration::from_secs(2);
@@ -48,6 +49,7 @@ pub enum Problem {
 pub(super) struct Monitor {
     state: Mutex<State>,
     commits: AtomicU64,
+    metrics: Metrics,
 }
 
 #[derive(Debug, Default)]
@@ -58,6 +60,14 @@ struct State {
 }
 
 impl Monitor {
+    pub(super) fn new(metrics: Metrics) -> Self {
+        Self { state: Mutex::default(), commits: AtomicU64::default(), metrics }
+    }
+
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
     pub(super) fn health(&self) -> Health {
         let state = self.lock();
         if let Some((since, problem, message)) = &state.failing {
@@ -78,6 +88,11 @@ impl Monitor {
         self.lock().failing.is_some()
     }
 
+    /// A batch with a mistake in it was not committed; each of it is tried again alone, and only what fails then counts.
+    pub(super) fn parted(&self) {
+        self.lock().busy_since = None;
+    }
+
     pub(super) fn begin(&self) {
         self.lock().busy_since = Some(Instant::now());
     }
@@ -90,6 +105,9 @@ impl Monitor {
         state.refusals = 0;
         let failing = state.failing.take();
         drop(state);
+        if let Some(lasted) = lasted {
+            self.metrics.store_commit.observe(lasted.as_secs_f64());
+        }
         if let Some((since, ..)) = failing {
             tracing::info!(failed_ms = millis(since.elapsed()), "the store works again");
         } else if let Some(lasted) = lasted.filter(|lasted| *lasted > SLOW) {
@@ -97,7 +115,9 @@ impl Monitor {
         }
     }
 
+    /// A batch was not committed, and its callers hear of it.
     pub(super) fn failed(&self, failure: &Failure) {
+        self.metrics.store_failures.of([failure.kind.as_str()]).inc();
         let mut state = self.lock();
         state.busy_since = None;
         let problem = match failure.kind {
@@ -117,7 +137,8 @@ impl Monitor {
         state.failing = Some((since.unwrap_or_else(Instant::now), problem, failure.message.clone()));
         drop(state);
         if changed {
-            tracing::error!(?problem, error = failure.message, "the store does not take commits; runs wait for it");
+            let problem = failure.kind.as_str();
+            tracing::error!(problem, error = failure.message, "the store does not take commits; runs wait for it");
         }
     }
 

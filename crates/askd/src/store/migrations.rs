@@ -15,6 +15,7 @@ mod v0002_isolation;
 mod v0003_config;
 mod v0004_keys;
 mod v0005_options;
+mod v0006_trace_context;
 
 /// The statements of a version, for one of the engines.
 type Migration = fn(DbBackend) -> Vec<String>;
@@ -26,6 +27,7 @@ const VERSIONS: &[Migration] = &[
     v0003_config::statements,
     v0004_keys::statements,
     v0005_options::statements,
+    v0006_trace_context::statements,
 ];
 
 /// The last version that this binary knows.
@@ -54,6 +56,32 @@ pub(super) async fn migrate(connection: &DatabaseConnection) -> Result<(), OpenE
             })
         }
     }
+}
+
+/// The version that a database has, which is not changed; `None`: it is no store yet.
+pub(super) async fn version(connection: &DatabaseConnection) -> Result<Option<i64>, OpenError> {
+    let engine = connection.get_database_backend();
+    let exists = match engine {
+        DbBackend::Postgres => {
+            "SELECT COUNT(*) AS tables FROM pg_tables WHERE tablename = 'store' AND schemaname = current_schema()"
+        }
+        _ => "SELECT COUNT(*) AS tables FROM sqlite_master WHERE name = 'store'",
+    };
+    let read = async {
+        let row = connection.query_one_raw(statement(engine, exists, [])).await?;
+        if row.map_or(Ok(0), |row| get::<i64>(&row, "tables"))? == 0 {
+            return Ok(None);
+        }
+        let row = connection.query_one_raw(statement(engine, "SELECT version FROM store", [])).await?;
+        row.map(|row| get::<i64>(&row, "version")).transpose()
+    };
+    read.await.map_err(|error: DbErr| {
+        let why = Failure::at_open(&error);
+        match engine {
+            DbBackend::Postgres => OpenError::Database(why),
+            _ => OpenError::File { path: super::sqlite::FILE.to_owned(), why },
+        }
+    })
 }
 
 /// Returns the version that was found.

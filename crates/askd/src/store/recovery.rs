@@ -8,7 +8,7 @@ use sea_orm::{ConnectionTrait as _, DatabaseTransaction, DbBackend, DbErr};
 use super::Store;
 use super::error::StoreError;
 use super::runs::{RunRow, SELECT};
-use super::sql::{PG_NOW, get, number, read_all, statement};
+use super::sql::{PG_NOW, get, number, read_all, read_first, statement};
 use super::submit::lease_sql;
 use super::writer::Operation;
 
@@ -26,6 +26,20 @@ impl Store {
     /// the start, before this owner has a queue.
     pub async fn queued_to_adopt(&self, owner: &str) -> Result<Vec<RunRow>, StoreError> {
         self.unfinished(&format!("r.state = 'queued' AND {}", self.takeable()), owner, None).await
+    }
+
+    /// How many runs wait that this owner holds.
+    pub async fn count_queued(&self, owner: &str) -> Result<u64, StoreError> {
+        let sql = format!(
+            "SELECT COUNT(*) AS waiting FROM runs r WHERE r.finished_at IS NULL AND r.state = 'queued' AND {}",
+            match self.backend() {
+                DbBackend::Postgres => "r.owner = $1",
+                _ => "$1 = $1",
+            }
+        );
+        let rows = self.rows(statement(self.backend(), &sql, [owner.into()])).await?;
+        let waiting = read_first(&rows, |row| get::<i64>(row, "waiting"))?.unwrap_or(0);
+        Ok(u64::try_from(waiting).unwrap_or(0))
     }
 
     /// Runs of other servers whose lease has run out, waiting or at work, the oldest first, at most a page. For a server

@@ -65,6 +65,8 @@ pub struct RunRow {
     pub usage: Option<String>,
     /// What a person wants to know of it, JSON.
     pub warnings: Option<String>,
+    /// Where it stands in a trace, JSON.
+    pub trace_context: Option<String>,
     /// The number of the last message with a text of the answer.
     pub answer_seq: Option<u64>,
     /// Whether its events have been removed.
@@ -79,7 +81,7 @@ macro_rules! columns {
             $request,
             " AS request, r.last_seq, r.log_bytes, r.created_at, r.started_at, r.first_event_at, r.finished_at, \
              r.cli_version, r.result_seq, r.denials, r.error, r.isolation, r.cost_micros, r.reserved_micros, r.usage, \
-             r.warnings, r.answer_seq, r.events_expired FROM runs r "
+             r.warnings, r.trace_context, r.answer_seq, r.events_expired FROM runs r "
         )
     };
 }
@@ -159,6 +161,7 @@ impl RunRow {
             reserved_micros: amount(row, "reserved_micros")?,
             usage: get(row, "usage")?,
             warnings: get(row, "warnings")?,
+            trace_context: get(row, "trace_context")?,
             answer_seq: get::<Option<i64>>(row, "answer_seq")?.and_then(|seq| seq.try_into().ok()),
             events_expired: get::<i64>(row, "events_expired")? != 0,
         })

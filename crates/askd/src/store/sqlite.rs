@@ -22,7 +22,7 @@ pub(super) const FILE: &str = "askd.db";
 const READERS: u32 = 4;
 
 /// How long another process's lock is waited for before the writer looks up and says so.
-const BUSY: Duration = Duration::from_secs(1);
+pub(super) const BUSY: Duration = Duration::from_secs(1);
 
 /// Two servers that make a new file at once can meet where SQLite does not wait ([the change to WAL][wal]).
 ///

@@ -54,6 +54,8 @@ pub struct NewRun {
     pub request: String,
     /// The same for lists, without what may be long; `None`: all of it is short.
     pub listed: Option<String>,
+    /// Where it stands in a trace, JSON.
+    pub trace_context: Option<String>,
     /// The uncompressed bytes of its first chunk.
     pub log_bytes: u64,
     /// When it was submitted, in milliseconds since 1970.
@@ -102,8 +104,8 @@ pub enum Submitted {
 }
 
 const RUN: &str = "INSERT INTO runs (id, key_id, session_id, workspace, state, epoch, owner, lease_until, \
-    on_disconnect, last_seq, log_bytes, created_at) \
-    VALUES ($1, $2, $3, $4, $5, $10, $6, {lease}, $7, 1, $8, $9) ON CONFLICT (id) DO NOTHING";
+    on_disconnect, last_seq, log_bytes, created_at, trace_context) \
+    VALUES ($1, $2, $3, $4, $5, $10, $6, {lease}, $7, 1, $8, $9, $11) ON CONFLICT (id) DO NOTHING";
 
 const REQUEST: &str = "INSERT INTO run_requests (run_id, request) VALUES ($1, $2)";
 
@@ -219,6 +221,7 @@ impl NewRun {
             number(self.log_bytes).into(),
             self.created_at.into(),
             self.epoch.into(),
+            self.trace_context.clone().into(),
         ]
     }
 }

@@ -33,6 +33,23 @@ impl Operation for Create {
     }
 }
 
+/// Takes all tokens back that a key has made.
+#[derive(Clone, Debug)]
+pub struct ForgetOf {
+    /// The key.
+    pub key_id: String,
+}
+
+impl Operation for ForgetOf {
+    type Output = ();
+
+    async fn apply(&mut self, tx: &DatabaseTransaction) -> Result<(), DbErr> {
+        let sql = "DELETE FROM stream_tokens WHERE key_id = $1 OR (key_id IS NULL AND $1 = $2)";
+        let values = [self.key_id.as_str().into(), OF_THE_ONLY_KEY.into()];
+        tx.execute_raw(statement(tx.get_database_backend(), sql, values)).await.map(|_| ())
+    }
+}
+
 /// Whose the tokens are that an askd without further keys has made.
 const OF_THE_ONLY_KEY: &str = "admin";
 

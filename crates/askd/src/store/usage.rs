@@ -5,6 +5,7 @@
 //! are known to have cost belongs to no model, whose name is '' here.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use sea_orm::{ConnectionTrait as _, DatabaseTransaction, DbErr, Statement, Value};
 use serde::{Deserialize, Serialize};
@@ -76,6 +77,34 @@ impl Usage {
     }
 }
 
+/// What was counted for a run that has ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// Whose it was.
+    pub key_id: String,
+    /// What it has used by model; '' for what belongs to none. Their costs are what it was charged.
+    pub models: BTreeMap<String, Used>,
+    /// When it had its turn, in milliseconds since 1970; `None`: never.
+    pub started_at: Option<i64>,
+}
+
+/// Where it is noted. Whoever appends the end of a run keeps a clone, and finds it there after the commit. It is noted before
+/// that, and stays when the answer to a commit was lost and the same is tried again: what is stored then was counted the first
+/// time.
+#[derive(Clone, Debug, Default)]
+pub struct Receipt(Arc<Mutex<Option<Settled>>>);
+
+impl Receipt {
+    pub(super) fn note(&self, settled: Option<Settled>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = settled;
+    }
+
+    /// What was counted. To be asked once the end is stored; the second time there is nothing.
+    pub fn take(&self) -> Option<Settled> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
 /// A run that has ended, as it is counted.
 pub(super) struct Counted<'a> {
     pub(super) session: &'a str,
@@ -140,14 +169,20 @@ pub(super) async fn count(tx: &DatabaseTransaction, run: &Counted<'_>) -> Result
 }
 
 impl Counted<'_> {
-    /// Its models with their numbers. The first has the run itself, also if it has used none.
-    fn rows(&self) -> Vec<(String, Vec<Value>)> {
+    /// What of each model it has used, with what belongs to none.
+    pub(super) fn models(&self) -> BTreeMap<String, Used> {
         let mut models = self.usage.models.clone();
         let rest = self.charged.saturating_sub(self.usage.sum().cost_micros);
         if rest > 0 {
             let unknown = models.entry(String::new()).or_default();
             unknown.cost_micros = unknown.cost_micros.saturating_add(rest);
         }
+        models
+    }
+
+    /// Its models with their numbers. The first has the run itself, also if it has used none.
+    fn rows(&self) -> Vec<(String, Vec<Value>)> {
+        let mut models = self.models();
         let has_used = u64::from(!models.is_empty());
         if models.is_empty() {
             models.insert(String::new(), Used::default());

@@ -52,6 +52,18 @@ pub trait Operation: Send + 'static {
     }
 }
 
+/// Changes nothing: whoever waits for it sees that the writer turns.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Nothing;
+
+impl Operation for Nothing {
+    type Output = ();
+
+    async fn apply(&mut self, _: &DatabaseTransaction) -> Result<(), DbErr> {
+        Ok(())
+    }
+}
+
 /// What a caller gets: the output, or the operation back together with the reason.
 pub(super) type Answer<O> = Result<<O as Operation>::Output, (Failure, O)>;
 
@@ -229,7 +241,12 @@ async fn attempt(batch: &mut [AnyJob], connection: &mut Connection, monitor: &Mo
     monitor.begin();
     let result = connection.transaction(batch).await;
     match &result {
-        Ok(()) => monitor.committed(),
+        Ok(()) => {
+            #[expect(clippy::cast_precision_loss, reason = "no more than MAX_BATCH")]
+            monitor.metrics().store_batch.observe(batch.len() as f64);
+            monitor.committed();
+        }
+        Err(failure) if batch.len() > 1 && !failure.is_of_the_whole_store() => monitor.parted(),
         Err(failure) => monitor.failed(failure),
     }
     result

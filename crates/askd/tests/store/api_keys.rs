@@ -11,7 +11,7 @@ use askd::keys::change::{ChangeError, KeyPatch, NewKey, RunsOfRevoked};
 use askd::keys::entry::Entry;
 use askd::keys::manager::Checked;
 use askd::keys::{Invalid, Key, Keys, Policy, Scope, Scopes};
-use askd::settings::Settings;
+use askd::settings::{InForce, Settings};
 use askd::store::Store;
 use askd::store::audit::{AuditFilter, AuditRow};
 use askd::store::keys::{Changed, Create, KeyRow, NoteUses, Revoke, Rotate, Update, Use};
@@ -72,8 +72,8 @@ impl Desk {
         let now = move || Timestamp::from_millisecond(now.load(Ordering::Relaxed)).unwrap();
         let ambient = Ambient::new(now, Uuid::new_v4);
         let audit = Audit::new(store.clone(), ambient.clone());
-        let Settings { models, limits, .. } = Settings::for_testing(place.folder.path());
-        let keys = Keys::new(store.clone(), ambient, audit.clone(), models, limits.budget_margin);
+        let settings = InForce::new(Settings::for_testing(place.folder.path()));
+        let keys = Keys::new(store.clone(), ambient, audit.clone(), settings);
         Self { store, keys, audit, clock }
     }
 

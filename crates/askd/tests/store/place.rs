@@ -77,6 +77,7 @@ pub(crate) fn submit(id: &str, created_at: i64) -> Submit {
             on_disconnect: "cancel",
             request: format!("{{\"prompt\":\"of {id}\"}}"),
             listed: None,
+            trace_context: Some(r#"{"ours":true}"#.to_owned()),
             log_bytes: 10,
             created_at,
         },
@@ -123,7 +124,7 @@ pub(crate) fn append(run: &str, first: u64, last: u64) -> Append {
         epoch: 1,
         log_bytes: chunk.size() as u64,
         chunks: vec![(first, last, chunk.compress())],
-        patch: RunPatch::default(),
+        ..Append::default()
     }
 }
 

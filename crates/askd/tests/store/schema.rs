@@ -17,7 +17,7 @@ use crate::both_engines;
 use crate::place::{Place, append, events, finish, stored, submit};
 
 /// The version of the schema that this askd writes.
-const LAST: i64 = 5;
+const LAST: i64 = 6;
 
 /// Every table, in an order in which they can be filled.
 const TABLES: [&str; 23] = [
@@ -70,6 +70,7 @@ async fn every_earlier_schema_is_brought_up_to_date_with_its_rows(place: Place) 
             (row.state.as_str(), row.last_seq, row.request.as_str()),
             ("completed", 5, "{\"it\":\"is 'quoted'\"}")
         );
+        assert_eq!(row.trace_context.is_some(), version >= 6);
         assert_eq!(events(&store, "run_ended").await[4], (5, "{\"number\":5}".to_owned()));
         let metadata = vec![("ticket".to_owned(), "A-7".to_owned())];
         let found = store.runs(&Filter { metadata, limit: 9, ..Filter::default() }).await.unwrap();

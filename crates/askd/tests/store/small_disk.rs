@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use askd::store::append::{Append, Appended, RunPatch};
+use askd::store::append::{Append, Appended};
 use askd::store::chunk::ChunkBuilder;
 use askd::store::{Health, Problem, StoreError};
 
@@ -82,11 +82,5 @@ fn incompressible(run: &str, seq: u64) -> Append {
     let mut chunk = ChunkBuilder::new(seq);
     chunk.push(0, "agent.user", &format!("\"{noise}\""));
     let bytes = chunk.finish().compress();
-    Append {
-        run_id: run.to_owned(),
-        epoch: 1,
-        chunks: vec![(seq, seq, bytes)],
-        log_bytes: 1,
-        patch: RunPatch::default(),
-    }
+    Append { run_id: run.to_owned(), epoch: 1, chunks: vec![(seq, seq, bytes)], log_bytes: 1, ..Append::default() }
 }

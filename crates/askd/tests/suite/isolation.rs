@@ -3,6 +3,7 @@
 mod aliases;
 mod cgroup;
 mod doctor;
+mod doctor_beside;
 mod probe;
 mod report;
 mod secrets;

@@ -7,6 +7,7 @@
 
 #[path = "../store/cluster.rs"]
 mod cluster;
+mod docs;
 mod fake;
 mod harness;
 mod hostile;

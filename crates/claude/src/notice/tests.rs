@@ -114,7 +114,11 @@ fn the_first_retry_is_told_at_once_and_all_of_them_at_the_end() {
     assert_eq!(hear(&mut notices, &retry("500")).len(), 1);
     assert_eq!(hear(&mut notices, &retry("500")), []);
     assert_eq!(hear(&mut notices, &retry("null")), []);
+    assert_eq!(notices.unanswered(), 3);
     assert_eq!(rest(&mut notices), ["the provider did not answer as it should 3 times: 500 (2), no answer (1)"]);
+    hear(&mut notices, &retry("500"));
+    hear(&mut notices, r#"{"type":"assistant","message":{"content":[]}}"#);
+    assert_eq!(notices.unanswered(), 0, "the model has spoken since");
 }
 
 #[test]

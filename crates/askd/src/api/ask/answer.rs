@@ -12,6 +12,7 @@ use crate::ambient::Ambient;
 use crate::encode::fold::{Fold, Folded, RunResult};
 use crate::runs::follow::{FollowError, Follower};
 use crate::runs::live::Holder;
+use crate::runs::readers::ReaderKind;
 use crate::runs::{Finished, RunErrorKind};
 
 /// How many tool calls were denied; the result lists them.
@@ -29,7 +30,7 @@ pub(super) async fn respond(
     unread: impl Fn(FollowError) -> ApiError,
 ) -> Response {
     let folded = tokio::select! {
-        folded = fold(events) => folded,
+        folded = fold(events.read_as(ReaderKind::Ask)) => folded,
         why = standing.lost() => {
             // Whether the run ends with its key was decided when the key was revoked.
             if let Some(holder) = holder {

@@ -17,6 +17,7 @@ use crate::runs::Finished;
 use crate::runs::event::STARTED;
 use crate::runs::follow::{Batch, FollowError, Follower};
 use crate::runs::live::Holder;
+use crate::runs::readers::ReaderKind;
 
 /// Events that are there already are sent together, up to about this many bytes.
 const BATCH: usize = 64 * 1024;
@@ -33,6 +34,7 @@ pub(super) async fn respond(
 ) -> Result<Response, ApiError> {
     let mut early = Vec::new();
     let mut started = false;
+    let events = events.read_as(ReaderKind::Ask);
     let mut reader = Reader { early: Vec::new(), events, heartbeat, over: false, standing, holder };
     while !started && let Some(batch) = reader.first().await?.map_err(&unread)? {
         for event in batch.events() {

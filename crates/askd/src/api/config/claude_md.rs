@@ -10,6 +10,7 @@ use super::{answered, write};
 use crate::api::conditions;
 use crate::api::editor::Editor;
 use crate::api::error::ApiError;
+use crate::api::openapi::{parameters, sent, told};
 use crate::api::query;
 use crate::config::kind::Kind;
 use crate::config::name::DocumentId;
@@ -21,6 +22,13 @@ fn claude_md() -> Result<DocumentId, ApiError> {
 
 /// Its text; empty when there is none. A client of the Node server that shows it in an editor has then a page to begin
 /// with, and not an error.
+#[utoipa::path(
+    get, path = "/config/claude-md", operation_id = "get_claude_md", tag = "legacy configuration",
+    summary = "Read CLAUDE.md",
+    description = "Empty if there is none.",
+    params(parameters::IfNoneMatch),
+    responses((status = 200, description = "Its text.", body = told::legacy::LegacyText)),
+)]
 pub(super) async fn get(editor: Editor, uri: Uri, headers: HeaderMap) -> Result<Response, ApiError> {
     query::none(&uri)?;
     match editor.config().read(&Scope::User, &claude_md()?).await? {
@@ -32,6 +40,14 @@ pub(super) async fn get(editor: Editor, uri: Uri, headers: HeaderMap) -> Result<
     }
 }
 
+#[utoipa::path(
+    put, path = "/config/claude-md", operation_id = "put_claude_md", tag = "legacy configuration",
+    summary = "Write CLAUDE.md",
+    description = "Write CLAUDE.md.",
+    params(parameters::ChangeCondition),
+    request_body = sent::ContentRequest,
+    responses((status = 200, description = "It was written.", body = told::legacy::LegacyUpdated)),
+)]
 pub(super) async fn put(editor: Editor, request: Request) -> Result<Response, ApiError> {
     query::none(request.uri())?;
     let written = write(&editor, &claude_md()?, request).await?;

@@ -7,14 +7,20 @@ use serde_json::{Value, json};
 use super::kind;
 use crate::api::editor::Editor;
 use crate::api::error::ApiError;
+use crate::api::openapi::{parameters, told};
 use crate::api::path::PathOf;
 use crate::api::query::{Query, digits};
+use crate::api::v1::list::{DEFAULT_LIMIT, MAX_LIMIT};
 use crate::config::change::{self, Listed};
 use crate::config::scope::Scope;
 
-const DEFAULT_LIMIT: u64 = 50;
-const MAX_LIMIT: u64 = 200;
-
+#[utoipa::path(
+    get, path = "/config/{kind}", operation_id = "list_legacy_documents", tag = "legacy configuration",
+    summary = "List agents, skills or rules",
+    description = "By name, part by part.",
+    params(("kind" = String, Path, description = "The kind of document."), parameters::Offset),
+    responses((status = 200, description = "A part of the list.", body = told::legacy::LegacyList)),
+)]
 pub(super) async fn list(
     editor: Editor,
     PathOf(word): PathOf<String>,

@@ -39,6 +39,11 @@ impl ErrorBody {
         &self.0
     }
 
+    /// Its type, as v1 calls it, and its code, as the routes of the Node server do. For metrics.
+    pub(in crate::api) fn words(&self) -> [&'static str; 2] {
+        [ErrorType::of(self.0.v1_status()).as_str(), self.0.code.describe().0]
+    }
+
     pub(in crate::api) fn status(&self, surface: Surface) -> StatusCode {
         match surface {
             Surface::Legacy => self.0.status,

@@ -21,8 +21,6 @@ const IPV6_PREFIX: u32 = 64;
 /// The addresses that have shown wrong keys.
 #[derive(Debug)]
 pub(in crate::api) struct Failures<C: Clock = DefaultClock> {
-    /// `None`: nothing is counted.
-    quota: Option<Quota>,
     clock: C,
     addresses: Cache<IpAddr, Arc<Address<C>>>,
 }
@@ -30,20 +28,21 @@ pub(in crate::api) struct Failures<C: Clock = DefaultClock> {
 /// One of them.
 #[derive(Debug)]
 struct Address<C: Clock> {
+    a_minute: NonZeroU32,
     limiter: RateLimiter<NotKeyed, InMemoryState, C, StateInformationMiddleware>,
     blocked_until: Mutex<Option<C::Instant>>,
 }
 
 impl Failures {
-    /// Lets each address show so many wrong keys a minute; `None`: as many as it likes.
-    pub(super) fn new(a_minute: Option<NonZeroU32>) -> Self {
-        Self::with_clock(a_minute, DefaultClock::default())
+    /// Of no address yet.
+    pub(super) fn new() -> Self {
+        Self::with_clock(DefaultClock::default())
     }
 }
 
 impl<C: Clock + Clone> Failures<C> {
-    fn with_clock(a_minute: Option<NonZeroU32>, clock: C) -> Self {
-        Self { quota: a_minute.map(Quota::per_minute), clock, addresses: Cache::new(ADDRESSES) }
+    fn with_clock(clock: C) -> Self {
+        Self { clock, addresses: Cache::new(ADDRESSES) }
     }
 
     /// How long keys from there are not compared; `None`: they are.
@@ -54,13 +53,14 @@ impl<C: Clock + Clone> Failures<C> {
         (left > Duration::ZERO).then_some(left)
     }
 
-    /// Counts a wrong key from there.
-    pub(in crate::api) fn note(&self, from: IpAddr) {
-        let Some(quota) = self.quota else { return };
-        let from = counted(from);
-        let address = self.addresses.get(&from).unwrap_or_else(|| {
+    /// Counts a wrong key from there, where each address may show so many a minute; `None`: as many as it likes.
+    pub(in crate::api) fn note(&self, from: IpAddr, a_minute: Option<NonZeroU32>) {
+        let Some(a_minute) = a_minute else { return };
+        let (from, quota) = (counted(from), Quota::per_minute(a_minute));
+        let counted = self.addresses.get(&from).filter(|address| address.a_minute == a_minute);
+        let address = counted.unwrap_or_else(|| {
             let limiter = RateLimiter::direct_with_clock(quota, self.clock.clone()).with_middleware();
-            let address = Arc::new(Address { limiter, blocked_until: Mutex::default() });
+            let address = Arc::new(Address { a_minute, limiter, blocked_until: Mutex::default() });
             // Two requests may come here at once; then the later one is kept, and one wrong key is not counted.
             self.addresses.insert(from, Arc::clone(&address));
             address
@@ -87,9 +87,34 @@ mod tests {
 
     use super::*;
 
-    fn failures(a_minute: u32) -> (Failures<FakeRelativeClock>, FakeRelativeClock) {
+    struct Counted {
+        failures: Failures<FakeRelativeClock>,
+        a_minute: Option<NonZeroU32>,
+    }
+
+    impl Counted {
+        fn note(&self, from: IpAddr) {
+            self.failures.note(from, self.a_minute);
+        }
+
+        fn blocked(&self, from: IpAddr) -> Option<Duration> {
+            self.failures.blocked(from)
+        }
+    }
+
+    fn failures(a_minute: u32) -> (Counted, FakeRelativeClock) {
         let clock = FakeRelativeClock::default();
-        (Failures::with_clock(NonZeroU32::new(a_minute), clock.clone()), clock)
+        (Counted { failures: Failures::with_clock(clock.clone()), a_minute: NonZeroU32::new(a_minute) }, clock)
+    }
+
+    #[test]
+    fn another_limit_counts_from_the_next_wrong_key_on() {
+        let (mut failures, _) = failures(20);
+        let guesser = address("192.0.2.1");
+        failures.note(guesser);
+        failures.a_minute = NonZeroU32::new(1);
+        failures.note(guesser);
+        assert!(failures.blocked(guesser).is_some());
     }
 
     fn address(text: &str) -> IpAddr {
@@ -142,7 +167,7 @@ mod tests {
         let (failures, _) = failures(0);
         (0..1000).for_each(|_| failures.note(address("192.0.2.1")));
         assert_eq!(failures.blocked(address("192.0.2.1")), None);
-        assert_eq!(failures.addresses.len(), 0);
+        assert_eq!(failures.failures.addresses.len(), 0);
     }
 
     #[test]
@@ -151,6 +176,6 @@ mod tests {
         for number in 0..50_000 {
             failures.note(std::net::Ipv4Addr::from_bits(number).into());
         }
-        assert!(failures.addresses.len() <= ADDRESSES);
+        assert!(failures.failures.addresses.len() <= ADDRESSES);
     }
 }

@@ -23,7 +23,7 @@ pub(super) const READ: &str = "x-request-id, request-id, retry-after, ratelimit,
                                content-disposition, preference-applied, idempotency-replayed, x-askd-run-id, \
                                x-askd-session-id, x-askd-warning, x-askd-permission-denials, x-askd-executable, \
                                anthropic-ratelimit-requests-limit, anthropic-ratelimit-requests-remaining, \
-                               anthropic-ratelimit-requests-reset";
+                               anthropic-ratelimit-requests-reset, traceresponse";
 
 /// How long a browser need not ask again. Chromium remembers it for no longer.
 const MAX_AGE: Duration = Duration::from_hours(2);

@@ -3,6 +3,7 @@
 //! GCRA: a key may send all of its requests at once, and gets them back one by one, evenly over the minute. Counted
 //! are requests with a right key, before their body is read, whatever becomes of them.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,11 +49,16 @@ pub(in crate::api) async fn limit(
     next: Next,
 ) -> Response {
     let (group, surface) = (Group::of(request.method(), request.uri().path()), Surface::of(request.uri().path()));
-    let counted = group.zip(request.extensions().get()).and_then(|(group, ShownKey(id))| front.rates.count(group, id));
+    let counted = group
+        .zip(request.extensions().get())
+        .and_then(|(group, ShownKey(id))| front.rates.count(&front.settings.now().network.rates, group, id));
     let Some(count) = counted else { return next.run(request).await };
     let mut response = match count.refused {
         None => next.run(request).await,
-        Some(wait) => count.refusal(wait).into_response(),
+        Some(wait) => {
+            app.runs().shared().metrics.rate_limited.of([count.group.as_str()]).inc();
+            count.refusal(wait).into_response()
+        }
     };
     let headers = response.headers_mut();
     count.tell(headers);
@@ -112,35 +118,35 @@ type Limiter<C> = RateLimiter<NotKeyed, InMemoryState, C, StateInformationMiddle
 /// What the keys have sent.
 #[derive(Debug)]
 pub(super) struct Rates<C: Clock = DefaultClock> {
-    quotas: network::Rates,
     clock: C,
-    limiters: Cache<(Group, KeyId), Arc<Limiter<C>>>,
+    /// By the quota as well: another one begins anew.
+    limiters: Cache<(Group, KeyId, NonZeroU32), Arc<Limiter<C>>>,
 }
 
 impl Rates {
-    pub(super) fn new(rates: network::Rates) -> Self {
-        Self::with_clock(rates, DefaultClock::default())
+    pub(super) fn new() -> Self {
+        Self::with_clock(DefaultClock::default())
     }
 }
 
 impl<C: Clock + Clone> Rates<C> {
-    fn with_clock(rates: network::Rates, clock: C) -> Self {
-        Self { quotas: rates, clock, limiters: Cache::new(COUNTED) }
+    fn with_clock(clock: C) -> Self {
+        Self { clock, limiters: Cache::new(COUNTED) }
     }
 
     /// Counts a request; `None`: its group has no limit.
-    fn count(&self, group: Group, key: &KeyId) -> Option<Count> {
+    fn count(&self, quotas: &network::Rates, group: Group, key: &KeyId) -> Option<Count> {
         let quota = match group {
-            Group::Ask => self.quotas.ask,
-            Group::Config => self.quotas.config,
-            Group::Runs => self.quotas.runs,
-            Group::V1 => self.quotas.v1,
+            Group::Ask => quotas.ask,
+            Group::Config => quotas.config,
+            Group::Runs => quotas.runs,
+            Group::V1 => quotas.v1,
         }?;
         let fresh = || {
             let limiter = RateLimiter::direct_with_clock(Quota::per_minute(quota), self.clock.clone());
             Ok::<_, std::convert::Infallible>(Arc::new(limiter.with_middleware()))
         };
-        let Ok(limiter) = self.limiters.get_or_insert_with(&(group, key.clone()), fresh);
+        let Ok(limiter) = self.limiters.get_or_insert_with(&(group, key.clone(), quota), fresh);
         let count = Count { group, quota: quota.get(), remaining: 0, refused: None };
         Some(match limiter.check() {
             Ok(state) => Count { remaining: state.remaining_burst_capacity(), ..count },
@@ -207,18 +213,38 @@ fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) {
 
 #[cfg(test)]
 mod tests {
-    use std::num::NonZeroU32;
-
     use governor::clock::FakeRelativeClock;
     use uuid::Uuid;
 
     use super::*;
 
-    fn rates(ask: u32) -> (Rates<FakeRelativeClock>, FakeRelativeClock) {
+    struct Kept {
+        rates: Rates<FakeRelativeClock>,
+        quotas: network::Rates,
+    }
+
+    impl Kept {
+        fn count(&self, group: Group, key: &KeyId) -> Option<Count> {
+            self.rates.count(&self.quotas, group, key)
+        }
+    }
+
+    fn rates(ask: u32) -> (Kept, FakeRelativeClock) {
         let clock = FakeRelativeClock::default();
         let off = network::Rates { ask: None, config: None, runs: None, v1: None, failures: None };
-        let rates = network::Rates { ask: NonZeroU32::new(ask), v1: NonZeroU32::new(7), ..off };
-        (Rates::with_clock(rates, clock.clone()), clock)
+        let quotas = network::Rates { ask: NonZeroU32::new(ask), v1: NonZeroU32::new(7), ..off };
+        (Kept { rates: Rates::with_clock(clock.clone()), quotas }, clock)
+    }
+
+    #[test]
+    fn another_quota_counts_at_once_and_from_the_beginning() {
+        let (mut rates, _) = rates(1);
+        assert_eq!(rates.count(Group::Ask, &key(1)).unwrap().refused, None);
+        assert!(rates.count(Group::Ask, &key(1)).unwrap().refused.is_some());
+        rates.quotas.ask = NonZeroU32::new(5);
+        assert_eq!(rates.count(Group::Ask, &key(1)).unwrap().remaining, 4);
+        rates.quotas.ask = None;
+        assert_eq!(rates.count(Group::Ask, &key(1)), None);
     }
 
     fn key(number: u128) -> KeyId {

@@ -13,6 +13,7 @@ use super::Front;
 use super::shown_key::ShownKey;
 use crate::api::error::ApiError;
 use crate::api::error::code::ErrorCode;
+use crate::app::App;
 use crate::http_server::Until;
 use crate::keys::KeyId;
 
@@ -26,11 +27,18 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Lets a request of a key through while the key has room for one more. It counts until its answer is taken or its client
 /// leaves.
-pub(in crate::api) async fn limit(State(front): State<Arc<Front>>, request: Request, next: Next) -> Response {
+pub(in crate::api) async fn limit(
+    State((app, front)): State<(Arc<App>, Arc<Front>)>,
+    request: Request,
+    next: Next,
+) -> Response {
     let Some(ShownKey(key)) = request.extensions().get() else { return next.run(request).await };
-    let share = match front.shares.take(key) {
+    let share = match front.shares.take(key, front.settings.now().server.max_requests_per_key) {
         Ok(share) => share,
-        Err(error) => return error.into_response(),
+        Err(error) => {
+            app.runs().shared().metrics.rate_limited.of(["at_once"]).inc();
+            return error.into_response();
+        }
     };
     if let Some(until) = request.extensions().get::<Until>() {
         until.answered(share);
@@ -42,7 +50,6 @@ pub(in crate::api) async fn limit(State(front): State<Arc<Front>>, request: Requ
 #[derive(Debug)]
 pub(super) struct Shares {
     of_all: usize,
-    of_each: usize,
     of_admin: usize,
     taken: Mutex<Taken>,
 }
@@ -71,17 +78,18 @@ enum Part {
 }
 
 impl Shares {
-    pub(super) fn new(connections: usize, of_each: usize) -> Self {
+    pub(super) fn new(connections: usize) -> Self {
         let reserve = RESERVE.min(connections / 4);
-        Self { of_all: connections - reserve, of_each, of_admin: reserve / 2, taken: Mutex::default() }
+        Self { of_all: connections - reserve, of_admin: reserve / 2, taken: Mutex::default() }
     }
 
-    fn take(self: &Arc<Self>, key: &KeyId) -> Result<Share, ApiError> {
+    /// For one more request of a key that may have so many at work.
+    fn take(self: &Arc<Self>, key: &KeyId, of_each: usize) -> Result<Share, ApiError> {
         let mut taken = self.taken();
         let own = taken.keys.get(key).copied().unwrap_or_default();
         // API_KEY is the only key of many servers, and its holder could change the bound.
-        if own >= self.of_each && !key.is_admin() {
-            return Err(self.too_many_of_key());
+        if own >= of_each && !key.is_admin() {
+            return Err(too_many_of_key(of_each));
         }
         let of = if taken.all < self.of_all {
             taken.all += 1;
@@ -97,14 +105,6 @@ impl Shares {
         Ok(Share { shares: Arc::clone(self), of })
     }
 
-    fn too_many_of_key(&self) -> ApiError {
-        let most = self.of_each;
-        let message = format!("the key has {most} requests at work, and may have no more at the same time");
-        ApiError::new(ErrorCode::RateLimited, message)
-            .with_hint("streams count as long as they are open; the operator's limit is ASKD_MAX_REQUESTS_PER_KEY")
-            .with_retry_after(RETRY_AFTER)
-    }
-
     fn too_many_of_all(&self) -> ApiError {
         let most = self.of_all;
         let message = format!("the server has {most} requests at work, and takes no more at the same time");
@@ -116,6 +116,13 @@ impl Shares {
     fn taken(&self) -> MutexGuard<'_, Taken> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn too_many_of_key(most: usize) -> ApiError {
+    let message = format!("the key has {most} requests at work, and may have no more at the same time");
+    ApiError::new(ErrorCode::RateLimited, message)
+        .with_hint("streams count as long as they are open; the operator's limit is ASKD_MAX_REQUESTS_PER_KEY")
+        .with_retry_after(RETRY_AFTER)
 }
 
 impl Drop for Share {
@@ -148,24 +155,24 @@ mod tests {
 
     /// As many as it gets.
     fn fill(shares: &Arc<Shares>, key: &KeyId) -> Vec<Share> {
-        std::iter::from_fn(|| shares.take(key).ok()).collect()
+        std::iter::from_fn(|| shares.take(key, 256).ok()).collect()
     }
 
     #[test]
     fn no_key_has_more_than_its_share_and_gets_back_what_it_gives_back() {
-        let shares = Arc::new(Shares::new(1024, 256));
+        let shares = Arc::new(Shares::new(1024));
         let mut first = fill(&shares, &key(1));
         assert_eq!(first.len(), 256);
-        assert_eq!(shares.take(&key(1)).unwrap_err().v1_status(), 429);
+        assert_eq!(shares.take(&key(1), 256).unwrap_err().v1_status(), 429);
         first.pop();
-        first.push(shares.take(&key(1)).unwrap());
-        assert!(shares.take(&key(1)).is_err());
-        assert!(shares.take(&key(2)).is_ok());
+        first.push(shares.take(&key(1), 256).unwrap());
+        assert!(shares.take(&key(1), 256).is_err());
+        assert!(shares.take(&key(2), 256).is_ok());
     }
 
     #[test]
     fn many_keys_together_leave_room_for_the_operator_and_for_heads() {
-        let shares = Arc::new(Shares::new(1024, 256));
+        let shares = Arc::new(Shares::new(1024));
         let all: Vec<_> = (0..10).map(|number| fill(&shares, &key(number))).collect();
         assert_eq!(all.iter().map(Vec::len).sum::<usize>(), 1024 - RESERVE);
         assert_eq!(fill(&shares, &KeyId::parse("admin").unwrap()).len(), RESERVE / 2);
@@ -177,7 +184,7 @@ mod tests {
     #[test]
     fn a_server_of_few_connections_keeps_a_quarter_of_them() {
         for (connections, of_all, of_admin) in [(1, 1, 0), (4, 3, 0), (8, 6, 1), (64, 48, 8), (100, 84, 8)] {
-            let shares = Arc::new(Shares::new(connections, connections));
+            let shares = Arc::new(Shares::new(connections));
             assert_eq!((shares.of_all, shares.of_admin), (of_all, of_admin), "{connections}");
         }
     }

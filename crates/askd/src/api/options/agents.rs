@@ -20,13 +20,13 @@ use crate::config::validate::usable_agent;
 use crate::keys::policy::tools::{misspelt, tool_of};
 
 /// Agents of one request. The model is told the name and description of each.
-pub(super) const MAX_AGENTS: usize = 20;
+pub(in crate::api) const MAX_AGENTS: usize = 20;
 
 /// A description, in characters: it stands in what the model is told of its tools.
-const MAX_DESCRIPTION: usize = 5_000;
+pub(in crate::api) const MAX_DESCRIPTION: usize = 5_000;
 
 /// Skills of an agent. The text of each goes into its prompt.
-const MAX_SKILLS: usize = 50;
+pub(in crate::api) const MAX_SKILLS: usize = 50;
 
 /// The agents by name.
 pub(super) fn agents(fields: &mut Fields) -> Result<Map<String, Value>, ApiError> {

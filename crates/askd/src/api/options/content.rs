@@ -13,13 +13,13 @@ use crate::runs::content::{Block, MAX_DOCUMENT, MAX_IMAGE, MAX_PDFS, Source};
 use crate::runs::uploads::UploadId;
 
 /// Blocks of one message: the pictures and documents, and as many texts around them.
-pub(super) const MAX_BLOCKS: usize = 50;
+pub(in crate::api) const MAX_BLOCKS: usize = 50;
 
 /// Pictures and documents of one message. With more than 20 pictures the provider bounds the size of each to less.
-pub(super) const MAX_ATTACHED: usize = 20;
+pub(in crate::api) const MAX_ATTACHED: usize = 20;
 
 /// The title of a document, in characters: what the provider takes.
-const MAX_TITLE: usize = 500;
+pub(in crate::api) const MAX_TITLE: usize = 500;
 
 /// What the blocks of a message may be.
 #[derive(Debug)]

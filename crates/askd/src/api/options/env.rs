@@ -10,7 +10,7 @@ use super::spot::Spot;
 use crate::config::validate::variable_flaw;
 
 /// Variables of one request. They go into the environment of every program that the run starts.
-pub(super) const MAX_VARIABLES: usize = 50;
+pub(in crate::api) const MAX_VARIABLES: usize = 50;
 
 /// A value, in bytes. The kernel takes 128 KiB, the name included.
 const MAX_VALUE: usize = 32 << 10;

@@ -10,7 +10,7 @@ use super::spot::Spot;
 use crate::runs::request::AdditionalFolder;
 
 /// Each is a mount of its own.
-pub(super) const MAX_ADDITIONAL: usize = 16;
+pub(in crate::api) const MAX_ADDITIONAL: usize = 16;
 
 /// Where the run may write.
 pub(super) fn write_root(fields: &mut Fields) -> Result<Option<String>, ApiError> {

@@ -5,7 +5,7 @@ use super::super::fields::{Fields, Strings};
 use super::spot::Spot;
 
 /// More than three that are all away are no accident of one model.
-pub(super) const MAX_FALLBACKS: usize = 3;
+pub(in crate::api) const MAX_FALLBACKS: usize = 3;
 
 /// Models for the case that the first is overloaded or not there: one, or a list. Which of them may be named is seen later.
 pub(super) fn fallbacks(fields: &mut Fields) -> Result<Vec<String>, ApiError> {

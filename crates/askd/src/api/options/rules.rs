@@ -8,13 +8,13 @@ use crate::config::validate::{broken_rule, dead_allow_rule, dead_deny_rule};
 use crate::keys::policy::tools::{is_tool, misspelt, none_is_known, not_a_tool, tool_of};
 
 /// Rules of one list: what a person writes, many times over.
-pub(super) const MAX_RULES: usize = 200;
+pub(in crate::api) const MAX_RULES: usize = 200;
 
 /// The longest rule, in characters: it may hold a whole command.
-const MAX_RULE: usize = 1_000;
+pub(in crate::api) const MAX_RULE: usize = 1_000;
 
 /// Names of tools. The CLI has about forty of its own.
-pub(super) const MAX_TOOLS: usize = 200;
+pub(in crate::api) const MAX_TOOLS: usize = 200;
 
 /// Rules for calls that need no approval. What is no rule is refused everywhere; one that has no effect, or is for a tool
 /// whose name is a slip, passes on `/ask`, whose clients were never told, and is a warning of the run.

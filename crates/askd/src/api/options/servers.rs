@@ -8,7 +8,7 @@ use super::spot::Spot;
 use crate::config::validate::mcp;
 
 /// Servers of one request. Each is a process, or a connection that the first turn waits for.
-pub(super) const MAX_SERVERS: usize = 20;
+pub(in crate::api) const MAX_SERVERS: usize = 20;
 
 /// A name that the CLI connects, and gives none of the tools of (checked).
 const WITHOUT_TOOLS: &str = "ide";

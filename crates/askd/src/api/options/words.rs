@@ -10,7 +10,7 @@ use crate::keys::priority::Priority;
 use crate::usd::Usd;
 
 /// Turns of one run: as many as the Node server took.
-pub(super) const MAX_TURNS: i64 = 50;
+pub(in crate::api) const MAX_TURNS: i64 = 50;
 
 /// A word of a list.
 fn word<T>(

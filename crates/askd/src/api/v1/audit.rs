@@ -10,18 +10,24 @@ use serde_json::{Value, json};
 use super::super::caller::Caller;
 use super::super::error::ApiError;
 use super::super::query::Query;
-use super::list::time;
+use super::list::{DEFAULT_LIMIT, MAX_LIMIT, time};
 use super::{json as answer, place};
+use crate::api::openapi::{parameters, told};
 use crate::app::App;
 use crate::audit::Action;
 use crate::encode::time::rfc3339;
 use crate::store::audit::{AuditFilter, AuditRow, CONFIG_CHANGED};
 
-const DEFAULT_LIMIT: u64 = 50;
-const MAX_LIMIT: u64 = 200;
 const PARAMETERS: [&str; 8] =
     ["key", "action", "subject", "outcome", "created_after", "created_before", "limit", "page"];
 
+#[utoipa::path(
+    get, path = "/v1/audit", operation_id = "list_audit_entries", tag = "keys and usage",
+    summary = "List who did what",
+    description = "The newest first.",
+    params(parameters::AuditFilter, parameters::Paging),
+    responses((status = 200, description = "A part of the list.", body = told::Page<told::AuditEntry>)),
+)]
 pub(super) async fn audit(State(app): State<Arc<App>>, _: Caller, uri: Uri) -> Result<Response, ApiError> {
     let mut filter = filter(&uri)?;
     let most = usize::try_from(filter.limit).unwrap_or(usize::MAX);

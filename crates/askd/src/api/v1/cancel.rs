@@ -12,12 +12,24 @@ use super::super::idempotency::Key;
 use super::super::query;
 use super::command::{elsewhere, note, once};
 use super::{find, run_answer};
+use crate::api::openapi::parameters;
 use crate::app::App;
 use crate::audit::Action;
+use crate::encode::run::Run;
 use crate::runs::{RunId, RunState};
 
 const ROUTE: &str = "POST /v1/runs/{id}/cancel";
 
+#[utoipa::path(
+    post, path = "/v1/runs/{id}/cancel", operation_id = "cancel_run", tag = "runs",
+    summary = "End a run",
+    description = "Whether it waits or works.",
+    params(("id" = String, Path, description = "The run's id."), parameters::IdempotencyKey),
+    responses(
+        (status = 200, description = "It had ended.", body = Run<'static>),
+        (status = 202, description = "It is being ended.", body = Run<'static>),
+    ),
+)]
 pub(super) async fn cancel(
     State(app): State<Arc<App>>,
     caller: Caller,

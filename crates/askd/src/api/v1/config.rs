@@ -5,16 +5,17 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::Response;
-use axum::routing::{get, post};
 use serde_json::{Map, Value, json};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::super::conditions;
 use super::super::editor::Editor;
 use super::super::error::{ApiError, no_such_route};
 use super::super::query::Query;
+use crate::api::openapi::{parameters, told};
 use crate::app::App;
 use crate::config::kind::Kind;
 use crate::config::scope::Scope;
@@ -32,26 +33,30 @@ mod taken;
 mod validate;
 
 /// The routes, without what stands before them.
-pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/v1/config", get(overview))
-        .route("/v1/config/validate", post(validate::validate))
-        .route("/v1/config/history", get(history::list))
-        .route("/v1/config/history/{id}", get(history::one))
-        .route("/v1/config/history/{id}/diff", get(diff::diff))
-        .route("/v1/config/history/{id}/restore", post(history::restore))
-        .route("/v1/config/export", get(export::export))
-        .route("/v1/config/import", post(import::import))
-        .route("/v1/config/mcp-servers/{server}", get(mcp_server::get).put(mcp_server::put).delete(mcp_server::delete))
-        .route(
-            "/v1/config/skills/{name}/files/{*path}",
-            get(skill_files::get).put(skill_files::put).delete(skill_files::delete),
-        )
-        .route("/v1/config/{kind}", get(document::get_kind).put(document::put_single).delete(document::delete_single))
-        .route("/v1/config/{kind}/{*name}", get(document::get).put(document::put).delete(document::delete))
+pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(overview))
+        .routes(routes!(validate::validate))
+        .routes(routes!(history::list))
+        .routes(routes!(history::one))
+        .routes(routes!(diff::diff))
+        .routes(routes!(history::restore))
+        .routes(routes!(export::export))
+        .routes(routes!(import::import))
+        .routes(routes!(mcp_server::get, mcp_server::put, mcp_server::delete))
+        .routes(routes!(skill_files::get, skill_files::put, skill_files::delete))
+        .routes(routes!(document::get_kind, document::put_single, document::delete_single))
+        .routes(routes!(document::get, document::put, document::delete))
 }
 
 /// How many documents there are, and the tag of the whole.
+#[utoipa::path(
+    get, path = "/v1/config", operation_id = "get_config", tag = "configuration",
+    summary = "Read how much configuration there is",
+    description = "Read how much configuration there is.",
+    params(parameters::Workspace, parameters::IfNoneMatch),
+    responses((status = 200, description = "The whole in numbers.", body = told::config::ConfigOverview)),
+)]
 async fn overview(editor: Editor, uri: Uri, headers: HeaderMap) -> Result<Response, ApiError> {
     let mut query = Query::of(&uri)?;
     let scope = scope(&editor, &mut query)?;

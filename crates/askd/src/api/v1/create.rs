@@ -10,9 +10,11 @@ use serde_json::{Map, Value};
 
 use super::super::body::json_object;
 use super::super::caller::Caller;
+use super::super::counted;
 use super::super::dialect::RUNS;
 use super::super::error::ApiError;
 use super::super::fields::Fields;
+use super::super::front::trace::{InTrace, about};
 use super::super::headers::name_run;
 use super::super::idempotency::Key as IdempotencyKey;
 use super::super::options::{Route, run_request};
@@ -23,8 +25,10 @@ use super::accept::{Form, form};
 use super::event_stream::{EventStream, LAST_EVENT_ID, after_header};
 use super::run_answer;
 use super::wait::Wait;
+use crate::api::openapi::{parameters, sent, told};
 use crate::app::App;
 use crate::encode::events::{Encoder, Wire};
+use crate::encode::run::Run;
 use crate::encode::types::Types;
 use crate::keys::{Key, Scope};
 use crate::runs::request::{OnDisconnect, RunRequest};
@@ -35,9 +39,9 @@ use crate::runs::{RunError, RunState};
 /// The route, as the scope of an idempotency key.
 const ROUTE: &str = "POST /v1/runs";
 /// How many notes a run may carry.
-pub(super) const MAX_METADATA: usize = 16;
-const MAX_METADATA_NAME: usize = 64;
-const MAX_METADATA_VALUE: usize = 512;
+pub(in crate::api) const MAX_METADATA: usize = 16;
+pub(in crate::api) const MAX_METADATA_NAME: usize = 64;
+pub(in crate::api) const MAX_METADATA_VALUE: usize = 512;
 
 /// How the client wants to be answered.
 struct Manner {
@@ -59,6 +63,17 @@ struct Asked {
     metadata: Vec<(String, String)>,
 }
 
+#[utoipa::path(
+    post, path = "/v1/runs", operation_id = "create_run", tag = "runs",
+    summary = "Submit a run",
+    description = "Answers at once; with `wait`, or the header `Prefer`, when the run has ended or the time is over; with `Accept: text/event-stream` or `application/x-ndjson` event by event. The run goes on when its client leaves, unless `on_disconnect` says otherwise.",
+    params(parameters::RunManner, parameters::Prefer, parameters::LastEventId, parameters::IdempotencyKey),
+    request_body = sent::RunRequest,
+    responses(
+        (status = 200, description = "The run has ended, or its events follow.", content((Run<'static> = "application/json"), (told::EventBlock = "text/event-stream"), (String = "application/x-ndjson"))),
+        (status = 202, description = "The run was taken in.", body = Run<'static>),
+    ),
+)]
 pub(super) async fn create(
     State(app): State<Arc<App>>,
     Extension(request_id): Extension<RequestId>,
@@ -67,6 +82,7 @@ pub(super) async fn create(
 ) -> Result<Response, ApiError> {
     let server = &app.settings().server;
     let manner = Manner::of(&request, &app)?;
+    let trace = InTrace::of(&request).cloned();
     let key = IdempotencyKey::with_body(request.headers(), &caller).await?;
     let (asked, idempotency) = json_object(request, server, |object| {
         let idempotency = key.map(|key| key.promise(ROUTE, "", &object));
@@ -75,11 +91,22 @@ pub(super) async fn create(
     .await?;
     let Asked { request, secrets, on_disconnect, metadata } = asked;
     let deltas = manner.deltas.unwrap_or(request.deltas);
-    let submission =
-        Submission { request, secrets, on_disconnect, metadata, key: Arc::clone(caller.key()), idempotency };
-    let submitted = app.runs().submit(submission).await.map_err(|error| ApiError::of_submit(error, &RUNS))?;
+    let submission = Submission {
+        route: "/v1/runs",
+        request,
+        secrets,
+        on_disconnect,
+        metadata,
+        key: Arc::clone(caller.key()),
+        idempotency,
+        trace: trace.as_ref().and_then(InTrace::place),
+    };
+    let submitted = app.runs().submit(submission).await;
+    let submitted = submitted.inspect_err(|error| counted::refused(&app, "/v1/runs", error));
+    let submitted = submitted.map_err(|error| ApiError::of_submit(error, &RUNS))?;
     let (id, session, replayed) = (submitted.id, submitted.session, submitted.replayed);
-    tracing::info!(run = %id, request_id = request_id.0, replayed, "run submitted");
+    let (trace_id, span_id) = about(trace.as_ref(), &submitted);
+    tracing::info!(run = %id, request_id = request_id.0, replayed, trace_id, span_id, "run submitted");
     let answered = match manner.form {
         Form::Json => answer(&app, caller.key(), submitted, manner.wait, manner.fail_http).await,
         Form::Stream(wire) => {

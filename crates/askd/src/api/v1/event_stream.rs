@@ -20,6 +20,7 @@ use crate::encode::events::{Encoder, Wire};
 use crate::encode::types::Types;
 use crate::runs::follow::{FollowError, Follower, Next};
 use crate::runs::live::Holder;
+use crate::runs::readers::ReaderKind;
 
 /// Taken and sent at once, in bytes, or one event.
 const BATCH: usize = 64 * 1024;
@@ -75,7 +76,11 @@ impl EventStream {
         Self { standing: Some(standing), ..self }
     }
 
-    pub(super) fn into_response(self, wire: Wire) -> Response {
+    pub(super) fn into_response(mut self, wire: Wire) -> Response {
+        self.events = self.events.read_as(match wire {
+            Wire::Sse => ReaderKind::Sse,
+            Wire::Ndjson => ReaderKind::Ndjson,
+        });
         let chunks = stream::unfold(self, async |mut reader| {
             let chunk = reader.chunk().await?;
             Some((Ok::<_, Infallible>(chunk), reader))

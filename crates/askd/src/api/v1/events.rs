@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::super::caller::Reader;
 use super::super::error::ApiError;
+use super::super::front::trace::InTrace;
 use super::super::query::Query;
 use super::super::request_id::RequestId;
 use super::super::standing::Standing;
@@ -16,6 +17,7 @@ use super::accept::{Form, form};
 use super::event_stream::{EventStream, LAST_EVENT_ID, after_header};
 use super::stream_token::PARAMETER as TOKEN;
 use super::{find, page};
+use crate::api::openapi::{parameters, told};
 use crate::app::App;
 use crate::encode::events::{Encoder, Wire};
 use crate::encode::types::Types;
@@ -23,6 +25,7 @@ use crate::keys::Scope;
 use crate::runs::request::RunRequest;
 use crate::runs::{RunId, RunState, event};
 use crate::store::runs::RunRow;
+use crate::traces::place::Place;
 
 /// The route, for which there are tokens.
 pub(in crate::api) const ROUTE: &str = "/v1/runs/{id}/events";
@@ -41,6 +44,16 @@ struct Asked {
     deltas: bool,
 }
 
+#[utoipa::path(
+    get, path = "/v1/runs/{id}/events", operation_id = "list_events", tag = "events",
+    summary = "Read or follow the events of a run",
+    description = "By `Accept` a page, server-sent events or NDJSON. A stream ends with the run, and goes on where it broke off: `Last-Event-ID`, or `after`. Taken up again at its end it answers 204.",
+    params(("id" = String, Path, description = "The run's id."), parameters::EventFilter, parameters::LastEventId),
+    responses(
+        (status = 200, description = "The events.", content((told::EventPage = "application/json"), (told::EventBlock = "text/event-stream"), (String = "application/x-ndjson"))),
+        (status = 204, description = "The run has ended, and there is nothing behind that number."),
+    ),
+)]
 pub(super) async fn events(
     State(app): State<Arc<App>>,
     Extension(request_id): Extension<RequestId>,
@@ -50,6 +63,9 @@ pub(super) async fn events(
 ) -> Result<Response, ApiError> {
     let asked = Asked::of(&request)?;
     let (id, row) = find(&app, reader.key(), &id).await?;
+    if let Some(trace) = InTrace::of(&request) {
+        trace.is_about(id, row.trace_context.as_deref().and_then(Place::from_json).as_ref());
+    }
     let place = asked.place;
     let answered = match asked.form {
         Form::Json => page::page(&app, id, &row, asked.after, asked.limit, &asked.types).await,

@@ -20,10 +20,17 @@ use super::super::error::ApiError;
 use super::super::{options, query};
 use super::create::MAX_METADATA;
 use super::json;
+use crate::api::openapi::told;
 use crate::app::App;
 use crate::keys::priority::Priority;
 use crate::settings::Settings;
 
+#[utoipa::path(
+    get, path = "/v1/info", operation_id = "get_info", tag = "system",
+    summary = "Read what a request may ask for",
+    description = "Which server this is, which CLI it has, what that can do, and the bounds of requests.",
+    responses((status = 200, description = "What there is.", body = told::Info)),
+)]
 pub(super) async fn info(State(app): State<Arc<App>>, _: Caller, uri: Uri) -> Result<Response, ApiError> {
     query::none(&uri)?;
     let (shared, settings) = (app.runs().shared(), app.settings());
@@ -32,14 +39,14 @@ pub(super) async fn info(State(app): State<Arc<App>>, _: Caller, uri: Uri) -> Re
         "version": env!("CARGO_PKG_VERSION"),
         "cli": cli(shared.cli.version),
         "models": { "allowed": settings.models.names(), "default": settings.models.default },
-        "permission_modes": { "allowed": modes(settings), "default": settings.permissions.default_mode.as_str() },
+        "permission_modes": { "allowed": modes(&settings), "default": settings.permissions.default_mode.as_str() },
         "profiles": Profile::WORDS,
         "efforts": Effort::WORDS,
         "priorities": Priority::WORDS,
         // More of it: `GET /v1/isolation`.
         "isolation": { "layer": shared.isolation.layer() },
         "features": { "sealed_secrets": settings.store.secret_key.is_some(), "legacy_lenient": settings.server.legacy_lenient },
-        "limits": limits(settings),
+        "limits": limits(&settings),
     });
     Ok(json(StatusCode::OK, info.to_string()))
 }

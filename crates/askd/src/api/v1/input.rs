@@ -17,6 +17,7 @@ use super::super::options::content::{INPUTS, said};
 use super::super::query;
 use super::command::{live, note, once};
 use super::find;
+use crate::api::openapi::{parameters, sent, told};
 use crate::app::App;
 use crate::audit::Action;
 use crate::runs::content::Block;
@@ -26,6 +27,13 @@ const INPUT_ROUTE: &str = "POST /v1/runs/{id}/input";
 const INTERRUPT_ROUTE: &str = "POST /v1/runs/{id}/interrupt";
 
 /// Ends the current turn.
+#[utoipa::path(
+    post, path = "/v1/runs/{id}/interrupt", operation_id = "interrupt_run", tag = "runs",
+    summary = "End the current turn of a run",
+    description = "End the current turn of a run.",
+    params(("id" = String, Path, description = "The run's id."), parameters::IdempotencyKey),
+    responses((status = 202, description = "It is being ended.", body = told::Interrupt)),
+)]
 pub(super) async fn interrupt(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -50,6 +58,14 @@ pub(super) async fn interrupt(
 
 /// Gives the run a further message of the user. Accepted means that it is worked on: whether it still can be is decided
 /// by the run's own task.
+#[utoipa::path(
+    post, path = "/v1/runs/{id}/input", operation_id = "create_input", tag = "runs",
+    summary = "Give a run a further message",
+    description = "Accepted means that it will be worked on.",
+    params(("id" = String, Path, description = "The run's id."), parameters::IdempotencyKey),
+    request_body = sent::InputRequest,
+    responses((status = 202, description = "The message was taken.", body = told::Input)),
+)]
 pub(super) async fn input(
     State(app): State<Arc<App>>,
     caller: Caller,

@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::Response;
-use axum::routing::{get, post};
 use jiff::Timestamp;
 use serde_json::json;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::super::body::{json_object, optional_object};
@@ -20,8 +20,10 @@ use super::super::error::code::ErrorCode;
 use super::super::idempotency::none_for_secrets;
 use super::super::path::PathOf;
 use super::super::query::{self, Query};
+use super::list::{DEFAULT_LIMIT, MAX_LIMIT};
 use super::usage::budget;
 use super::{json as answer, place};
+use crate::api::openapi::{parameters, sent, told};
 use crate::app::App;
 use crate::config::change::Condition;
 use crate::keys::change::ChangeError;
@@ -33,23 +35,28 @@ mod revoke;
 mod shown;
 mod warnings;
 
+pub(in crate::api) use asked::MAX_OVERLAP;
 use shown::{etag, listed, shown, with_token};
 use warnings::warnings;
 
-const DEFAULT_LIMIT: u64 = 50;
-const MAX_LIMIT: u64 = 200;
-
 /// The routes, without what stands before them.
-pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/v1/keys", get(list).post(create))
-        .route("/v1/keys/self", get(own))
-        .route("/v1/keys/{id}", get(one).patch(update))
-        .route("/v1/keys/{id}/rotate", post(rotate))
-        .route("/v1/keys/{id}/revoke", post(revoke::revoke))
+pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(own))
+        .routes(routes!(one, update))
+        .routes(routes!(rotate))
+        .routes(routes!(revoke::revoke))
 }
 
 /// `POST /v1/keys`.
+#[utoipa::path(
+    post, path = "/v1/keys", operation_id = "create_key", tag = "keys and usage",
+    summary = "Make a key",
+    description = "Its secret is in this answer and in no other. An `Idempotency-Key` is refused, since the answer is not kept.",
+    request_body = sent::NewKey,
+    responses((status = 201, description = "The key with its secret.", body = told::Key)),
+)]
 async fn create(State(app): State<Arc<App>>, caller: Caller, request: Request) -> Result<Response, ApiError> {
     query::none(request.uri())?;
     none_for_secrets(request.headers())?;
@@ -68,6 +75,13 @@ async fn create(State(app): State<Arc<App>>, caller: Caller, request: Request) -
 }
 
 /// `GET /v1/keys`: the newest first.
+#[utoipa::path(
+    get, path = "/v1/keys", operation_id = "list_keys", tag = "keys and usage",
+    summary = "List keys",
+    description = "The newest first.",
+    params(parameters::Paging),
+    responses((status = 200, description = "A part of the list.", body = told::Page<told::Key>)),
+)]
 async fn list(State(app): State<Arc<App>>, _: Caller, uri: Uri) -> Result<Response, ApiError> {
     let mut query = Query::of(&uri)?;
     let limit = query.limit("limit", DEFAULT_LIMIT, MAX_LIMIT)?;
@@ -91,6 +105,13 @@ fn token(last: &Entry) -> Option<String> {
 }
 
 /// `GET /v1/keys/{id}`.
+#[utoipa::path(
+    get, path = "/v1/keys/{id}", operation_id = "get_key", tag = "keys and usage",
+    summary = "Read a key",
+    description = "Read a key.",
+    params(("id" = String, Path, description = "The key's id.")),
+    responses((status = 200, description = "The key.", body = told::Key)),
+)]
 async fn one(
     State(app): State<Arc<App>>,
     _: Caller,
@@ -104,6 +125,12 @@ async fn one(
 }
 
 /// `GET /v1/keys/self`: the key that asks, and what is left of what it may spend today.
+#[utoipa::path(
+    get, path = "/v1/keys/self", operation_id = "get_own_key", tag = "keys and usage",
+    summary = "Read the key that asks",
+    description = "And what is left of what it may spend today.",
+    responses((status = 200, description = "The key.", body = told::Key)),
+)]
 async fn own(State(app): State<Arc<App>>, caller: Caller, uri: Uri) -> Result<Response, ApiError> {
     query::none(&uri)?;
     let mut key = shown(caller.key(), now(&app));
@@ -113,6 +140,14 @@ async fn own(State(app): State<Arc<App>>, caller: Caller, uri: Uri) -> Result<Re
 
 /// `PATCH /v1/keys/{id}`: what is named changes, the rest stays. With `If-Match` only if nobody has changed it meanwhile: a
 /// policy is replaced as a whole.
+#[utoipa::path(
+    patch, path = "/v1/keys/{id}", operation_id = "update_key", tag = "keys and usage",
+    summary = "Change a key",
+    description = "What is named changes, the rest stays.",
+    params(("id" = String, Path, description = "The key's id."), parameters::IfMatch),
+    request_body = sent::KeyPatch,
+    responses((status = 200, description = "The key.", body = told::Key)),
+)]
 async fn update(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -135,6 +170,14 @@ async fn update(
 }
 
 /// `POST /v1/keys/{id}/rotate`: a new secret.
+#[utoipa::path(
+    post, path = "/v1/keys/{id}/rotate", operation_id = "rotate_key", tag = "keys and usage",
+    summary = "Replace the secret of a key",
+    description = "The new secret is in this answer and in no other. An `Idempotency-Key` is refused.",
+    params(("id" = String, Path, description = "The key's id.")),
+    request_body = Option<sent::RotateRequest>,
+    responses((status = 200, description = "The key with its new secret.", body = told::Key)),
+)]
 async fn rotate(
     State(app): State<Arc<App>>,
     caller: Caller,

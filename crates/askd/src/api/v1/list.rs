@@ -11,20 +11,31 @@ use super::super::error::ApiError;
 use super::super::query::Query;
 use super::create::{MAX_METADATA, metadata_name_fits};
 use super::{json, place};
+use crate::api::openapi::{parameters, told};
 use crate::app::App;
+use crate::encode::run::Run;
 use crate::encode::run::{Detail, encode};
 use crate::encode::time::milliseconds;
 use crate::runs::{RunId, RunState};
 use crate::store::runs::{Filter, RunRow};
 
-const DEFAULT_LIMIT: u64 = 50;
-const MAX_LIMIT: u64 = 200;
+/// Runs on a page, and things of other lists.
+pub(in crate::api) const DEFAULT_LIMIT: u64 = 50;
+/// As many at most.
+pub(in crate::api) const MAX_LIMIT: u64 = 200;
 /// Rows that are read at once: each holds its whole request, of up to `ASKD_MAX_BODY`.
 const AT_ONCE: u64 = 20;
 
 const PARAMETERS: [&str; 9] =
     ["state", "session_id", "key", "workspace", "created_after", "created_before", "metadata.NAME", "limit", "page"];
 
+#[utoipa::path(
+    get, path = "/v1/runs", operation_id = "list_runs", tag = "runs",
+    summary = "List runs",
+    description = "The newest first. A key sees its own, an administrator's sees all.",
+    params(parameters::RunFilter, parameters::Paging),
+    responses((status = 200, description = "A part of the list.", body = told::Page<Run<'static>>)),
+)]
 pub(super) async fn list(State(app): State<Arc<App>>, caller: Caller, uri: Uri) -> Result<Response, ApiError> {
     let mut filter = filter(&uri)?;
     if !caller.key().sees_all() {

@@ -11,10 +11,18 @@ use super::super::error::ApiError;
 use super::super::query;
 use super::{find, run_answer};
 use crate::app::App;
+use crate::encode::run::Run;
 use crate::runs::follow::{FollowError, KeptEvent};
 use crate::runs::{RunId, RunState};
 use crate::store::runs::RunRow;
 
+#[utoipa::path(
+    get, path = "/v1/runs/{id}", operation_id = "get_run", tag = "runs",
+    summary = "Read a run",
+    description = "Read a run.",
+    params(("id" = String, Path, description = "The run's id.")),
+    responses((status = 200, description = "The run.", body = Run<'static>)),
+)]
 pub(super) async fn one(
     State(app): State<Arc<App>>,
     caller: Caller,

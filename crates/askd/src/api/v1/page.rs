@@ -13,8 +13,10 @@ use crate::runs::follow::FollowError;
 use crate::store::chunk::EventRef;
 use crate::store::runs::RunRow;
 
-const DEFAULT_LIMIT: u64 = 100;
-const MAX_LIMIT: u64 = 1_000;
+/// Events on a page.
+pub(in crate::api) const DEFAULT_LIMIT: u64 = 100;
+/// As many at most.
+pub(in crate::api) const MAX_LIMIT: u64 = 1_000;
 /// The most that a page holds, in bytes, or one event.
 const MAX_BYTES: usize = 1 << 20;
 /// The most that is looked through for events of the wanted types, in bytes of their data.

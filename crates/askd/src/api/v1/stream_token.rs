@@ -14,6 +14,7 @@ use super::super::error::ApiError;
 use super::super::error::code::ErrorCode;
 use super::super::query::{self, Query};
 use super::{events, find};
+use crate::api::openapi::told;
 use crate::app::App;
 use crate::encode::time::rfc3339;
 use crate::hex::hex;
@@ -27,6 +28,13 @@ const LIFETIME_MS: i64 = 5 * 60 * 1000;
 const LENGTH: usize = 64;
 
 /// Makes one. Only its hash is kept, so that a copy of the store opens nothing.
+#[utoipa::path(
+    post, path = "/v1/runs/{id}/stream-token", operation_id = "create_stream_token", tag = "events",
+    summary = "Make a token for the events of a run",
+    description = "For browsers, whose `EventSource` sends no headers. It counts for five minutes, for this run alone.",
+    params(("id" = String, Path, description = "The run's id.")),
+    responses((status = 201, description = "The token.", body = told::StreamToken)),
+)]
 pub(super) async fn create(
     State(app): State<Arc<App>>,
     caller: Caller,

@@ -2,19 +2,21 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::get;
 use serde_json::{Value, json};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::super::caller::Caller;
 use super::super::error::ApiError;
 use super::super::error::code::ErrorCode;
 use super::super::path::PathOf;
 use super::super::query::{self, Query};
+use super::list::{DEFAULT_LIMIT, MAX_LIMIT};
 use super::{json as answer, place};
+use crate::api::openapi::{parameters, told};
 use crate::app::App;
 use crate::encode::time::rfc3339;
 use crate::runs::uploads::UploadId;
@@ -25,16 +27,22 @@ mod receive;
 mod spelling;
 
 use asked::Asked;
-
-const DEFAULT_LIMIT: u64 = 50;
-const MAX_LIMIT: u64 = 200;
+pub(in crate::api) use asked::MAX_NAME;
 
 /// The routes, without what stands before them.
-pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new().route("/v1/uploads", get(list).post(create)).route("/v1/uploads/{id}", get(one).delete(delete))
+pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(one, delete))
 }
 
 /// `POST /v1/uploads`: the body is the upload.
+#[utoipa::path(
+    post, path = "/v1/uploads", operation_id = "create_upload", tag = "uploads",
+    summary = "Upload a picture or document",
+    description = "The body is the upload, as it is. An `Idempotency-Key` is refused.",
+    params(parameters::UploadName),
+    request_body(description = "The bytes themselves.", content((Vec<u8> = "image/png"), (Vec<u8> = "image/jpeg"), (Vec<u8> = "image/gif"), (Vec<u8> = "image/webp"), (Vec<u8> = "application/pdf"), (String = "text/plain"))),
+    responses((status = 201, description = "The upload.", body = told::Upload)),
+)]
 async fn create(State(app): State<Arc<App>>, caller: Caller, request: Request) -> Response {
     let taken = take(&app, &caller, request).await;
     taken.unwrap_or_else(|error| {
@@ -58,6 +66,13 @@ async fn take(app: &Arc<App>, caller: &Caller, request: Request) -> Result<Respo
 }
 
 /// `GET /v1/uploads`: the newest first.
+#[utoipa::path(
+    get, path = "/v1/uploads", operation_id = "list_uploads", tag = "uploads",
+    summary = "List uploads",
+    description = "The newest first.",
+    params(parameters::Paging),
+    responses((status = 200, description = "A part of the list.", body = told::Page<told::Upload>)),
+)]
 async fn list(State(app): State<Arc<App>>, caller: Caller, uri: Uri) -> Result<Response, ApiError> {
     let mut query = Query::of(&uri)?;
     let limit = query.limit("limit", DEFAULT_LIMIT, MAX_LIMIT)?;
@@ -85,6 +100,13 @@ fn token(last: &UploadRow) -> Option<String> {
 }
 
 /// `GET /v1/uploads/{id}`.
+#[utoipa::path(
+    get, path = "/v1/uploads/{id}", operation_id = "get_upload", tag = "uploads",
+    summary = "Read what is known of an upload",
+    description = "Read what is known of an upload.",
+    params(("id" = String, Path, description = "The upload's id.")),
+    responses((status = 200, description = "The upload.", body = told::Upload)),
+)]
 async fn one(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -97,6 +119,13 @@ async fn one(
 }
 
 /// `DELETE /v1/uploads/{id}`.
+#[utoipa::path(
+    delete, path = "/v1/uploads/{id}", operation_id = "delete_upload", tag = "uploads",
+    summary = "Remove an upload",
+    description = "Remove an upload.",
+    params(("id" = String, Path, description = "The upload's id.")),
+    responses((status = 204, description = "It is gone.")),
+)]
 async fn delete(
     State(app): State<Arc<App>>,
     caller: Caller,

@@ -12,7 +12,9 @@ use uuid::Uuid;
 use super::super::caller::Caller;
 use super::super::error::ApiError;
 use super::super::query::Query;
+use super::list::DEFAULT_LIMIT;
 use super::{json as answer, place};
+use crate::api::openapi::{parameters, told};
 use crate::app::App;
 use crate::encode::time::rfc3339;
 use crate::encode::usage::ShownUse;
@@ -22,16 +24,25 @@ use crate::store::budget::{beginning_of, day_of};
 use crate::store::usage::sums::{UsageBy, UsageFilter, UsageRow};
 use crate::usd::Usd;
 
-const DEFAULT_LIMIT: u64 = 50;
-const MAX_LIMIT: u64 = 400;
+/// Rows on a page at most: the days of a year, and then some.
+pub(in crate::api) const MAX_LIMIT: u64 = 400;
 
 /// The days that are shown if none are named, today included.
 const DEFAULT_DAYS: i64 = 30;
 
 const PARAMETERS: [&str; 9] = ["group_by", "key", "workspace", "model", "session_id", "from", "to", "limit", "page"];
 
-const GROUPS: [UsageBy; 5] = [UsageBy::Day, UsageBy::Key, UsageBy::Workspace, UsageBy::Model, UsageBy::Session];
+/// What usage can be summed up by.
+pub(in crate::api) const GROUPS: [UsageBy; 5] =
+    [UsageBy::Day, UsageBy::Key, UsageBy::Workspace, UsageBy::Model, UsageBy::Session];
 
+#[utoipa::path(
+    get, path = "/v1/usage", operation_id = "list_usage", tag = "keys and usage",
+    summary = "Sum up what runs have used",
+    description = "By the CLI's estimates: no bill.",
+    params(parameters::UsageFilter, parameters::Paging),
+    responses((status = 200, description = "The sums.", body = told::Usage)),
+)]
 pub(super) async fn usage(State(app): State<Arc<App>>, caller: Caller, uri: Uri) -> Result<Response, ApiError> {
     let shared = app.runs().shared();
     let today = day_of(shared.ambient.now().as_millisecond());
@@ -111,7 +122,8 @@ fn filter(uri: &Uri, today: i64) -> Result<UsageFilter, ApiError> {
     Ok(filter)
 }
 
-fn word(by: UsageBy) -> &'static str {
+/// Its word.
+pub(in crate::api) fn word(by: UsageBy) -> &'static str {
     match by {
         UsageBy::Day => "day",
         UsageBy::Key => "key",

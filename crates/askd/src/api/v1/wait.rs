@@ -9,6 +9,7 @@ use super::super::error::ApiError;
 use super::super::query::{Query, digits};
 use crate::app::App;
 use crate::runs::follow::FollowError;
+use crate::runs::readers::{ReaderKind, Reading};
 use crate::runs::submit::Submitted;
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
@@ -37,6 +38,7 @@ impl Wait {
 
     /// Waits for the end of a run, or until the time is over, or the run is no longer in the hands of this server.
     pub(super) async fn until_end(self, app: &App, submitted: &Submitted) -> Result<(), ApiError> {
+        let _reading = Reading::begin(&app.runs().shared().metrics, ReaderKind::Wait);
         match timeout(self.0, end(app, submitted)).await {
             // The run goes on, here or after the restart: it is shown as it is.
             Err(_) | Ok(Ok(()) | Err(FollowError::Interrupted(_) | FollowError::LetGo(_))) => Ok(()),

@@ -54,7 +54,7 @@ const KEYS: [(&str, &[&str]); 5] = [
 ];
 
 /// Beginnings of names in `env`, in capitals. The variables reach the CLI as well as all it starts.
-const VARIABLES: [(&str, &[&str]); 3] = [
+const VARIABLES: [(&str, &[&str]); 4] = [
     // The provider, its credentials, and the CLI's own switches.
     (
         "says where traffic or credentials go",
@@ -184,6 +184,7 @@ const VARIABLES: [(&str, &[&str]); 3] = [
             "XDG_",
         ],
     ),
+    ("is askd's, which sets it for each run that is traced", &["TRACEPARENT", "TRACESTATE"]),
 ];
 
 /// Names of which the beginning would be too much, and which nothing but the programs of a run goes by: whose commit it is, and

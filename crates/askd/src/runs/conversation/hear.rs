@@ -92,6 +92,10 @@ impl Talk<'_> {
             self.say(refuse(&id, "this server answers no requests of the CLI"));
             return None;
         }
+        if frame.is_system("init") {
+            // It has taken its prompt: a long run need not end before the server is ready again.
+            self.conversation.cli_health.has_begun(self.conversation.begun);
+        }
         self.tell_notices(&frame);
         self.repair.observe(&frame);
         let breach = self.breach(&frame);

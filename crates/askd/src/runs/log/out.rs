@@ -6,6 +6,7 @@
 //! | partial messages | [`RunLog::pass_delta`] |
 //! | `run.warning`, and `warnings` of the run's row | [`RunLog::append_now`] |
 //! | the end: `error` of the last event and of the run's row | [`RunLog::append_now`] |
+//! | spans: all of the above but partial messages; the prompt | [`RunLog::append_now`], [`RunLog::trace_prompt`] |
 //! | the log of the server: how a run ended, what its CLI had on its standard error | [`RunLog::told_end`], [`RunLog::told_text`] |
 //!
 //! What goes back to the CLI is not replaced: it comes from there. Numbers are not looked at.
@@ -50,6 +51,13 @@ impl RunLog {
         match self.redactor.get() {
             Some(redactor) => redactor.end(end),
             None => end,
+        }
+    }
+
+    /// Tells the run's spans what is asked, if the operator wants that.
+    pub(in crate::runs) fn trace_prompt(&self, prompt: &str) {
+        if let Some(trace) = self.trace.get().filter(|trace| trace.has_content()) {
+            trace.asked(&self.told_text(prompt));
         }
     }
 

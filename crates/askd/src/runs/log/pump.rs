@@ -5,9 +5,12 @@
 
 use std::sync::Arc;
 
+use super::noted::Noted;
 use super::{Closed, RunLog, State};
+use crate::metrics::Metrics;
 use crate::store::append::{Append, Appended, RunPatch};
 use crate::store::chunk::{Chunk, Effort};
+use crate::store::usage::Receipt;
 use crate::store::{Store, StoreError};
 
 /// Up to so much that waits besides, in bytes, there is time to make a chunk small.
@@ -23,6 +26,7 @@ pub(super) struct Batch {
     /// The stored form of as many of them, from the first.
     packed: Vec<Vec<u8>>,
     pub(super) patch: RunPatch,
+    pub(super) noted: Noted,
     pub(super) last: bool,
 }
 
@@ -45,11 +49,15 @@ pub(in crate::runs) async fn pump(log: &Arc<RunLog>, epoch: i64, store: &Store) 
     loop {
         let Some(mut batch) = log.next_batch(ready).await else { return Ok(Pumped::LetGo) };
         batch.pack(log.pending(), hasty);
-        let Batch { chunks, packed, patch, last } = batch;
+        let Batch { chunks, packed, patch, noted, last } = batch;
+        let receipt = Receipt::default();
+        let sizes = Sizes::of(&chunks, &packed);
         ready = Batch::default();
         let log_bytes = chunks.iter().map(Chunk::size).sum::<usize>() as u64;
         let stored = chunks.iter().zip(packed).map(|(chunk, bytes)| (chunk.first_seq(), chunk.last_seq(), bytes));
-        let append = Append { run_id: log.run.to_string(), epoch, chunks: stored.collect(), log_bytes, patch };
+        let chunks_to_store = stored.collect();
+        let run_id = log.run.to_string();
+        let append = Append { run_id, epoch, chunks: chunks_to_store, log_bytes, patch, receipt: receipt.clone() };
         // Boxed, for whoever awaits this in a future of their own.
         let mut commit = Box::pin(store.write_patiently(append));
         let stored = loop {
@@ -60,7 +68,12 @@ pub(in crate::runs) async fn pump(log: &Arc<RunLog>, epoch: i64, store: &Store) 
             }
         };
         match stored {
-            Ok(Appended::Stored) => log.show(chunks),
+            Ok(Appended::Stored) => {
+                // Before anybody sees the run's end: who asks after that finds it counted.
+                noted.count(receipt.take(), store.metrics());
+                sizes.count(store.metrics());
+                log.show(chunks);
+            }
             Ok(Appended::Stale) => {
                 log.let_go();
                 return Ok(Pumped::Stale);
@@ -74,6 +87,27 @@ pub(in crate::runs) async fn pump(log: &Arc<RunLog>, epoch: i64, store: &Store) 
             log.close(Closed::Complete);
             return Ok(Pumped::Complete);
         }
+    }
+}
+
+/// How large the chunks of a commit are, for metrics.
+struct Sizes {
+    raw: Vec<usize>,
+    stored: usize,
+}
+
+impl Sizes {
+    fn of(chunks: &[Chunk], packed: &[Vec<u8>]) -> Self {
+        Self { raw: chunks.iter().map(Chunk::size).collect(), stored: packed.iter().map(Vec::len).sum() }
+    }
+
+    fn count(&self, metrics: &Metrics) {
+        for raw in &self.raw {
+            #[expect(clippy::cast_precision_loss, reason = "a chunk is far smaller")]
+            metrics.store_chunk.observe(*raw as f64);
+        }
+        metrics.store_events.of(["raw"]).inc_by(self.raw.iter().sum::<usize>() as u64);
+        metrics.store_events.of(["stored"]).inc_by(self.stored as u64);
     }
 }
 
@@ -164,6 +198,7 @@ impl State {
         if !batch.chunks.is_empty() || std::mem::take(&mut self.is_due) {
             self.is_due = false;
             batch.patch = std::mem::take(&mut self.patch);
+            batch.noted.add(std::mem::take(&mut self.noted));
             batch.last = self.ended;
         }
     }

@@ -245,7 +245,7 @@ fn what_the_cli_says_it_uses_beyond_the_policy_is_a_breach() {
 #[test]
 fn the_example_of_the_documentation_is_a_policy_that_a_key_can_have() {
     let page = include_str!("../../../../../docs/policies.md");
-    let example = page.split("```json\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let example = page.split("```json request=policy\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
     let policy: Policy = serde_json::from_str(example).unwrap();
     assert_eq!(policy.check(&settings().models, Usd::ZERO), Ok(()));
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
 
-use claude::environment::{PROVIDER_MANAGED_BY_HOST, of_home};
+use claude::environment::{PROVIDER_MANAGED_BY_HOST, TRACEPARENT, TRACESTATE, of_home};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::super::secrets::RunSecrets;
@@ -13,27 +13,36 @@ use super::super::warning::{Warning, WarningCode};
 use crate::config::validate::variable_flaw;
 use crate::credentials::Granted;
 use crate::programs::environment;
+use crate::traces::place::Place;
 
 /// All variables of the CLI and what it starts. Those of the request are the last to come and take the place of none.
 pub(super) fn child_environment(
     shared: &Shared,
     home: &Path,
     granted: &Granted,
+    trace: Option<&Place>,
     secrets: &RunSecrets,
     warnings: &mut Vec<Warning>,
 ) -> Vec<(OsString, OsString)> {
-    let mut variables = environment(&shared.settings.child.environment);
+    let mut variables = environment(&shared.settings.now().child.environment);
     variables.extend(of_home(home).into_iter().map(|(name, value)| (name.into(), value.into())));
     if granted.login.is_none() {
         let (name, value) = PROVIDER_MANAGED_BY_HOST;
         variables.push((name.into(), value.into()));
     }
     variables.extend(environment(&granted.environment));
+    variables.extend(trace.into_iter().flat_map(of_trace));
     for name in add(&mut variables, &secrets.env) {
         let message = format!("the variable `{name}` of the request was left out: it is the server's to set");
         warnings.push(Warning::new(WarningCode::Other, message));
     }
     variables
+}
+
+/// The run's place in its trace: the CLI, if it makes spans, and tools that do have theirs below the run's.
+fn of_trace(place: &Place) -> impl Iterator<Item = (OsString, OsString)> {
+    let state = place.tracestate().map(|state| (TRACESTATE.into(), state.into()));
+    [(TRACEPARENT.into(), place.traceparent().into())].into_iter().chain(state)
 }
 
 /// Adds the variables of a request; gives the names that were left out. They were looked at when the run was submitted; a
@@ -131,6 +140,8 @@ mod tests {
             "GCE_METADATA_HOST",
             "GRPC_PROXY_EXP",
             "RIPGREP_CONFIG_PATH",
+            TRACEPARENT,
+            TRACESTATE,
             PROVIDER_MANAGED_BY_HOST.0,
             KEY_DESCRIPTOR,
         ];

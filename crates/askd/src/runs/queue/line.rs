@@ -8,9 +8,10 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::Share;
+use super::{Share, Waiting};
 use crate::keys::KeyId;
 use crate::keys::priority::Priority;
 
@@ -63,6 +64,8 @@ struct Flow<G> {
 #[derive(Debug)]
 pub(super) struct Waiter<G> {
     pub(super) session: Uuid,
+    /// When it was submitted, which may be before this server was started.
+    pub(super) since: Timestamp,
     pub(super) grant: G,
 }
 
@@ -93,6 +96,16 @@ impl<G> Line<G> {
         self.flows.get(key).map_or(0, |flow| flow.waiting.len())
     }
 
+    /// How many wait by priority, the lowest first, and since when the one that has waited longest.
+    pub(super) fn waiting_by_priority(&self) -> Waiting {
+        let mut found = Waiting::default();
+        for (&(std::cmp::Reverse(priority), _), waiter) in self.flows.values().flat_map(|flow| &flow.waiting) {
+            found.by_priority[priority as usize] += 1;
+            found.oldest = Some(found.oldest.map_or(waiter.since, |oldest| oldest.min(waiter.since)));
+        }
+        found
+    }
+
     /// Whether the key may have one more at work.
     pub(super) fn has_room(&self, share: &Share) -> bool {
         let running = self.flows.get(&share.key).map_or(0, |flow| flow.running);
@@ -118,7 +131,7 @@ impl<G> Line<G> {
     }
 
     /// Takes a place; its number.
-    pub(super) fn join(&mut self, session: Uuid, share: &Share, grant: G) -> u64 {
+    pub(super) fn join(&mut self, session: Uuid, share: &Share, since: Timestamp, grant: G) -> u64 {
         let ticket = self.next_ticket;
         self.next_ticket += 1;
         self.waiting += 1;
@@ -134,7 +147,7 @@ impl<G> Line<G> {
         });
         // The key's policy may have changed since.
         (flow.weight, flow.max_concurrent) = (weight, max_concurrent);
-        flow.waiting.insert((std::cmp::Reverse(priority), ticket), Waiter { session, grant });
+        flow.waiting.insert((std::cmp::Reverse(priority), ticket), Waiter { session, since, grant });
         ticket
     }
 

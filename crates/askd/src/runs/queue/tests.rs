@@ -7,6 +7,9 @@ use proptest::prelude::*;
 
 use super::*;
 
+/// When all of them were submitted; the order is that of their arrival.
+const AT: Timestamp = Timestamp::UNIX_EPOCH;
+
 fn session(number: u128) -> Uuid {
     Uuid::from_u128(number)
 }
@@ -22,7 +25,7 @@ fn key(number: u128) -> Share {
 }
 
 fn enter(queue: &Queue, number: u128) -> Ticket {
-    queue.enter(session(number), key(0)).unwrap()
+    queue.enter(session(number), key(0), AT).unwrap()
 }
 
 /// Begins, if it is its turn.
@@ -30,6 +33,18 @@ fn granted(ticket: &mut Ticket) -> Option<Slot> {
     let mut slot = ticket.granted().now_or_never()?;
     slot.begin();
     Some(slot)
+}
+
+#[test]
+fn the_oldest_is_who_was_submitted_first_also_behind_others_after_a_restart() {
+    let queue = Queue::new(0, 10);
+    let at = |second| Timestamp::from_second(second).unwrap();
+    let _late = queue.enter(session(1), key(0), at(50)).unwrap();
+    assert_eq!(queue.waiting().oldest, Some(at(50)));
+    let early = queue.enter_again(session(2), key(1), at(7));
+    assert_eq!(queue.waiting().oldest, Some(at(7)));
+    drop(early);
+    assert_eq!(queue.waiting().oldest, Some(at(50)));
 }
 
 #[test]
@@ -50,10 +65,10 @@ fn the_line_is_bounded_but_a_free_slot_is_never_refused() {
     let queue = Queue::new(1, 0);
     let mut running = enter(&queue, 0);
     let slot = granted(&mut running).unwrap();
-    assert!(matches!(queue.enter(session(1), key(0)), Err(QueueFull::Server { waiting: 0, .. })));
-    assert!(queue.enter(session(1), key(1)).is_err(), "none may wait at all");
+    assert!(matches!(queue.enter(session(1), key(0), AT), Err(QueueFull::Server { waiting: 0, .. })));
+    assert!(queue.enter(session(1), key(1), AT).is_err(), "none may wait at all");
     drop(slot);
-    assert!(queue.enter(session(1), key(0)).is_ok());
+    assert!(queue.enter(session(1), key(0), AT).is_ok());
 }
 
 #[test]
@@ -62,9 +77,9 @@ fn a_flood_does_not_keep_a_key_out_of_which_nothing_waits() {
     let mut running = enter(&queue, 0);
     let slot = granted(&mut running).unwrap();
     let flood: Vec<_> = (1..=3).map(|n| enter(&queue, n)).collect();
-    assert!(queue.enter(session(9), key(0)).is_err());
-    let mut other = queue.enter(session(10), key(1)).unwrap();
-    assert!(queue.enter(session(11), key(1)).is_err(), "one");
+    assert!(queue.enter(session(9), key(0), AT).is_err());
+    let mut other = queue.enter(session(10), key(1), AT).unwrap();
+    assert!(queue.enter(session(11), key(1), AT).is_err(), "one");
     drop(slot);
     assert!(granted(&mut other).is_some(), "and it is next");
     drop(flood);
@@ -74,12 +89,12 @@ fn a_flood_does_not_keep_a_key_out_of_which_nothing_waits() {
 fn a_key_has_no_more_at_work_and_waiting_than_its_policy_says() {
     let queue = Queue::new(5, 10);
     let share = || Share { max_concurrent: Some(1), max_waiting: Some(1), ..key(7) };
-    let mut first = queue.enter(session(0), share()).unwrap();
+    let mut first = queue.enter(session(0), share(), AT).unwrap();
     let slot = granted(&mut first).unwrap();
-    let mut second = queue.enter(session(1), share()).unwrap();
+    let mut second = queue.enter(session(1), share(), AT).unwrap();
     assert!(granted(&mut second).is_none(), "four slots are free");
-    assert!(matches!(queue.enter(session(2), share()), Err(QueueFull::Key { waiting: 1, .. })));
-    assert!(granted(&mut queue.enter(session(3), key(8)).unwrap()).is_some(), "another key passes it");
+    assert!(matches!(queue.enter(session(2), share(), AT), Err(QueueFull::Key { waiting: 1, .. })));
+    assert!(granted(&mut queue.enter(session(3), key(8), AT).unwrap()).is_some(), "another key passes it");
     drop(slot);
     assert!(granted(&mut second).is_some());
 }
@@ -89,7 +104,7 @@ fn the_priority_counts_within_a_key_and_not_between_keys() {
     let queue = Queue::new(1, 10);
     let mut running = enter(&queue, 0);
     let slot = granted(&mut running).unwrap();
-    let of = |number, priority, share: Share| queue.enter(session(number), Share { priority, ..share }).unwrap();
+    let of = |number, priority, share: Share| queue.enter(session(number), Share { priority, ..share }, AT).unwrap();
     let mut low = of(1, Priority::Low, key(1));
     let mut normal = of(2, Priority::Normal, key(1));
     let mut high = of(3, Priority::High, key(1));
@@ -126,7 +141,7 @@ async fn whoever_is_refused_hears_how_long_it_would_wait() {
     let slots: Vec<_> = tickets.iter_mut().filter_map(granted).collect();
     assert_eq!(slots.len(), 2);
     // Four wait before it: two turns of two slots, and then its own.
-    let refused = queue.enter(session(9), key(0)).unwrap_err();
+    let refused = queue.enter(session(9), key(0), AT).unwrap_err();
     assert_eq!(refused.wait(), Duration::from_secs(90));
 }
 
@@ -148,9 +163,9 @@ async fn a_turn_that_is_not_used_says_nothing_of_how_long_turns_take() {
 fn a_turn_that_is_not_used_costs_its_key_nothing() {
     let queue = Queue::new(1, 100);
     queue.hold_back();
-    let mut refused: Vec<_> = (0..5).map(|number| queue.enter_again(session(number), key(1))).collect();
-    let mut works = queue.enter_again(session(10), key(1));
-    let mut others: Vec<_> = (20..30).map(|number| (2, queue.enter_again(session(number), key(2)))).collect();
+    let mut refused: Vec<_> = (0..5).map(|number| queue.enter_again(session(number), key(1), AT)).collect();
+    let mut works = queue.enter_again(session(10), key(1), AT);
+    let mut others: Vec<_> = (20..30).map(|number| (2, queue.enter_again(session(number), key(2), AT))).collect();
     queue.open();
     // All of its turns but the last one end before they have begun, and the other key has the turns in between.
     let mut between = 0;
@@ -169,8 +184,8 @@ fn a_turn_that_is_not_used_costs_its_key_nothing() {
 fn a_queue_that_is_held_back_gives_its_slots_later_and_in_order() {
     let queue = Queue::new(1, 10);
     queue.hold_back();
-    let mut first = queue.enter_again(session(0), key(0));
-    let mut second = queue.enter_again(session(1), key(0));
+    let mut first = queue.enter_again(session(0), key(0), AT);
+    let mut second = queue.enter_again(session(1), key(0), AT);
     assert!(granted(&mut first).is_none());
     queue.open();
     assert!(granted(&mut second).is_none());
@@ -212,8 +227,8 @@ fn whoever_leaves_the_line_leaves_no_trace() {
     let queue = Queue::new(1, 10);
     let mut running = enter(&queue, 0);
     let slot = granted(&mut running).unwrap();
-    drop(queue.enter(session(1), key(1)).unwrap());
-    let granted_but_not_taken = queue.enter(session(2), key(2)).unwrap();
+    drop(queue.enter(session(1), key(1), AT).unwrap());
+    let granted_but_not_taken = queue.enter(session(2), key(2), AT).unwrap();
     drop(slot);
     drop(granted_but_not_taken);
     drop(running);
@@ -247,7 +262,7 @@ fn turns_are_given_by_weight_in_the_long_run() {
     for number in 0..1_600_u128 {
         let of = number % 3;
         let share = Share { weight: weights[usize::try_from(of).unwrap()], ..key(of) };
-        tickets.push((of, queue.enter_again(session(number), share)));
+        tickets.push((of, queue.enter_again(session(number), share, AT)));
     }
     queue.open();
     let turns = turns(&queue, &mut tickets, 800);
@@ -263,16 +278,16 @@ fn a_key_that_comes_back_each_time_gains_nothing_by_it() {
     let queue = Queue::new(1, 100);
     let mut running = enter(&queue, 0);
     let slot = granted(&mut running).unwrap();
-    let mut waits: Vec<_> = (1..=10).map(|number| (1, queue.enter(session(number), key(1)).unwrap())).collect();
+    let mut waits: Vec<_> = (1..=10).map(|number| (1, queue.enter(session(number), key(1), AT).unwrap())).collect();
     // It never has more than one waiting, and is nothing but a new arrival each time it has had its turn.
-    let mut back = queue.enter(session(100), key(2)).unwrap();
+    let mut back = queue.enter(session(100), key(2), AT).unwrap();
     drop(slot);
     let mut order = Vec::new();
     for number in 0..10 {
         order.extend(turns(&queue, &mut waits, 1));
         if granted(&mut back).is_some() {
             order.push(2);
-            back = queue.enter(session(101 + number), key(2)).unwrap();
+            back = queue.enter(session(101 + number), key(2), AT).unwrap();
         }
     }
     assert_eq!(order.iter().filter(|of| **of == 1).count(), 10);
@@ -320,7 +335,7 @@ proptest! {
         for step in steps {
             match step {
                 Step::Enter { key, session: number, priority } => {
-                    let ticket = queue.enter(session(number), share(key, priority)).unwrap();
+                    let ticket = queue.enter(session(number), share(key, priority), AT).unwrap();
                     waiting.push(Waits { of: key, session: number, ticket });
                 }
                 Step::Leave(index) if !waiting.is_empty() => drop(waiting.remove(index % waiting.len())),

@@ -19,14 +19,14 @@ pub(super) const KEYS_AND_CREDENTIALS: &[Setting] = &[
         Secret,
         Required,
         "The key that clients send as `x-api-key`. Any text that is not empty is accepted; fewer than 8 characters bring a warning.",
-    ),
+    ).reloadable(),
     Setting::new(
         "config_changes",
         "ASKD_CONFIG_CHANGES",
         Choice(ConfigChanges::WORDS),
         Value("all"),
         "What keys may change over `/config` and `/v1/config`: `all`; `texts`, and nothing that can run programs; `none`. Settings and MCP servers are shown only where `all` may be changed.",
-    ),
+    ).reloadable(),
     Setting::new("anthropic_api_key", "ANTHROPIC_API_KEY", Secret, Unset, "API key with which the CLI works."),
     Setting::new(
         "anthropic_auth_token",
@@ -107,14 +107,16 @@ pub(super) const WHAT_AN_AGENT_MAY_DO: &[Setting] = &[
         Models,
         Value(""),
         "Full model ids that requests may name besides `sonnet`, `opus` and `haiku`.",
-    ),
+    )
+    .reloadable(),
     Setting::new(
         "default_model",
         "ASKD_DEFAULT_MODEL",
         Model,
         Unset,
         "Model of a run that does not name one; unset, the CLI chooses.",
-    ),
+    )
+    .reloadable(),
     Setting::new(
         "child_env",
         "ASKD_CHILD_ENV",

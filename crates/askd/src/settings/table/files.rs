@@ -36,14 +36,14 @@ pub(super) const FILES_AND_FOLDERS: &[Setting] = &[
         KEPT,
         Value("720h"),
         "How long a session's transcript is kept after its last run; then the session cannot be continued.",
-    ),
+    ).reloadable(),
     Setting::new(
         "sessions_max_size",
         "ASKD_SESSIONS_MAX_SIZE",
         Size(1 << 20, 1 << 50),
         Value("10GiB"),
         "Most disk that all transcripts together may take; beyond it those go that were not used for the longest time. Looked after every hour.",
-    ),
+    ).reloadable(),
     Setting::new(
         "max_config",
         "ASKD_MAX_CONFIG",
@@ -90,14 +90,16 @@ pub(super) const STORE: &[Setting] = &[
         Value("30s"),
         "PostgreSQL only: how long a server that is not heard of keeps its runs; then another settles them.",
     ),
-    Setting::new("run_retention", "ASKD_RUN_RETENTION", KEPT, Value("720h"), "How long a run is kept after its end."),
+    Setting::new("run_retention", "ASKD_RUN_RETENTION", KEPT, Value("720h"), "How long a run is kept after its end.")
+        .reloadable(),
     Setting::new(
         "event_retention",
         "ASKD_EVENT_RETENTION",
         KEPT,
         Value("720h"),
         "How long a run's events are kept after its end; at most as long as the run itself.",
-    ),
+    )
+    .reloadable(),
     Setting::new(
         "secret_key",
         "ASKD_SECRET_KEY",
@@ -114,12 +116,12 @@ pub(super) const CONFIGURATION: &[Setting] = &[
         Integer(1, 10_000),
         Value("100"),
         "Versions of each document of the configuration whose content is kept, the newest ones; they can be put back.",
-    ),
+    ).reloadable(),
     Setting::new(
         "audit_retention",
         "ASKD_AUDIT_RETENTION",
         KEPT,
         Value("9600h"),
         "How long the audit is kept: who did what, and when. API keys that count no more are kept as long, and at most 30 days.",
-    ),
+    ).reloadable(),
 ];

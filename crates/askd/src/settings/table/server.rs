@@ -1,9 +1,11 @@
 //! Settings of the server itself: its socket, its end, its log.
 
+use std::time::Duration;
+
 use super::SOME_TIME;
-use crate::settings::choices::LogFormat;
+use crate::settings::choices::{Docs, LogFormat};
 use crate::settings::declaration::Fallback::{Unset, Value};
-use crate::settings::declaration::Kind::{Address, Bool, Choice, Integer, LogFilter, Size};
+use crate::settings::declaration::Kind::{Address, Bool, Choice, Duration as Period, Integer, LogFilter, Size};
 use crate::settings::declaration::Setting;
 
 pub(super) const SERVER: &[Setting] = &[
@@ -21,7 +23,7 @@ pub(super) const SERVER: &[Setting] = &[
         Integer(1, 1_000_000),
         Unset,
         "Requests of one key at work at the same time, open streams among them; further ones are refused. Not set: a quarter of `ASKD_MAX_CONNECTIONS`. `API_KEY` is not bounded by it.",
-    ),
+    ).reloadable(),
     Setting::new(
         "header_timeout",
         "ASKD_HEADER_TIMEOUT",
@@ -49,28 +51,28 @@ pub(super) const SERVER: &[Setting] = &[
         SOME_TIME,
         Value("15s"),
         "A silent stream gets a comment this often, so that proxies keep it open.",
-    ),
+    ).reloadable(),
     Setting::new(
         "max_body",
         "ASKD_MAX_BODY",
         Size(1 << 10, 1 << 30),
         Value("2MiB"),
         "Largest request body. The default holds the longest prompt together with the longest system prompt, escaped.",
-    ),
+    ).reloadable(),
     Setting::new(
         "max_config_body",
         "ASKD_MAX_CONFIG_BODY",
         Size(1 << 10, 1 << 28),
         Value("16MiB"),
         "Largest body of a request to `/config` and `/v1/config`, in place of `ASKD_MAX_BODY`. The default holds the largest skill, as base64.",
-    ),
+    ).reloadable(),
     Setting::new(
         "body_timeout",
         "ASKD_BODY_TIMEOUT",
         SOME_TIME,
         Value("30s"),
         "How long a client may take to send a request's body.",
-    ),
+    ).reloadable(),
     Setting::new(
         "max_headers",
         "ASKD_MAX_HEADERS",
@@ -91,13 +93,20 @@ pub(super) const SERVER: &[Setting] = &[
         SOME_TIME,
         Value("10m"),
         "The most that `?wait=` may ask: how long a request is held open until its run has ended.",
-    ),
+    ).reloadable(),
     Setting::new(
         "legacy_lenient",
         "ASKD_LEGACY_LENIENT",
         Bool,
         Value("false"),
         "Drops unknown fields and coerces wrong types on `/ask` and `/config`, as the Node server did, instead of answering 400.",
+    ),
+    Setting::new(
+        "docs",
+        "ASKD_DOCS",
+        Choice(Docs::WORDS),
+        Value("auto"),
+        "Who may see the documentation of the API, `/docs` and `/openapi.json`: `open` everybody, `key` who has a key, `off` nobody. `auto` is `open` where `ASKD_LISTEN` is an address of loopback, else `key`.",
     ),
 ];
 
@@ -108,33 +117,46 @@ pub(super) const STOPPING: &[Setting] = &[
         SOME_TIME,
         Value("5s"),
         "Grace after the CLI was asked to stop, before its input is closed.",
-    ),
+    )
+    .reloadable(),
     Setting::new(
         "stop_eof",
         "ASKD_STOP_EOF",
         SOME_TIME,
         Value("5s"),
         "Grace after its input was closed, before SIGTERM.",
-    ),
-    Setting::new("stop_term", "ASKD_STOP_TERM", SOME_TIME, Value("5s"), "Grace after SIGTERM, before SIGKILL."),
+    )
+    .reloadable(),
+    Setting::new("stop_term", "ASKD_STOP_TERM", SOME_TIME, Value("5s"), "Grace after SIGTERM, before SIGKILL.")
+        .reloadable(),
     Setting::new(
         "stop_kill",
         "ASKD_STOP_KILL",
         SOME_TIME,
         Value("10s"),
         "How long the end is waited for after SIGKILL before a leak is reported.",
-    ),
+    )
+    .reloadable(),
+    Setting::new(
+        "drain_delay",
+        "ASKD_DRAIN_DELAY",
+        Period(Duration::ZERO, Duration::from_hours(1)),
+        Value("0"),
+        "How long a server that was asked to stop still takes new work, while `/readyz` says already that it wants none: as long as load balancers take to notice.",
+    )
+    .reloadable(),
     Setting::new(
         "shutdown_grace",
         "ASKD_SHUTDOWN_GRACE",
         SOME_TIME,
         Value("30s"),
-        "How long runs may go on after the server was asked to stop.",
-    ),
+        "How long runs may go on after the server was asked to stop and `ASKD_DRAIN_DELAY` is over.",
+    )
+    .reloadable(),
 ];
 
 pub(super) const LOGGING: &[Setting] = &[
-    Setting::new("log", "ASKD_LOG", LogFilter, Value("info"), "Which log lines are written."),
+    Setting::new("log", "ASKD_LOG", LogFilter, Value("info"), "Which log lines are written.").reloadable(),
     Setting::new(
         "log_format",
         "ASKD_LOG_FORMAT",

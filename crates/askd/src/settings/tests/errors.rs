@@ -19,6 +19,16 @@ fn refused(name: &str, value: &str, expected: &str) {
 }
 
 #[test]
+fn an_address_that_may_hold_credentials_is_refused_without_showing_it() {
+    for value in ["http://me:sesame@h", "grpc://me:sesame@h", "http://me:ses ame@h", "http://h/?token=sesame"] {
+        let problem = Surroundings::new().env("ASKD_OTLP_ENDPOINT", value).problem();
+        assert!(problem.contains("from environment variable `ASKD_OTLP_ENDPOINT`: "), "{problem}");
+        assert!(!problem.contains("ame"), "{problem}");
+    }
+    refused("ASKD_OTLP_ENDPOINT", "127.0.0.1:4318", "does not begin with http:// or https://");
+}
+
+#[test]
 fn an_error_reads_like_this() {
     let at = Surroundings::new().env("MAX_CONCURRENT", "0").toml("\nqueue_timout = 5\nlisten = 3000\n");
     let at = at.flag("log_format", "yaml");
@@ -199,10 +209,12 @@ fn an_empty_flag_or_key_is_an_error_unlike_an_empty_variable() {
 
 #[test]
 fn the_wrong_type_in_the_file_is_named() {
-    for text in ["1.5", "{ a = 1 }", "2026-01-01", "[1.5]"] {
+    for text in ["{ a = 1 }", "2026-01-01", "[{ a = 1 }]"] {
         let problem = Surroundings::new().toml(&format!("max_concurrent = {text}")).problem();
         assert!(problem.contains("has the wrong type"), "{problem}");
     }
+    let problem = Surroundings::new().toml("max_concurrent = 1.5").problem();
+    assert!(problem.contains("\"1.5\" is not a whole number"), "{problem}");
     let problem = Surroundings::new().toml("max_concurrent = [1, 2]").problem();
     assert!(problem.contains("is a list where one value is expected"), "{problem}");
 }
@@ -329,4 +341,22 @@ proptest! {
             prop_assert_eq!(errors.problems()[0].value.is_none(), setting.is_secret());
         }
     }
+}
+
+#[test]
+fn a_share_of_traces_is_a_number_from_0_to_1_however_it_is_written() {
+    assert!((Surroundings::new().toml("trace_sample = 0.25").settings().traces.sample - 0.25).abs() < 1e-9);
+    assert!((Surroundings::new().env("ASKD_TRACE_SAMPLE", "1").settings().traces.sample - 1.0).abs() < 1e-9);
+    for wrong in ["1.5", "-1", "nan", "all"] {
+        let problem = Surroundings::new().env("ASKD_TRACE_SAMPLE", wrong).problem();
+        assert!(problem.contains("ASKD_TRACE_SAMPLE") && problem.contains("from 0 to 1"), "{problem}");
+    }
+}
+
+#[test]
+fn a_collector_is_an_address_and_its_headers_are_never_shown() {
+    let problem = Surroundings::new().env("ASKD_OTLP_ENDPOINT", "127.0.0.1:4318").problem();
+    assert!(problem.contains("does not begin with http:// or https://"), "{problem}");
+    let problem = Surroundings::new().env("ASKD_OTLP_HEADERS", "authorization: secret").problem();
+    assert!(problem.contains("name=value") && !problem.contains("secret"), "{problem}");
 }

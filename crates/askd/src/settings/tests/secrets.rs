@@ -50,6 +50,23 @@ fn an_empty_or_missing_file_is_an_error_that_does_not_show_its_path() {
 }
 
 #[test]
+fn a_file_that_never_ends_or_never_begins_is_refused_at_once_and_so_is_a_large_one() {
+    for name in ["pipe", "/dev/zero", "large"] {
+        let at = Surroundings::new().file("large", &"x".repeat(200 << 10));
+        at.pipe("pipe");
+        let problem = at.env("API_KEY", "").env("API_KEY_FILE", name).problem();
+        let why = if name == "large" { "it is larger than 131072 bytes" } else { "it is not a regular file" };
+        assert!(problem.contains(&format!("cannot read the file that it names: {why}")), "{problem}");
+        assert!(problem.contains("no pipe"), "{problem}");
+
+        let at = Surroundings::new().file("large", &"#".repeat(2 << 20)).env("ASKD_CONFIG", name);
+        at.pipe("pipe");
+        let why = if name == "large" { "it is larger than 1048576 bytes" } else { "it is not a regular file" };
+        assert!(at.problem().contains(&format!("cannot be read: {why}")), "{}", at.problem());
+    }
+}
+
+#[test]
 fn a_secret_with_a_line_break_is_refused_without_showing_it() {
     let problem = Surroundings::new().env("ANTHROPIC_API_KEY", "sesame\nopen").problem();
     assert!(problem.contains("contains a line break") && !problem.contains("sesame"), "{problem}");
@@ -86,6 +103,8 @@ fn a_key_that_seals_nothing_is_refused_without_showing_it() {
 fn a_key_that_can_be_guessed_brings_a_warning() {
     let warnings = Surroundings::new().env("API_KEY", "secret7").load().warnings;
     assert_eq!(warnings, ["`API_KEY` has fewer than 8 characters and can be guessed"]);
+    let warnings = Surroundings::new().env("API_KEY", " a-long-enough-key").load().warnings;
+    assert_eq!(warnings, ["`API_KEY` begins or ends with a blank, which no client can show"]);
 }
 
 #[test]

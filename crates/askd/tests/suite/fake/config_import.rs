@@ -31,7 +31,7 @@ async fn export(server: &TestServer, query: &str) -> Vec<u8> {
 
 async fn import(server: &TestServer, query: &str, kind: &str, archive: Vec<u8>) -> Answer {
     let request = server.posting(&format!("/v1/config/import{query}")).header("content-type", kind).body(archive);
-    Answer::of(request.send().await.unwrap()).await
+    Answer::by(request).await
 }
 
 const TAR: &str = "application/x-tar";
@@ -127,7 +127,7 @@ async fn all_is_taken_or_nothing_and_a_condition_is_on_the_whole() {
     let good = tar_of(&[("rules/new.md", "New.")]);
     let send = async |condition: &str| {
         let request = server.posting("/v1/config/import").header("content-type", TAR).header("if-match", condition);
-        Answer::of(request.body(good.clone()).send().await.unwrap()).await
+        Answer::by(request.body(good.clone())).await
     };
     assert_eq!(send("\"other\"").await.status, 412);
     assert_eq!(send(&tag).await.status, 200);

@@ -1,6 +1,7 @@
 //! Web pages of allowed origins, as a browser lets them work.
 
 use askd::settings::network::Origin;
+use askd::settings::otlp::Collector;
 use reqwest::header::HeaderMap;
 use reqwest::{Method, Response};
 use serde_json::json;
@@ -103,6 +104,8 @@ async fn an_allowed_page_may_read_every_header_that_says_something() {
             settings.network.rates.ask = std::num::NonZeroU32::new(60);
             settings.network.rates.runs = std::num::NonZeroU32::new(60);
             settings.network.rates.config = std::num::NonZeroU32::new(1);
+            // A collector that is not there: there are traces all the same.
+            settings.traces.collector = Collector::read("http://127.0.0.1:1").ok();
         })
         .file("config/agents/a.md", "---\nname: a\ndescription: a\n---\nA.\n")
         .start()
@@ -126,6 +129,19 @@ async fn an_allowed_page_may_read_every_header_that_says_something() {
             assert!(known, "{} of {}: a page cannot read it", name, answer.url());
         }
     }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_allowed_page_may_read_every_header_that_the_openapi_file_names() {
+    let server = server().await;
+    let answer = server.getting("/v1/info").header("origin", APP).send().await.unwrap();
+    let exposed: Vec<_> = text(answer.headers(), "access-control-expose-headers").unwrap().split(", ").collect();
+    let document = askd::api::openapi::document();
+    let named = document["components"]["headers"].as_object().unwrap();
+    assert!(named.contains_key("traceresponse"));
+    let hidden: Vec<_> = named.keys().filter(|name| !exposed.contains(&name.as_str())).collect();
+    assert_eq!(hidden, [""; 0]);
     server.stop().await;
 }
 

@@ -1,6 +1,7 @@
 //! `askd demo`, as a process.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -24,6 +25,27 @@ async fn the_demo_shows_an_answer_and_leaves_nothing() {
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(String::from_utf8_lossy(&output.stdout).contains("hello"));
     assert_eq!(folders.list("workspace"), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_scripted_model_alone_ends_with_its_input_or_with_a_signal() {
+    for by_signal in [false, true] {
+        #[expect(clippy::disallowed_methods, reason = "the program under test")]
+        let mut command = Command::new(launcher());
+        command.args(["demo", "--only-model"]).env_clear().stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut model = command.spawn().unwrap();
+        let mut address = String::new();
+        tokio::task::block_in_place(|| BufReader::new(model.stdout.as_mut().unwrap()).read_line(&mut address)).unwrap();
+        let requests = reqwest::get(format!("{}/__requests", address.trim())).await.unwrap();
+        assert_eq!(requests.status(), 200);
+        if by_signal {
+            kill_process(Pid::from_child(&model), Signal::TERM).unwrap();
+        } else {
+            drop(model.stdin.take());
+        }
+        let status = eventually("the end of the model", || model.try_wait().unwrap()).await;
+        assert_eq!(status.code(), Some(0));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

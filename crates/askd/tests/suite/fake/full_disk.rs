@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::harness::{Answer, Folders, Program, V1, eventually, eventually_async, integrity, launcher, types};
+use crate::harness::{Answer, Folders, Program, Scraped, V1, eventually, eventually_async, integrity, launcher, types};
 
 /// Mounts a small file system on the first argument, in a namespace of its own, and becomes the rest.
 const ON_A_SMALL_DISK: &str = r#"mount -t tmpfs -o size=64m tmpfs "$0" && exec "$@""#;
@@ -117,6 +117,14 @@ async fn a_full_disk_refuses_new_work_and_what_is_at_work_goes_on_when_there_is_
     .await;
     let store = &not_ready.body["checks"]["store"];
     assert!(store["ok"] == false && store["message"].as_str().unwrap().contains("full"), "{not_ready:?}");
+    // Here too the store may find some space in between.
+    eventually_async("metrics of a store that fails", async || {
+        disk.fill();
+        let told = Scraped::of(client.get("/metrics").await.body.as_str().unwrap().to_owned());
+        let is_down = told.count("askd_store_up", &[]) == 0 && told.count("askd_ready", &[("check", "store")]) == 0;
+        (is_down && told.count("askd_store_failures_total", &[("problem", "full")]) > 0).then_some(())
+    })
+    .await;
     assert_eq!(client.get("/livez").await.status, 200, "a restart would not help");
     assert_eq!(client.run(&run).await["state"], "running", "what is stored can be read");
 

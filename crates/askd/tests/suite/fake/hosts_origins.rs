@@ -34,7 +34,7 @@ async fn with(server: &TestServer, headers: &[&str]) -> u16 {
 
 /// All routes, with every method that they take and some that they do not.
 fn every_route() -> impl Iterator<Item = (&'static str, &'static str)> {
-    let open = ["/health", "/livez", "/readyz", "/", "/nothing", "/v1", "/v1/nothing"];
+    let open = ["/health", "/livez", "/readyz", "/startupz", "/", "/nothing", "/v1", "/v1/nothing"];
     let open = open.into_iter().flat_map(|path| [("GET", path), ("POST", path)]);
     let known = ROUTES.iter().flat_map(|(method, path, _)| [(*method, *path), ("HEAD", path), ("OPTIONS", path)]);
     open.chain(known)
@@ -44,7 +44,7 @@ fn every_route() -> impl Iterator<Item = (&'static str, &'static str)> {
 fn line(method: &str, path: &str) -> String {
     let id = "run_00000000-0000-7000-8000-000000000000";
     let path = path.replace("{id}", id).replace("{kind}", "agents").replace("{name}", "x").replace("{*name}", "x");
-    let path = path.replace("{server}", "x").replace("{*path}", "x");
+    let path = path.replace("{server}", "x").replace("{*path}", "x").replace("{file}", "start.js");
     assert!(!path.contains('{'), "{path} has a place that this test cannot fill");
     format!("{method} {path} HTTP/1.1")
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use askd::guard::{Policy, Verdict};
 use askd::marker::MarkerPrefix;
+use askd::metrics::Metrics;
 use askd::runs::judge::{Judges, Means};
 use serde_json::{Value, json};
 use tokio_util::task::TaskTracker;
@@ -70,7 +71,10 @@ impl Scripted {
             path
         });
         let marker = MarkerPrefix::of_data_dir(&folders.data(), Uuid::new_v4()).unwrap();
-        let judges = Judges::new(Means { launcher: launcher(), program, marker, folder: folders.data(), patience });
+        let judges = Judges::new(
+            Means { launcher: launcher(), program, marker, folder: folders.data(), patience },
+            Metrics::default(),
+        );
         Self { folders, judges, tasks: TaskTracker::new() }
     }
 

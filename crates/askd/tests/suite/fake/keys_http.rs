@@ -24,7 +24,7 @@ async fn with_clock() -> (TestServer, Arc<AtomicI64>) {
 
 async fn patch(server: &TestServer, id: &str, body: Value) -> Answer {
     let request = server.sending(Method::PATCH, &format!("/v1/keys/{id}")).json(&body);
-    Answer::of(request.send().await.unwrap()).await
+    Answer::by(request).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -210,7 +210,7 @@ async fn a_rotated_key_takes_both_secrets_for_as_long_as_was_asked_for() {
     }
     assert_eq!(shown().await, None, "it counts no more");
     // Without a body there is no overlap.
-    let again = Answer::of(server.posting(&path).send().await.unwrap()).await;
+    let again = Answer::by(server.posting(&path)).await;
     assert_eq!(again.status, 200, "{again:?}");
     assert_eq!(new.get("/v1/runs").await.status, 401);
     assert_eq!(server.post(&path, &json!({"overlap_seconds": -1})).await.param(), "overlap_seconds");
@@ -335,7 +335,7 @@ async fn of_two_who_change_a_key_at_once_one_is_told_to_read_it_again() {
     assert_eq!(server.get(&path).await.header("etag"), Some(&*tag));
     let change = async |tag: &str, policy: Value| {
         let request = server.sending(Method::PATCH, &path).header("if-match", tag).json(&json!({"policy": policy}));
-        Answer::of(request.send().await.unwrap()).await
+        Answer::by(request).await
     };
     let first = change(&tag, json!({"models": ["haiku"], "max_concurrent": 1})).await;
     assert_eq!(first.status, 200, "{first:?}");
@@ -379,7 +379,7 @@ async fn a_post_without_a_body_may_say_of_which_type_it_would_be() {
     let holder = server.user(json!({})).await;
     for kind in ["application/json", "application/x-www-form-urlencoded"] {
         let request = server.posting(&format!("/v1/keys/{}/rotate", holder.id)).header("content-type", kind);
-        let rotated = Answer::of(request.body("").send().await.unwrap()).await;
+        let rotated = Answer::by(request.body("")).await;
         assert_eq!(rotated.status, 200, "{kind}: {rotated:?}");
     }
     server.stop().await;

@@ -10,6 +10,8 @@ use crate::harness::{Folders, Program, eventually};
 /// What every line has.
 const ALWAYS: [&str; 4] = ["timestamp", "level", "message", "target"];
 
+const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+
 /// The fields that the page gives for a line, by its table.
 fn documented(line: &str) -> BTreeSet<String> {
     let page = include_str!("../../../../../docs/request-log.md");
@@ -39,10 +41,15 @@ fn names(entry: &serde_json::Map<String, Value>) -> BTreeSet<String> {
     entry.keys().cloned().collect()
 }
 
+fn parent() -> String {
+    format!("00-{TRACE}-b7ad6b7169203331-01")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_line_has_the_fields_that_the_page_names_and_no_other() {
     let folders = Folders::new();
-    let program = Program::start(&folders, &[]);
+    // A collector that is not there: there are traces all the same.
+    let program = Program::start(&folders, &[("ASKD_OTLP_ENDPOINT", "http://127.0.0.1:1")]);
     let url = format!("http://{}", program.address().await);
     let client = reqwest::Client::new();
     let ask = client.post(format!("{url}/ask")).header("x-api-key", Settings::TEST_API_KEY);
@@ -62,6 +69,33 @@ async fn every_line_has_the_fields_that_the_page_names_and_no_other() {
     let ended = find(&program, "run ended", |entry| entry["run"] == submitted["run"]).await;
     let unknown: Vec<_> = names(&ended).difference(&documented("run ended")).cloned().collect();
     assert_eq!(unknown, [""; 0]);
+    assert!(request["trace_id"] == submitted["trace_id"] && ended["span_id"] == submitted["span_id"]);
+
+    // No collector gets the spans of these.
+    for (path, key) in [("/v1/runs", "a-wrong-key"), ("/livez", Settings::TEST_API_KEY)] {
+        let request = client.get(format!("{url}{path}")).header("x-api-key", key).header("x-request-id", path);
+        request.header("traceparent", parent()).send().await.unwrap();
+        let line = find(&program, "request", |entry| entry["request_id"] == path).await;
+        assert_eq!((line.get("trace_id"), line.get("span_id")), (None, None), "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_outside_of_any_trace_says_nothing_of_one() {
+    let folders = Folders::new();
+    let program = Program::start(&folders, &[]);
+    let url = format!("http://{}/v1/info", program.address().await);
+    for (id, parent) in [("without", None), ("with", Some(parent()))] {
+        let mut request = reqwest::Client::new().get(&url).header("x-request-id", id);
+        request = request.header("x-api-key", Settings::TEST_API_KEY);
+        if let Some(parent) = &parent {
+            request = request.header("traceparent", parent);
+        }
+        request.send().await.unwrap();
+        let line = find(&program, "request", |entry| entry["request_id"] == id).await;
+        assert_eq!(line.get("trace_id"), parent.map(|_| TRACE.into()).as_ref());
+        assert_eq!(line.get("span_id"), None);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

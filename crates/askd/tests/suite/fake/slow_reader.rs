@@ -1,4 +1,4 @@
-//! A slow reader costs its own run and nothing else.
+//! A slow reader costs its own connection and nothing else.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ fn written(pid: u32) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_reads_nothing_makes_the_cli_pause_and_costs_little_memory() {
+async fn a_client_that_reads_nothing_does_not_hold_its_run_up_and_costs_little_memory() {
     let folders = Folders::new();
     let program = Program::start(&folders, &[("ASKD_RING_BYTES", "1MiB"), ("ASKD_WRITE_TIMEOUT", "60s")]);
     let address = program.address().await;
@@ -30,16 +30,10 @@ async fn a_client_that_reads_nothing_makes_the_cli_pause_and_costs_little_memory
     let shell = living_pids(&folders.workspace())[0];
     let stat = std::fs::read_to_string(format!("/proc/{shell}/stat")).unwrap();
     let cli: u32 = stat.rsplit(") ").next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
-    let mut last = (written(cli), 0);
-    let paused_at = eventually("the pause of the CLI", || {
-        let now = written(cli);
-        last = if now == last.0 { (now, last.1 + 1) } else { (now, 0) };
-        (last.1 > 50).then_some(now)
-    })
-    .await;
-    assert!(paused_at < 32 << 20, "it has written {paused_at} bytes of 300 MiB to nobody");
+    // Far more than sockets and memory may hold of what nobody reads: it is in the store.
+    eventually("a CLI that goes on", || (written(cli) > 96 << 20).then_some(())).await;
     let growth = program.resident().saturating_sub(before);
-    assert!(growth < 32 << 20, "{growth} bytes for one reader that reads nothing");
+    assert!(growth < 48 << 20, "{growth} bytes for one reader that reads nothing");
     // A neighbour is served meanwhile.
     let url = format!("http://{address}/ask");
     let ask = reqwest::Client::new().post(url).header("x-api-key", askd::settings::Settings::TEST_API_KEY);

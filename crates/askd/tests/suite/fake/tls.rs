@@ -48,6 +48,8 @@ async fn requests_and_streams_go_over_tls_of_both_versions() {
         let stream = client.until("event: done").await;
         assert!(stream.len() > 2 << 20, "{} bytes", stream.len());
     }
+    let expiry = server.app.runs().shared().metrics.certificate_expiry.get();
+    assert!(expiry > server.app.runs().shared().ambient.now().as_second(), "{expiry}");
     server.stop().await;
 }
 
@@ -217,7 +219,7 @@ async fn sighup_brings_a_new_pair_and_a_wrong_one_changes_nothing() {
     said(1, "holds no certificate").await;
     std::fs::remove_file(&key).unwrap();
     program.signal(Signal::HUP);
-    said(1, "the file of ASKD_TLS_CERT").await;
+    said(1, "the file of ASKD_TLS_KEY cannot be read").await;
     assert_eq!(shown(address, &client).await, der(&first));
     first.put(&folders);
     program.signal(Signal::HUP);

@@ -19,7 +19,7 @@ fn sending(server: &TestServer, kind: &str, query: &str) -> RequestBuilder {
 }
 
 async fn sent(request: RequestBuilder, body: impl Into<reqwest::Body>) -> Answer {
-    Answer::of(request.body(body).send().await.unwrap()).await
+    Answer::by(request.body(body)).await
 }
 
 /// An upload that is taken; its id.
@@ -38,7 +38,7 @@ async fn uploaded_by(holder: &Holder, body: &[u8]) -> String {
 
 async fn deleted(server: &TestServer, id: &str) -> Answer {
     let request = server.sending(Method::DELETE, &format!("/v1/uploads/{id}"));
-    Answer::of(request.send().await.unwrap()).await
+    Answer::by(request).await
 }
 
 /// Waits until neither an upload nor a part of one is in the store.
@@ -300,8 +300,7 @@ async fn an_upload_of_another_key_is_not_there() {
     let id = uploaded_by(&one, PNG).await;
     let path = format!("/v1/uploads/{id}");
     assert_eq!(one.get(&path).await.body["key"], json!(one.id));
-    for answer in [other.get(&path).await, Answer::of(other.sending(Method::DELETE, &path).send().await.unwrap()).await]
-    {
+    for answer in [other.get(&path).await, Answer::by(other.sending(Method::DELETE, &path)).await] {
         assert_eq!((answer.status, answer.message()), (404, format!("there is no upload {id}").as_str()));
     }
     assert_eq!(other.get("/v1/uploads").await.body["data"], json!([]));
@@ -316,7 +315,7 @@ async fn an_upload_of_another_key_is_not_there() {
     assert_eq!(server.run(with("image", &id, "!result x")).await["state"], "completed");
     let seen = server.get("/v1/audit?action=request.refused").await.body.to_string();
     assert!(seen.contains(&id), "{seen}");
-    assert_eq!(Answer::of(one.sending(Method::DELETE, &path).send().await.unwrap()).await.status, 204);
+    assert_eq!(Answer::by(one.sending(Method::DELETE, &path)).await.status, 204);
     server.stop().await;
 }
 

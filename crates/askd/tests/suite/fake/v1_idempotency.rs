@@ -12,7 +12,7 @@ async fn server() -> TestServer {
 
 async fn send(server: &TestServer, path: &str, key: &str, body: &Value) -> Answer {
     let request = server.posting(path).header("idempotency-key", key).json(body);
-    Answer::of(request.send().await.unwrap()).await
+    Answer::by(request).await
 }
 
 async fn runs(server: &TestServer) -> usize {
@@ -38,7 +38,7 @@ async fn the_same_request_gets_the_same_run() {
     assert_eq!(rest, events[2..], "it goes on where its client was");
     let request = server.posting("/v1/runs").header("idempotency-key", "a").header("accept", "text/event-stream");
     let request = request.header("last-event-id", "99").json(&json!({"prompt": "x", "max_turns": 2}));
-    let beyond = Answer::of(request.send().await.unwrap()).await;
+    let beyond = Answer::by(request).await;
     assert_eq!((beyond.status, beyond.param(), beyond.run_id()), (400, "Last-Event-ID", first.run_id()), "{beyond:?}");
     let (taken_in, place) = (format!("run {} was taken in; ", first.run_id()), format!("/v1/runs/{}", first.run_id()));
     assert!(beyond.message().starts_with(&taken_in), "the error is of a run that is there: {beyond:?}");
@@ -98,7 +98,7 @@ async fn requests_that_come_together_make_one_run() {
     let server = server().await;
     let requests = (0..10).map(|_| {
         let request = server.posting("/v1/runs?wait=60").header("idempotency-key", "k").json(&json!({"prompt": "x"}));
-        beside(async move { Answer::of(request.send().await.unwrap()).await })
+        beside(async move { Answer::by(request).await })
     });
     let answers = futures_util::future::join_all(requests.collect::<Vec<_>>()).await;
     let first = answers[0].as_ref().unwrap().run_id().to_owned();

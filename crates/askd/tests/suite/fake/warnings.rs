@@ -67,6 +67,20 @@ async fn what_the_cli_says_stands_on_the_run_in_the_order_in_which_it_was_told_a
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_deadline_that_passes_while_the_provider_does_not_answer_names_the_provider() {
+    let server = TestServerBuilder::fake().start().await;
+    let unanswered = [retry(529), retry(529), "!hang".into()].join("\n");
+    let run = server.run(json!({"prompt": unanswered, "timeout_seconds": 1})).await;
+    assert_eq!(run["error"]["type"], "timeout", "{run}");
+    assert!(run["error"]["message"].as_str().unwrap().contains("not answered 2 times in a row"), "{run}");
+    assert!(run["error"]["hint"].as_str().unwrap().contains("askd doctor"), "{run}");
+    let answered = [retry(529), "!say half".into(), "!hang".into()].join("\n");
+    let run = server.run(json!({"prompt": answered, "timeout_seconds": 1})).await;
+    assert!(run["error"]["hint"].as_str().unwrap().contains("more time"), "{run}");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_answer_in_pieces_and_a_subagent_that_failed_are_told_to_every_kind_of_client() {
     let server = TestServerBuilder::fake().start().await;
     let cut = line(&json!({

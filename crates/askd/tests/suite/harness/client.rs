@@ -5,8 +5,13 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use serde_json::Value;
 
+use super::contract::{Contract, Seen};
+
 /// No answer takes longer, unless something is broken.
 const LIMIT: Duration = Duration::from_mins(1);
+
+/// How many events of a stream are compared with the OpenAPI file.
+const MOST_COMPARED: usize = 50;
 
 /// A complete answer.
 #[derive(Debug)]
@@ -17,9 +22,25 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// It is what the OpenAPI file says of its path.
     pub(crate) async fn of(response: reqwest::Response) -> Self {
+        Self::to(None, response).await
+    }
+
+    /// Sends a request. The answer is what the OpenAPI file says of its method and path.
+    pub(crate) async fn by(request: reqwest::RequestBuilder) -> Self {
+        let (client, request) = request.build_split();
+        let request = request.unwrap();
+        let method = request.method().as_str().to_owned();
+        Self::to(Some(&method), client.execute(request).await.unwrap()).await
+    }
+
+    /// The same for a request of this method.
+    pub(crate) async fn to(method: Option<&str>, response: reqwest::Response) -> Self {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let path = response.url().path().to_owned();
         let text = tokio::time::timeout(LIMIT, response.text()).await.expect("an answer in time").unwrap();
+        Contract::get().check(&Seen { method, path: &path, status, headers: &headers, body: Some(&text) });
         let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
         Self { status, headers, body }
     }
@@ -64,6 +85,8 @@ impl Answer {
 pub(crate) struct Stream {
     bytes: futures_util::stream::BoxStream<'static, reqwest::Result<axum::body::Bytes>>,
     pending: String,
+    /// How many events were compared with the OpenAPI file.
+    compared: usize,
     pub(crate) headers: reqwest::header::HeaderMap,
 }
 
@@ -85,8 +108,10 @@ impl Block {
 
 impl Stream {
     pub(crate) fn of(response: reqwest::Response) -> Self {
-        let headers = response.headers().clone();
-        Self { bytes: response.bytes_stream().boxed(), pending: String::new(), headers }
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let path = response.url().path();
+        Contract::get().check(&Seen { method: None, path, status, headers: &headers, body: None });
+        Self { bytes: response.bytes_stream().boxed(), pending: String::new(), compared: 0, headers }
     }
 
     /// The next block; `None` at the end. A stream that is cut off panics.
@@ -94,7 +119,17 @@ impl Stream {
         loop {
             if let Some(end) = self.pending.find("\n\n") {
                 let block: String = self.pending.drain(..end + 2).collect();
-                return Some(parse(&block));
+                let block = parse(&block);
+                // With a number it is an event below `/v1`. A long stream has many of the same kind.
+                if block.id.is_some() && self.compared < MOST_COMPARED {
+                    self.compared += 1;
+                    // The CLI may say what is JSON and no value here, such as 1e400.
+                    let envelope = serde_json::from_str(block.data.as_deref().unwrap_or("null"));
+                    if let Ok(envelope) = &envelope {
+                        Contract::get().check_event(envelope);
+                    }
+                }
+                return Some(block);
             }
             match tokio::time::timeout(LIMIT, self.bytes.next()).await.expect("a stream that goes on") {
                 Some(bytes) => self.pending.push_str(std::str::from_utf8(&bytes.unwrap()).expect("whole characters")),

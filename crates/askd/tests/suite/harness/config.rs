@@ -16,23 +16,23 @@ impl TestServer {
 
     /// `PUT` of a JSON body.
     pub(crate) async fn put(&self, path: &str, body: &Value) -> Answer {
-        Answer::of(self.sending(Method::PUT, path).json(body).send().await.unwrap()).await
+        Answer::by(self.sending(Method::PUT, path).json(body)).await
     }
 
     /// `PUT` of a JSON body under a condition, e.g. `("if-match", "*")`.
     pub(crate) async fn put_if(&self, path: &str, condition: (&str, &str), body: &Value) -> Answer {
         let request = self.sending(Method::PUT, path).header(condition.0, condition.1).json(body);
-        Answer::of(request.send().await.unwrap()).await
+        Answer::by(request).await
     }
 
     pub(crate) async fn delete(&self, path: &str) -> Answer {
-        Answer::of(self.sending(Method::DELETE, path).send().await.unwrap()).await
+        Answer::by(self.sending(Method::DELETE, path)).await
     }
 
     /// `DELETE` under a condition.
     pub(crate) async fn delete_if(&self, path: &str, condition: (&str, &str)) -> Answer {
         let request = self.sending(Method::DELETE, path).header(condition.0, condition.1);
-        Answer::of(request.send().await.unwrap()).await
+        Answer::by(request).await
     }
 
     /// A request whose path is sent as it is, with a body of JSON; other clients would tidy it. Status and whole answer.
@@ -51,7 +51,7 @@ impl TestServer {
 
     /// `GET` under a condition.
     pub(crate) async fn get_if(&self, path: &str, condition: (&str, &str)) -> Answer {
-        Answer::of(self.getting(path).header(condition.0, condition.1).send().await.unwrap()).await
+        Answer::by(self.getting(path).header(condition.0, condition.1)).await
     }
 }
 

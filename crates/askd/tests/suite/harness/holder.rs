@@ -45,17 +45,17 @@ impl Holder {
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
-        Answer::of(self.sending(Method::GET, path).send().await.unwrap()).await
+        Answer::by(self.sending(Method::GET, path)).await
     }
 
     /// `POST` of a JSON body.
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
-        Answer::of(self.sending(Method::POST, path).json(body).send().await.unwrap()).await
+        Answer::by(self.sending(Method::POST, path).json(body)).await
     }
 
     /// `PUT` of a JSON body.
     pub(crate) async fn put(&self, path: &str, body: &Value) -> Answer {
-        Answer::of(self.sending(Method::PUT, path).json(body).send().await.unwrap()).await
+        Answer::by(self.sending(Method::PUT, path).json(body)).await
     }
 
     /// `POST /v1/runs` that is taken in; the run's id.

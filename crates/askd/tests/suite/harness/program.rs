@@ -122,13 +122,13 @@ impl Program {
 
     /// `POST /ask`, to the end.
     pub(crate) async fn ask(&self, body: &Value) -> Answer {
-        Answer::of(self.request(body).await.send().await.unwrap()).await
+        Answer::by(self.request(body).await).await
     }
 
     /// [`Self::ask`] in a task of its own.
     pub(crate) async fn ask_beside(&self, body: &Value) -> JoinHandle<Answer> {
         let request = self.request(body).await;
-        beside(async move { Answer::of(request.send().await.unwrap()).await })
+        beside(async move { Answer::by(request).await })
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

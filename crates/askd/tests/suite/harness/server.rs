@@ -144,8 +144,9 @@ impl TestServerBuilder {
         };
         remember_probe(cli, &folders.data());
         let (address, app) = (server.address().unwrap(), Arc::clone(server.app()));
+        let monitoring = server.monitoring_address();
         let running = beside(server.run());
-        Ok(TestServer { folders, address, app, running: Some(running), client: reqwest::Client::new() })
+        Ok(TestServer { folders, address, monitoring, app, running: Some(running), client: reqwest::Client::new() })
     }
 }
 
@@ -169,6 +170,8 @@ fn remember_probe(cli: PathBuf, data: &Path) {
 pub(crate) struct TestServer {
     pub(crate) folders: Folders,
     pub(crate) address: SocketAddr,
+    /// Where metrics are told without a key.
+    pub(crate) monitoring: Option<SocketAddr>,
     pub(crate) app: Arc<App>,
     pub(crate) client: reqwest::Client,
     running: Option<JoinHandle<()>>,
@@ -186,7 +189,7 @@ impl TestServer {
 
     /// `POST /ask`, to the end.
     pub(crate) async fn ask(&self, body: Value) -> Answer {
-        Answer::of(self.request(&body).send().await.unwrap()).await
+        Answer::to(Some("POST"), self.request(&body).send().await.unwrap()).await
     }
 
     /// `POST /ask` with `"stream": true`; the answer must be a stream.
@@ -200,11 +203,11 @@ impl TestServer {
     /// `POST /ask` in a task of its own. Aborting it closes the connection.
     pub(crate) fn ask_beside(&self, body: &Value) -> JoinHandle<Answer> {
         let request = self.request(body);
-        beside(async move { Answer::of(request.send().await.unwrap()).await })
+        beside(async move { Answer::by(request).await })
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
-        Answer::of(self.getting(path).send().await.unwrap()).await
+        Answer::to(Some("GET"), self.getting(path).send().await.unwrap()).await
     }
 
     /// `GET` with the right key, not yet sent.
@@ -219,7 +222,7 @@ impl TestServer {
 
     /// `POST` of a JSON body.
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
-        Answer::of(self.posting(path).json(body).send().await.unwrap()).await
+        Answer::to(Some("POST"), self.posting(path).json(body).send().await.unwrap()).await
     }
 
     /// `POST /v1/runs` that is taken in; the run's id.

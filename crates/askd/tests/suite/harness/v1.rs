@@ -30,12 +30,12 @@ impl V1 {
     /// `GET`, of any path.
     pub(crate) async fn get(&self, path: &str) -> Answer {
         let request = with_key(self.client.get(format!("http://{}{path}", self.address)));
-        Answer::of(request.send().await.unwrap()).await
+        Answer::to(Some("GET"), request.send().await.unwrap()).await
     }
 
     /// Submits a run that is to be taken in; its id.
     pub(crate) async fn submit(&self, body: &Value) -> String {
-        let answer = Answer::of(self.post("/runs", body).send().await.unwrap()).await;
+        let answer = Answer::to(Some("POST"), self.post("/runs", body).send().await.unwrap()).await;
         assert_eq!(answer.status, 202, "{answer:?}");
         answer.body["id"].as_str().unwrap().to_owned()
     }

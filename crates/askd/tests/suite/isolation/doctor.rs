@@ -5,19 +5,34 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use askd::doctor::NAMES;
 use askd::settings::Settings;
 use rustix::process::geteuid;
 use serde_json::{Value, json};
 
 use crate::harness::{Folders, Program, UNPRIVILEGED, V1, fake_cli, launcher, unprivileged};
 
+/// What the start itself says has its remedy in its own words.
+const OF_THE_START: [&str; 7] = ["settings", "user", "executable", "cli", "workspace_dir", "config_dir", "data_dir"];
+
 const WITHOUT_BWRAP: (&str, &str) = ("ASKD_BWRAP_BIN", "/nonexistent/bwrap");
 
-/// `askd doctor` over these folders.
-fn doctor(mut command: Command, folders: &Folders, args: &[&str], variables: &[(&str, &str)]) -> Output {
+/// `askd doctor` over these folders, which asks nobody outside.
+fn doctor(command: Command, folders: &Folders, args: &[&str], variables: &[(&str, &str)]) -> Output {
+    online_doctor(command, folders, &[&["--offline"], args].concat(), variables)
+}
+
+/// `askd doctor` as it is.
+pub(super) fn online_doctor(
+    mut command: Command,
+    folders: &Folders,
+    args: &[&str],
+    variables: &[(&str, &str)],
+) -> Output {
     let below = |folder: &str| folders.root().join(folder).into_os_string();
     command.arg("doctor").args(args).env_clear();
     command.envs([
+        ("ASKD_LISTEN", "127.0.0.1:0".into()),
         ("API_KEY", Settings::TEST_API_KEY.into()),
         ("CONFIG_DIR", below("config")),
         ("WORKSPACE_DIR", below("workspace")),
@@ -38,19 +53,28 @@ fn doctor(mut command: Command, folders: &Folders, args: &[&str], variables: &[(
 }
 
 #[expect(clippy::disallowed_methods, reason = "the program under test")]
-fn askd() -> Command {
+pub(super) fn askd() -> Command {
     Command::new(launcher())
 }
 
 /// Its findings, and whether it ended with 0.
-fn diagnosis(output: &Output) -> (Value, bool) {
+pub(super) fn diagnosis(output: &Output) -> (Value, bool) {
     let text = String::from_utf8_lossy(&output.stdout);
-    let json = serde_json::from_str(&text)
+    let json: Value = serde_json::from_str(&text)
         .unwrap_or_else(|error| panic!("{error}: {text}\n{}", String::from_utf8_lossy(&output.stderr)));
+    for found in json["checks"].as_array().unwrap() {
+        let name = found["name"].as_str().unwrap();
+        assert!(NAMES.contains(&name), "docs/health.md says nothing of {name}");
+        let has_remedy = found["hint"].is_string() || matches!(found["status"].as_str(), Some("ok" | "skip"));
+        assert!(
+            has_remedy || OF_THE_START.contains(&name) || name.starts_with("layer_"),
+            "what is to be done? {found}"
+        );
+    }
     (json, output.status.success())
 }
 
-fn check<'a>(diagnosis: &'a Value, name: &str) -> &'a Value {
+pub(super) fn check<'a>(diagnosis: &'a Value, name: &str) -> &'a Value {
     let mut checks = diagnosis["checks"].as_array().unwrap().iter();
     checks.find(|check| check["name"] == name).unwrap_or_else(|| panic!("no {name}: {diagnosis:#}"))
 }

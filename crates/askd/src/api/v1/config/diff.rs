@@ -9,6 +9,7 @@ use super::history::find;
 use crate::api::editor::Editor;
 use crate::api::error::ApiError;
 use crate::api::error::code::ErrorCode;
+use crate::api::openapi::{parameters, told};
 use crate::api::path::PathOf;
 use crate::api::query::Query;
 use crate::api::v1::json as answer;
@@ -19,6 +20,13 @@ use crate::config::document::Content;
 /// The word for what lies on the disk now.
 const CURRENT: &str = "current";
 
+#[utoipa::path(
+    get, path = "/v1/config/history/{id}/diff", operation_id = "get_config_diff", tag = "configuration",
+    summary = "Compare a change of the configuration",
+    description = "With what was there before, with another change, or with what is there now.",
+    params(("id" = String, Path, description = "The change's id."), parameters::CompareWith),
+    responses((status = 200, description = "The differences.", body = told::config::ConfigDiff)),
+)]
 pub(super) async fn diff(editor: Editor, PathOf(id): PathOf<String>, uri: Uri) -> Result<Response, ApiError> {
     let mut query = Query::of(&uri)?;
     let to = query.take("to")?;

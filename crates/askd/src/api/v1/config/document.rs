@@ -11,6 +11,7 @@ use crate::api::conditions;
 use crate::api::config::answered;
 use crate::api::editor::Editor;
 use crate::api::error::{ApiError, no_such_method};
+use crate::api::openapi::{parameters, sent, told};
 use crate::api::path::PathOf;
 use crate::api::query::Query;
 use crate::api::v1::json;
@@ -22,6 +23,13 @@ use crate::config::scope::Scope;
 use crate::guard::Policy;
 
 /// `GET /v1/config/{kind}`: the list, or the document of which there is only one.
+#[utoipa::path(
+    get, path = "/v1/config/{kind}", operation_id = "list_documents", tag = "configuration",
+    summary = "List the documents of a kind, or read the only one",
+    description = "`claude-md`, `settings`, `mcp-servers` and `policy` are one document each.",
+    params(("kind" = String, Path, description = "The kind of document."), parameters::Workspace, parameters::Contents, parameters::Paging, parameters::IfNoneMatch),
+    responses((status = 200, description = "A part of the list, or the document.", body = told::config::KindAnswer)),
+)]
 pub(super) async fn get_kind(
     editor: Editor,
     PathOf(word): PathOf<String>,
@@ -38,6 +46,13 @@ pub(super) async fn get_kind(
 }
 
 /// `GET /v1/config/{kind}/{name}`.
+#[utoipa::path(
+    get, path = "/v1/config/{kind}/{*name}", operation_id = "get_document", tag = "configuration",
+    summary = "Read a document",
+    description = "Read a document.",
+    params(("kind" = String, Path, description = "The kind of document."), ("name" = String, Path, description = "Its name; of a rule, command or output style in a folder with `/` between the parts, which may be percent-encoded."), parameters::Workspace, parameters::Contents, parameters::IfNoneMatch),
+    responses((status = 200, description = "The document.", body = told::config::ConfigDocument)),
+)]
 pub(super) async fn get(
     editor: Editor,
     PathOf((word, name)): PathOf<(String, String)>,
@@ -50,6 +65,17 @@ pub(super) async fn get(
 }
 
 /// `PUT /v1/config/{kind}`, of which there is only one.
+#[utoipa::path(
+    put, path = "/v1/config/{kind}", operation_id = "put_single_document", tag = "configuration",
+    summary = "Write the only document of a kind",
+    description = "Write the only document of a kind.",
+    params(("kind" = String, Path, description = "The kind of document."), parameters::Workspace, parameters::ChangeCondition),
+    request_body = sent::SingleRequest,
+    responses(
+        (status = 200, description = "It was written over what was there.", body = told::config::ConfigWritten),
+        (status = 201, description = "It is new.", body = told::config::ConfigWritten),
+    ),
+)]
 pub(super) async fn put_single(
     editor: Editor,
     PathOf(word): PathOf<String>,
@@ -60,6 +86,17 @@ pub(super) async fn put_single(
 }
 
 /// `PUT /v1/config/{kind}/{name}`.
+#[utoipa::path(
+    put, path = "/v1/config/{kind}/{*name}", operation_id = "put_document", tag = "configuration",
+    summary = "Write a document",
+    description = "What the CLI would skip is refused.",
+    params(("kind" = String, Path, description = "The kind of document."), ("name" = String, Path, description = "Its name; of a rule, command or output style in a folder with `/` between the parts, which may be percent-encoded."), parameters::Workspace, parameters::ChangeCondition),
+    request_body = sent::DocumentRequest,
+    responses(
+        (status = 200, description = "It was written over what was there.", body = told::config::ConfigWritten),
+        (status = 201, description = "It is new.", body = told::config::ConfigWritten),
+    ),
+)]
 pub(super) async fn put(
     editor: Editor,
     PathOf((word, name)): PathOf<(String, String)>,
@@ -70,6 +107,13 @@ pub(super) async fn put(
 }
 
 /// `DELETE /v1/config/{kind}`, of which there is only one.
+#[utoipa::path(
+    delete, path = "/v1/config/{kind}", operation_id = "delete_single_document", tag = "configuration",
+    summary = "Remove the only document of a kind",
+    description = "Remove the only document of a kind.",
+    params(("kind" = String, Path, description = "The kind of document."), parameters::Workspace, parameters::ChangeCondition),
+    responses((status = 204, description = "It is gone.")),
+)]
 pub(super) async fn delete_single(
     editor: Editor,
     PathOf(word): PathOf<String>,
@@ -82,6 +126,13 @@ pub(super) async fn delete_single(
 }
 
 /// `DELETE /v1/config/{kind}/{name}`.
+#[utoipa::path(
+    delete, path = "/v1/config/{kind}/{*name}", operation_id = "delete_document", tag = "configuration",
+    summary = "Remove a document",
+    description = "Remove a document.",
+    params(("kind" = String, Path, description = "The kind of document."), ("name" = String, Path, description = "Its name; of a rule, command or output style in a folder with `/` between the parts, which may be percent-encoded."), parameters::Workspace, parameters::ChangeCondition),
+    responses((status = 204, description = "It is gone.")),
+)]
 pub(super) async fn delete(
     editor: Editor,
     PathOf((word, name)): PathOf<(String, String)>,

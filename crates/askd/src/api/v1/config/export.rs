@@ -12,6 +12,7 @@ use crate::api::conditions;
 use crate::api::editor::Editor;
 use crate::api::error::ApiError;
 use crate::api::headers::warn;
+use crate::api::openapi::parameters;
 use crate::api::query::Query;
 use crate::api::v1::json;
 use crate::aside::{Gate, Unfinished};
@@ -29,6 +30,15 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Packing, unpacking and comparing, which is work for a processor and not for the threads that serve.
 pub(super) static PACKING: Gate = Gate::new(2, Duration::from_secs(30), 2 << 20);
 
+#[utoipa::path(
+    get, path = "/v1/config/export", operation_id = "export_config", tag = "configuration",
+    summary = "Read the whole configuration as an archive",
+    description = "Read the whole configuration as an archive.",
+    params(parameters::Workspace, parameters::ArchiveFormat, parameters::IfNoneMatch),
+    responses(
+        (status = 200, description = "The archive.", content((Vec<u8> = "application/x-tar"), (Vec<u8> = "application/zip"))),
+    ),
+)]
 pub(super) async fn export(editor: Editor, uri: Uri, headers: HeaderMap) -> Result<Response, ApiError> {
     let mut query = Query::of(&uri)?;
     let scope = scope(&editor, &mut query)?;

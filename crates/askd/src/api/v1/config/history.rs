@@ -5,7 +5,6 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::list::{DEFAULT_LIMIT, MAX_LIMIT};
 use super::scope;
 use super::shown::{self, Files};
 use crate::api::conditions;
@@ -13,9 +12,11 @@ use crate::api::config::answered;
 use crate::api::editor::Editor;
 use crate::api::error::ApiError;
 use crate::api::error::code::ErrorCode;
+use crate::api::openapi::{parameters, told};
 use crate::api::path::PathOf;
 use crate::api::query::{self, Query};
 use crate::api::v1::json as answer;
+use crate::api::v1::list::{DEFAULT_LIMIT, MAX_LIMIT};
 use crate::config::change::{Change, ChangeId};
 use crate::config::document::Content;
 use crate::config::error::ConfigError;
@@ -23,6 +24,13 @@ use crate::config::kind::Kind;
 use crate::config::name::DocumentId;
 
 /// `GET /v1/config/history`: the newest first.
+#[utoipa::path(
+    get, path = "/v1/config/history", operation_id = "list_config_changes", tag = "configuration",
+    summary = "List changes of the configuration",
+    description = "The newest first.",
+    params(parameters::Workspace, parameters::HistoryFilter, parameters::Paging),
+    responses((status = 200, description = "A part of the list.", body = told::Page<told::config::ConfigChange>)),
+)]
 pub(super) async fn list(editor: Editor, uri: Uri) -> Result<Response, ApiError> {
     let mut query = Query::of(&uri)?;
     let everywhere = query.flag("all")? == Some(true);
@@ -65,6 +73,13 @@ fn document(kind: Option<&str>, name: Option<&str>) -> Result<Option<DocumentId>
 }
 
 /// `GET /v1/config/history/{id}`: a change, and the content that it left.
+#[utoipa::path(
+    get, path = "/v1/config/history/{id}", operation_id = "get_config_change", tag = "configuration",
+    summary = "Read a change of the configuration",
+    description = "With the content that it left.",
+    params(("id" = String, Path, description = "The change's id."), parameters::Contents),
+    responses((status = 200, description = "The change.", body = told::config::ConfigChange)),
+)]
 pub(super) async fn one(editor: Editor, PathOf(id): PathOf<String>, uri: Uri) -> Result<Response, ApiError> {
     let mut query = Query::of(&uri)?;
     let files = if query.flag("contents")? == Some(true) { Files::Contained } else { Files::Listed };
@@ -81,6 +96,13 @@ pub(super) async fn one(editor: Editor, PathOf(id): PathOf<String>, uri: Uri) ->
 }
 
 /// `POST /v1/config/history/{id}/restore`: puts back what a change left.
+#[utoipa::path(
+    post, path = "/v1/config/history/{id}/restore", operation_id = "restore_config", tag = "configuration",
+    summary = "Put back what a change of the configuration left",
+    description = "Put back what a change of the configuration left.",
+    params(("id" = String, Path, description = "The change's id."), parameters::ChangeCondition),
+    responses((status = 200, description = "What became of it.", body = told::config::ConfigWritten)),
+)]
 pub(super) async fn restore(
     editor: Editor,
     PathOf(id): PathOf<String>,

@@ -11,6 +11,7 @@ use crate::api::body::{config_bytes, media_type};
 use crate::api::conditions;
 use crate::api::editor::Editor;
 use crate::api::error::ApiError;
+use crate::api::openapi::{parameters, told};
 use crate::api::query::Query;
 use crate::api::v1::json as answer;
 use crate::config::archive::{Format, read};
@@ -40,6 +41,14 @@ impl Manner {
     }
 }
 
+#[utoipa::path(
+    post, path = "/v1/config/import", operation_id = "import_config", tag = "configuration",
+    summary = "Write many documents at once",
+    description = "All of them, or none.",
+    params(parameters::Workspace, parameters::ImportManner, parameters::ChangeCondition),
+    request_body(description = "The archive.", content((Vec<u8> = "application/x-tar"), (Vec<u8> = "application/zip"))),
+    responses((status = 200, description = "What became of it.", body = told::config::ConfigImport)),
+)]
 pub(super) async fn import(editor: Editor, request: Request) -> Result<Response, ApiError> {
     let Manner { scope, mode, dry_run } = Manner::of(&editor, request.uri())?;
     editor.must_write(&scope)?;

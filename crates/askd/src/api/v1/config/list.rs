@@ -9,12 +9,10 @@ use crate::api::editor::Editor;
 use crate::api::error::ApiError;
 use crate::api::query::Query;
 use crate::api::v1::json;
+use crate::api::v1::list::{DEFAULT_LIMIT, MAX_LIMIT};
 use crate::config::change::Page;
 use crate::config::kind::Kind;
 use crate::config::name::DocumentId;
-
-pub(super) const DEFAULT_LIMIT: u64 = 50;
-pub(super) const MAX_LIMIT: u64 = 200;
 
 pub(super) async fn list(editor: &Editor, kind: Kind, uri: &Uri) -> Result<Response, ApiError> {
     let mut query = Query::of(uri)?;

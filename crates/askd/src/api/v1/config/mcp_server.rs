@@ -12,6 +12,7 @@ use crate::api::conditions;
 use crate::api::editor::Editor;
 use crate::api::error::ApiError;
 use crate::api::error::code::ErrorCode;
+use crate::api::openapi::{parameters, sent, told};
 use crate::api::path::PathOf;
 use crate::api::query::Query;
 use crate::api::v1::json as answer;
@@ -81,6 +82,13 @@ impl Target {
     }
 }
 
+#[utoipa::path(
+    get, path = "/v1/config/mcp-servers/{server}", operation_id = "get_mcp_server", tag = "configuration",
+    summary = "Read an MCP server",
+    description = "Read an MCP server.",
+    params(("server" = String, Path, description = "The server's name."), parameters::Workspace, parameters::IfNoneMatch),
+    responses((status = 200, description = "The server.", body = told::config::ConfigMcpServer)),
+)]
 pub(super) async fn get(
     editor: Editor,
     PathOf(server): PathOf<String>,
@@ -96,6 +104,17 @@ pub(super) async fn get(
     conditions::tagged(&headers, &etag, answer(StatusCode::OK, shown.to_string()))
 }
 
+#[utoipa::path(
+    put, path = "/v1/config/mcp-servers/{server}", operation_id = "put_mcp_server", tag = "configuration",
+    summary = "Write an MCP server",
+    description = "Write an MCP server.",
+    params(("server" = String, Path, description = "The server's name."), parameters::Workspace, parameters::ChangeCondition),
+    request_body = sent::McpServerRequest,
+    responses(
+        (status = 200, description = "It was written over what was there.", body = told::config::ConfigWritten),
+        (status = 201, description = "It is new.", body = told::config::ConfigWritten),
+    ),
+)]
 pub(super) async fn put(
     editor: Editor,
     PathOf(server): PathOf<String>,
@@ -126,6 +145,13 @@ pub(super) async fn put(
     Ok(response)
 }
 
+#[utoipa::path(
+    delete, path = "/v1/config/mcp-servers/{server}", operation_id = "delete_mcp_server", tag = "configuration",
+    summary = "Remove an MCP server",
+    description = "Remove an MCP server.",
+    params(("server" = String, Path, description = "The server's name."), parameters::Workspace, parameters::ChangeCondition),
+    responses((status = 204, description = "It is gone.")),
+)]
 pub(super) async fn delete(
     editor: Editor,
     PathOf(server): PathOf<String>,

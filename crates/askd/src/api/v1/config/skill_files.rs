@@ -11,6 +11,7 @@ use crate::api::conditions;
 use crate::api::editor::Editor;
 use crate::api::error::ApiError;
 use crate::api::error::code::ErrorCode;
+use crate::api::openapi::{parameters, told};
 use crate::api::path::PathOf;
 use crate::api::query::Query;
 use crate::api::v1::json;
@@ -74,6 +75,15 @@ impl Target {
     }
 }
 
+#[utoipa::path(
+    get, path = "/v1/config/skills/{name}/files/{*path}", operation_id = "get_skill_file", tag = "configuration",
+    summary = "Read a file of a skill",
+    description = "Read a file of a skill.",
+    params(("name" = String, Path, description = "The skill."), ("path" = String, Path, description = "Where the file lies in the skill, with `/` between the parts."), parameters::Workspace, parameters::IfNoneMatch),
+    responses(
+        (status = 200, description = "The file.", body = Vec<u8>, content_type = "application/octet-stream", headers(("x-askd-executable" = bool, description = "Whether it may be started as a program."))),
+    ),
+)]
 pub(super) async fn get(
     editor: Editor,
     PathOf(path): PathOf<(String, String)>,
@@ -93,6 +103,17 @@ pub(super) async fn get(
     Ok(response)
 }
 
+#[utoipa::path(
+    put, path = "/v1/config/skills/{name}/files/{*path}", operation_id = "put_skill_file", tag = "configuration",
+    summary = "Write a file of a skill",
+    description = "Write a file of a skill.",
+    params(("name" = String, Path, description = "The skill."), ("path" = String, Path, description = "Where the file lies in the skill, with `/` between the parts."), parameters::Workspace, parameters::Executable, parameters::ChangeCondition),
+    request_body(content = Vec<u8>, description = "The bytes themselves, of whatever type.", content_type = "*/*"),
+    responses(
+        (status = 200, description = "It was written over what was there.", body = told::config::ConfigWritten),
+        (status = 201, description = "It is new.", body = told::config::ConfigWritten),
+    ),
+)]
 pub(super) async fn put(
     editor: Editor,
     PathOf(path): PathOf<(String, String)>,
@@ -135,6 +156,13 @@ pub(super) async fn put(
     Ok(response)
 }
 
+#[utoipa::path(
+    delete, path = "/v1/config/skills/{name}/files/{*path}", operation_id = "delete_skill_file", tag = "configuration",
+    summary = "Remove a file of a skill",
+    description = "Remove a file of a skill.",
+    params(("name" = String, Path, description = "The skill."), ("path" = String, Path, description = "Where the file lies in the skill, with `/` between the parts."), parameters::Workspace, parameters::ChangeCondition),
+    responses((status = 204, description = "It is gone.")),
+)]
 pub(super) async fn delete(
     editor: Editor,
     PathOf(path): PathOf<(String, String)>,

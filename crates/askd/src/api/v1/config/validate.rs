@@ -14,6 +14,7 @@ use crate::api::dialect::VALIDATE;
 use crate::api::editor::Editor;
 use crate::api::error::ApiError;
 use crate::api::fields::Fields;
+use crate::api::openapi::{parameters, sent, told};
 use crate::api::query::Query;
 use crate::api::v1::json as answer;
 use crate::aside::Gate;
@@ -36,6 +37,14 @@ const MAX_PROBLEMS: usize = 20;
 /// The name of a document that has none yet.
 const NO_NAME: &str = "unnamed";
 
+#[utoipa::path(
+    post, path = "/v1/config/validate", operation_id = "validate_config", tag = "configuration",
+    summary = "Look at a document without writing it",
+    description = "What the CLI would make of it, and whether this key could write it. An empty object: of all that lie on the disk.",
+    params(parameters::Workspace),
+    request_body = sent::ValidateRequest,
+    responses((status = 200, description = "What was found.", body = told::config::ConfigValidation)),
+)]
 pub(super) async fn validate(editor: Editor, request: Request) -> Result<Response, ApiError> {
     let mut query = Query::of(request.uri())?;
     let scope = scope(&editor, &mut query)?;

@@ -16,7 +16,7 @@ use crate::keys::{Policy, Scope, Scopes};
 use crate::settings::suggest::closest;
 
 /// The longest that a replaced secret may count: a month.
-const MAX_OVERLAP: i64 = 30 * 24 * 60 * 60;
+pub(in crate::api) const MAX_OVERLAP: i64 = 30 * 24 * 60 * 60;
 
 /// The fields of a policy, and what each must be.
 const POLICY: [(&str, &str); 16] = [

@@ -16,6 +16,7 @@ use super::super::super::path::PathOf;
 use super::super::super::query;
 use super::super::json as answer;
 use super::{asked, changed, listed, now};
+use crate::api::openapi::{sent, told};
 use crate::app::App;
 use crate::audit::{Action, Actor, Event};
 use crate::keys::change::RunsOfRevoked;
@@ -24,6 +25,14 @@ use crate::runs::of_key::Ended;
 
 /// Revokes a key. Its runs end with it, unless the body says that they are to be kept; what waits does not begin in
 /// either case.
+#[utoipa::path(
+    post, path = "/v1/keys/{id}/revoke", operation_id = "revoke_key", tag = "keys and usage",
+    summary = "Revoke a key",
+    description = "It counts no more, from this moment on.",
+    params(("id" = String, Path, description = "The key's id.")),
+    request_body = Option<sent::RevokeRequest>,
+    responses((status = 200, description = "The key.", body = told::Key)),
+)]
 pub(super) async fn revoke(
     State(app): State<Arc<App>>,
     caller: Caller,

@@ -78,6 +78,6 @@ mod tests {
     #[test]
     fn a_key_is_shown_without_a_trace_of_its_secret() {
         insta::assert_snapshot!(shown(&Key::admin(), Timestamp::UNIX_EPOCH).to_string(),
-            @r#"{"created_at":null,"created_by":"admin","expires_at":null,"id":"admin","last_used_address":null,"last_used_at":null,"name":"admin","policy":{},"previous_secret_expires_at":null,"revoked_at":null,"scopes":["ask","runs:read","runs:write","config:read","config:write","config:exec","approvals","usage:read","admin"],"type":"key","valid":true}"#);
+            @r#"{"created_at":null,"created_by":"admin","expires_at":null,"id":"admin","last_used_address":null,"last_used_at":null,"name":"admin","policy":{},"previous_secret_expires_at":null,"revoked_at":null,"scopes":["ask","runs:read","runs:write","config:read","config:write","config:exec","approvals","usage:read","metrics:read","admin"],"type":"key","valid":true}"#);
     }
 }

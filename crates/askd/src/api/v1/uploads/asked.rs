@@ -14,7 +14,7 @@ use crate::settings::groups::Uploads;
 use crate::settings::show_size;
 
 /// The longest name, in characters: that of a file on the usual file systems.
-const MAX_NAME: usize = 255;
+pub(in crate::api) const MAX_NAME: usize = 255;
 
 /// What an upload is said to be.
 #[derive(Debug)]

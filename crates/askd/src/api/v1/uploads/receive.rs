@@ -93,6 +93,7 @@ pub(super) async fn receive(
     };
     let upload = shared.store.write(complete).await?.ok_or_else(|| unknown(&incoming.id))?;
     incoming.is_complete = true;
+    shared.metrics.uploads.inc_by(upload.size);
     tracing::info!(upload = upload.id, media_type = upload.media_type, size = upload.size, "upload stored");
     Ok(upload)
 }

@@ -1,0 +1,89 @@
+//! `askd migrate`: what an update would do to the store, and that alone.
+
+use clap::{Arg, ArgAction, Command};
+use serde::Serialize;
+
+use crate::backup::{BackupError, locked};
+use crate::serve::restored;
+use crate::settings::{Settings, add_flags};
+use crate::store::Store;
+use crate::store::backup::known_schema;
+
+/// What was found, and done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Migration {
+    /// The version of the store's tables; absent: there is no store yet.
+    pub found: Option<i64>,
+    /// The version that this askd brings them to.
+    pub known: i64,
+    /// Whether it has.
+    pub done: bool,
+}
+
+impl Migration {
+    /// Whether there is something to do.
+    pub fn is_due(&self) -> bool {
+        !self.done && self.found.is_some_and(|found| found < self.known)
+    }
+}
+
+impl std::fmt::Display for Migration {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let known = self.known;
+        match self.found {
+            None => write!(f, "there is no store yet; this askd makes one of version {known}"),
+            Some(found) if found == known => write!(f, "the store has version {found}, which is this askd's"),
+            Some(found) if self.done => write!(f, "the store had version {found}, and has version {known} now"),
+            Some(found) => write!(
+                f,
+                "the store has version {found}, and a start of this askd brings it to {known}; make a backup first: there is \
+                 no way back"
+            ),
+        }
+    }
+}
+
+/// `askd migrate`.
+pub fn command() -> Command {
+    let about = "Brings the store to this askd's version while no server works, as its start would";
+    let flag = |name, help| Arg::new(name).long(name).action(ArgAction::SetTrue).help(help);
+    add_flags(Command::new("migrate").about(about)).args([
+        flag(
+            "check",
+            "Only says what would be done: exit code 0 if nothing, 3 if something, 1 if the store is of a later askd",
+        ),
+        flag("json", "Prints JSON"),
+    ])
+}
+
+/// Does it, or only looks.
+pub async fn migrate(settings: &Settings, only_look: bool) -> Result<Migration, BackupError> {
+    let data = &settings.paths.data_dir;
+    let refused = |error: &dyn std::fmt::Display| BackupError::Refused(error.to_string());
+    let is_settled = || {
+        if restored::is_begun(data) {
+            let why = "a restore into ASKD_DATA_DIR has begun and is not finished; start the server or restore again";
+            return Err(refused(&why));
+        }
+        Ok(())
+    };
+    is_settled()?;
+    let found = Store::version(&settings.store, data).await.map_err(|error| refused(&error))?;
+    let known = known_schema();
+    if let Some(found) = found.filter(|found| *found > known) {
+        return Err(BackupError::Refused(format!(
+            "the store has version {found}, and this askd knows versions up to {known}: use the askd that has written it, or \
+             a later one"
+        )));
+    }
+    let migration = Migration { found, known, done: false };
+    if only_look || !migration.is_due() {
+        return Ok(migration);
+    }
+    // Other servers of a PostgreSQL cannot be seen from here: the page on operations says that they are to be stopped.
+    let _lock = locked(data)?;
+    is_settled()?;
+    let store = Store::open(&settings.store, data).await.map_err(|error| refused(&error))?;
+    store.close().await;
+    Ok(Migration { done: true, ..migration })
+}
