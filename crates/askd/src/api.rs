@@ -5,8 +5,6 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::get;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::app::App;
 use crate::settings::InForce;
@@ -37,6 +35,8 @@ pub mod request_id;
 pub mod scopes;
 pub mod standing;
 pub mod v1;
+
+use openapi::routes::{Routes, routes};
 
 /// All routes, with what every request passes through.
 pub fn router(app: Arc<App>) -> Router {
@@ -74,8 +74,8 @@ pub fn monitoring(app: Arc<App>, settings: &InForce) -> Router {
 }
 
 /// The routes that need no key.
-fn open_routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new()
+fn open_routes() -> Routes {
+    Routes::default()
         .routes(routes!(health::health))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
@@ -83,8 +83,8 @@ fn open_routes() -> OpenApiRouter<Arc<App>> {
 }
 
 /// The routes that need a key. A route cannot be here without its entry in the OpenAPI file.
-fn keyed_routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new()
+fn keyed_routes() -> Routes {
+    Routes::default()
         .routes(routes!(ask::ask))
         .merge(config::routes())
         .merge(v1::routes())

@@ -10,17 +10,17 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
+use rustix::fs::Access;
 
 use crate::privileges::{self, PrivilegesError};
 use crate::serve::lock::{self, Holder};
 use crate::settings::{Settings, SettingsErrors, Sources, add_flags};
-use crate::store::backup::CopyError;
+use crate::store::backup::{CopyError, STORE_FILE};
 
 mod archive;
 mod manifest;
 mod place;
 mod restore;
-mod scratch;
 mod take;
 
 pub use restore::{Restored, restore};
@@ -151,6 +151,30 @@ pub fn locked(data: &Path) -> Result<File, BackupError> {
 /// Makes the process be to whom the data folder belongs, before it touches anything in it and while it has one thread.
 pub fn as_owner(settings: &Settings, is_to_be_made: bool) -> Result<(), BackupError> {
     Ok(privileges::become_owner(settings, is_to_be_made)?)
+}
+
+/// Whether something of the server's is there, for this process to work with. Only what the system says is not there is absent:
+/// to the wrong user all of it looks so, and an empty backup would pass for a good one.
+pub fn is_there(path: &Path, needed: Access) -> Result<bool, BackupError> {
+    match privileges::access(path, needed) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(BackupError::Refused(format!(
+            "`{}` cannot be used: {error}; {}: run this as the server's user, or as root",
+            path.display(),
+            privileges::whose(path)
+        ))),
+    }
+}
+
+/// [`is_there`] of a server's data folder.
+pub fn has_data(settings: &Settings) -> Result<bool, BackupError> {
+    is_there(&settings.paths.data_dir, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK)
+}
+
+/// [`is_there`] of the embedded store.
+pub fn has_store(settings: &Settings) -> Result<bool, BackupError> {
+    is_there(&settings.paths.data_dir.join(STORE_FILE), Access::READ_OK | Access::WRITE_OK)
 }
 
 /// The settings of the server. Its key is not needed, and often not at hand.

@@ -1,8 +1,9 @@
 //! Disk: what a tree of files takes, how much is free, and the end of a tree. For trees that an agent has made, which may
-//! be as deep, as full and as odd as it likes.
+//! be as deep, as full and as odd as it likes. And folders of our own that are needed for a moment.
 
 pub mod free;
 pub mod removal;
+pub mod scratch;
 pub mod usage;
 
 use std::error::Error;

@@ -20,10 +20,11 @@ use askd::serve::signals::Signals;
 use askd::serve::systemd::Systemd;
 use askd::serve::{StartError, Stopped};
 use askd::settings::{Loaded, Settings, Sources, add_flags, render_json, render_text};
+use askd::store::OpenError;
 use askd::{backup, demo, healthcheck, keys_command, migrate, privileges, serve, telemetry};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-/// Exit code for a wrong command line or wrong settings.
+/// Exit code for a wrong command line, wrong settings, or the store of a later askd: what another start would not mend.
 const USAGE: u8 = 2;
 /// Exit code of `askd migrate --check` where there is something to do.
 const DUE: u8 = 3;
@@ -159,7 +160,7 @@ fn run_server(sources: &Sources) -> Result<ExitCode, Failure> {
         let systemd = Systemd::of(&sources.env, std::process::id());
         let preparing = serve::prepare_unless(&mut signals, loaded.settings.clone(), Ambient::system(), launcher());
         let prepared = tokio::select! {
-            prepared = preparing => prepared?,
+            prepared = preparing => prepared.map_err(of_start)?,
             () = systemd.starting() => None,
         };
         let Some(server) = prepared else {
@@ -181,6 +182,13 @@ fn run_server(sources: &Sources) -> Result<ExitCode, Failure> {
             Stopped::Abandoned => ExitCode::FAILURE,
         })
     })
+}
+
+fn of_start(error: StartError) -> Failure {
+    match error {
+        StartError::Store(OpenError::Newer { .. }) => Failure::usage(error.to_string()),
+        error => error.into(),
+    }
 }
 
 fn run_doctor(matches: &ArgMatches) -> Result<ExitCode, Failure> {
@@ -280,7 +288,7 @@ fn of_backup(error: BackupError) -> Failure {
     }
 }
 
-/// Ends with 0 or 1 and nothing else, as images want it.
+/// Ends with 0 or 1, as images want it; with 2 only where clap does not take the command line.
 fn run_healthcheck(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     // It asks one question: the threads of a server would cost more than that.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

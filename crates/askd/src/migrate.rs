@@ -3,7 +3,7 @@
 use clap::{Arg, ArgAction, Command};
 use serde::Serialize;
 
-use crate::backup::{BackupError, locked};
+use crate::backup::{BackupError, has_data, has_store, locked};
 use crate::serve::restored;
 use crate::settings::{Settings, add_flags};
 use crate::store::Store;
@@ -61,22 +61,19 @@ pub async fn migrate(settings: &Settings, only_look: bool) -> Result<Migration, 
     let data = &settings.paths.data_dir;
     let refused = |error: &dyn std::fmt::Display| BackupError::Refused(error.to_string());
     let is_settled = || {
-        if restored::is_begun(data) {
+        if restored::is_begun(data).map_err(|error| refused(&error))? {
             let why = "a restore into ASKD_DATA_DIR has begun and is not finished; start the server or restore again";
             return Err(refused(&why));
         }
         Ok(())
     };
+    // To the wrong user there would be nothing.
+    if has_data(settings)? && settings.store.database_url.is_none() {
+        has_store(settings)?;
+    }
     is_settled()?;
     let found = Store::version(&settings.store, data).await.map_err(|error| refused(&error))?;
-    let known = known_schema();
-    if let Some(found) = found.filter(|found| *found > known) {
-        return Err(BackupError::Refused(format!(
-            "the store has version {found}, and this askd knows versions up to {known}: use the askd that has written it, or \
-             a later one"
-        )));
-    }
-    let migration = Migration { found, known, done: false };
+    let migration = Migration { found, known: known_schema(), done: false };
     if only_look || !migration.is_due() {
         return Ok(migration);
     }

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::process::{getegid, geteuid};
 use supervisor::cgroup::{Delegation, NotDelegated};
@@ -240,6 +240,29 @@ pub fn become_owner(settings: &Settings, is_to_be_made: bool) -> Result<(), Priv
         })?;
     }
     change::become_user(&user).map_err(|source| PrivilegesError::Change { user, source })
+}
+
+/// The absolute path of a folder without links, if nobody but root and this process's user can put something else in the place
+/// of what is in it. `Err`: the folder where somebody else can.
+pub fn own_folder(path: &Path) -> io::Result<Result<PathBuf, PathBuf>> {
+    let own = geteuid().as_raw();
+    Ok(match handover::named_by(path, own)? {
+        Ok(folder) if !handover::is_own(&folder, own)? => Err(folder),
+        named => named,
+    })
+}
+
+/// Who this process is, and to whom it belongs what it cannot use: for people who have called a command as the wrong user.
+pub fn whose(path: &Path) -> String {
+    let own = geteuid().as_raw();
+    let at = obstacle(&std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
+    match at.symlink_metadata() {
+        Ok(there) => {
+            let (uid, mode) = (there.uid(), there.mode() & 0o7777);
+            format!("this process is of uid {own}, and `{}` of uid {uid}, mode {mode:04o}", at.display())
+        }
+        Err(_) => format!("this process is of uid {own}"),
+    }
 }
 
 /// What [`rehearse`] has found.

@@ -392,7 +392,8 @@ impl Server {
         let (reloader, certificates, systemd) = (self.reloader, self.certificates.clone(), self.systemd);
         let reloading = Reloading { app: &self.app, reloader, certificates, longest_run, systemd: systemd.clone() };
         let routes = crate::api::router(Arc::clone(&self.app));
-        let serving = http_server::serve(self.listener, routes, &bounds, self.certificates.clone(), &closing);
+        // What is large is on the heap: it would be moved over the stack several times.
+        let serving = Box::pin(http_server::serve(self.listener, routes, &bounds, self.certificates.clone(), &closing));
         self.app.runs().open();
         let living = async {
             tokio::select! {
@@ -403,33 +404,40 @@ impl Server {
                 () = duties::keep_uses(&self.app) => {}
                 () = own_start::watch_cli(&self.app) => {}
             }
+            // Without runs the drain may be over before `keep` has its turn.
+            systemd.stopping();
             drain::drain(&self.app, before.get().copied()).await;
         };
-        let ending = async {
+        let ending = Box::pin(async {
             // To the very end: what still runs keeps its lease.
             tokio::select! {
                 () = living => {}
                 () = duties::renew_leases(&self.app) => {}
                 () = duties::watch_runs(&self.app) => {}
                 () = reloading.keep(&self.hangup) => {}
-                () = systemd.keep(&self.app) => {}
             }
             lifecycle.stop();
             closing.cancel();
-        };
-        let monitoring = monitoring::serve(self.monitoring, &self.app, &closing);
+        });
         let all_ended = CancellationToken::new();
         let to_the_end = async {
-            tokio::join!(serving, monitoring, ending);
+            tokio::join!(serving, Box::pin(monitoring::serve(self.monitoring, &self.app, &closing)), ending);
             duties::keep_last_uses(&self.app).await;
             all_ended.cancel();
         };
-        // Longer than everything that has a span.
-        let traces = &self.app.runs().shared().traces;
-        tokio::join!(to_the_end, traces.export(&all_ended, lifecycle.killing()));
-        // A database that does not answer is not waited for: all that is wanted of it is stored, or was given up.
-        if timeout(settings.store.timeout, self.app.runs().shared().store.close()).await.is_err() {
-            tracing::warn!("the store does not answer; it is left as it is");
+        let ended = async {
+            // Longer than everything that has a span.
+            tokio::join!(to_the_end, self.app.runs().shared().traces.export(&all_ended, lifecycle.killing()));
+            // A database that does not answer is not waited for: all that is wanted of it is stored, or was given up.
+            if timeout(settings.store.timeout, self.app.runs().shared().store.close()).await.is_err() {
+                tracing::warn!("the store does not answer; it is left as it is");
+            }
+        };
+        tokio::select! {
+            biased;
+            () = ended => {}
+            // Longest of all: whoever hears nothing for a while kills it.
+            () = systemd.keep(&self.app) => {}
         }
     }
 
@@ -445,7 +453,8 @@ impl Server {
             lifecycle.drain();
         };
         tokio::select! {
-            () = self.run_counted(&before) => Stopped::Complete,
+            // On the heap: a future of this size is moved over the stack several times, which keeps what it once had.
+            () = Box::pin(self.run_counted(&before)) => Stopped::Complete,
             () = signals.handle(&lifecycle, &hangup, delay, drain) => Stopped::Abandoned,
         }
     }

@@ -120,6 +120,10 @@ impl Store {
         let (engine, wal) = if let Some(url) = &settings.database_url {
             (Engine::Postgres(Arc::new(postgres::Database::new(url, settings.timeout)?)), None)
         } else {
+            // Before it is opened for writing: what a later askd has made stays as it is, to the byte.
+            if let Err(newer @ OpenError::Newer { .. }) = backup::version_in(data_dir).await {
+                return Err(newer);
+            }
             let database = sqlite::Database::new(data_dir, settings.sqlite_synchronous)?;
             let signals = Arc::new(checkpoint::Signals::default());
             let wal = checkpoint::Wal::new(&database, Arc::clone(&signals));

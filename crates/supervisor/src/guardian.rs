@@ -120,7 +120,7 @@ fn prepare(stdin: OwnedFd) -> Result<(), Failure> {
     setsid().map_err(failed("cannot start a session"))?;
     // It outlives the run's folders, and must not keep one busy.
     chdir("/").map_err(failed("cannot leave the server's directory"))?;
-    // Its environment is the child's, with whatever is secret there.
+    // The child's variables are in its memory, with whatever is secret there.
     limit(Resource::Core, Some(0)).map_err(failed("cannot switch off core dumps"))
 }
 

@@ -9,6 +9,10 @@
 //! It is handed its pipes over a socket. Two of them are its own: the *lifeline*, over which the server gives commands and
 //! whose end means that the server has died or lost interest, and the *status* pipe, over which it reports.
 //!
+//! The child's variables come in a file in memory. Whatever starts the program, the guardian, bubblewrap and the stage, has
+//! none of them in its own environment, which holds the marker and little else: so no variable of a child can steer what
+//! watches over it.
+//!
 //! ## What the guardian does, in this order
 //!
 //! 1. closes every descriptor above 2, and takes what waits in the socket at its stdin;
@@ -131,6 +135,7 @@ pub mod usage;
 
 mod bubblewrap;
 mod descriptors;
+mod environment;
 mod procfs;
 mod reports;
 mod stage;

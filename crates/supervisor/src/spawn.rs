@@ -18,6 +18,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use crate::confinement::{Confinement, View};
+use crate::environment;
 use crate::guardian::GUARDIAN_VARIABLE;
 use crate::guardian::inherited::{Inherited, Share};
 use crate::guardian::order::Order;
@@ -47,7 +48,7 @@ pub struct Launch {
     pub program: PathBuf,
     /// Its arguments.
     pub args: Vec<OsString>,
-    /// Its whole environment: nothing is inherited.
+    /// Its whole environment: nothing is inherited. What starts it gets nothing of it.
     pub env: Vec<(OsString, OsString)>,
     /// The directory it runs in.
     pub cwd: OwnedFd,
@@ -171,7 +172,7 @@ pub enum SpawnError {
         text: String,
     },
     /// What the program was to get could not be handed over to its guardian.
-    #[error("cannot hand over what `{program}` is to see: {source}")]
+    #[error("cannot hand over what `{program}` is to get: {source}")]
     HandOver {
         /// The program.
         program: PathBuf,
@@ -272,7 +273,12 @@ pub async fn spawn(launch: Launch, limits: Limits) -> Result<Child, SpawnError> 
     let stdin = pipe::Sender::from_owned_fd(stdin)?;
     let secret_variable = secret.as_ref().map(|secret| secret.fd_variable.clone());
     let secret = secret.map(|secret| secret_pipe(&secret)).transpose()?;
-    let share = Share { directory: cwd, cwd: cwd_path, secret, confinement };
+    let hand_over = |source| SpawnError::HandOver { program: program.clone(), source };
+    let variables = env.iter().filter(|(name, _)| name != GUARDIAN_VARIABLE);
+    let variables = variables.map(|(name, value)| (name.as_os_str(), value.as_os_str()));
+    let marked = (marker.name.as_ref(), marker.value.as_ref());
+    let environment = environment::write(variables.chain([marked])).map_err(hand_over)?;
+    let share = Share { directory: cwd, cwd: cwd_path, environment, secret, confinement };
     let inherited = Inherited { stdin: child_stdin, lifeline: lifeline_read, status: status_write, share };
     let order = Order {
         secret_variable,
@@ -284,8 +290,8 @@ pub async fn spawn(launch: Launch, limits: Limits) -> Result<Child, SpawnError> 
     };
     #[expect(clippy::disallowed_methods, reason = "this is where guardians start, and nothing else does")]
     let mut command = Command::new(&launcher);
-    command.args(order.to_args()).env_clear().envs(env).env(marker.name, &marker.value).env(GUARDIAN_VARIABLE, "1");
-    let handed_over = inherited.send().map_err(|source| SpawnError::HandOver { program: program.clone(), source })?;
+    command.args(order.to_args()).env_clear().env(marker.name, &marker.value).env(GUARDIAN_VARIABLE, "1");
+    let handed_over = inherited.send().map_err(hand_over)?;
     command.stdin(handed_over).stdout(Stdio::piped()).stderr(Stdio::piped());
 
     let (mut guardian, registered) = match orphans::spawn_guardian(&mut command) {

@@ -19,6 +19,7 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde::{Deserialize, Serialize};
 
 use crate::descriptors::{inherited, keep_only};
+use crate::environment;
 use crate::guardian::{Failure, failed, limit, signals};
 use crate::reports::{EXECUTE, Report, VIEW};
 
@@ -38,6 +39,8 @@ pub(crate) struct Entry {
     pub(crate) report: RawFd,
     /// The pipe that goes on to the program.
     pub(crate) secret: Option<RawFd>,
+    /// The program's variables, in a file in memory.
+    pub(crate) environment: RawFd,
     /// How many tasks the run may have.
     pub(crate) processes: Option<u64>,
     /// The directory that the program is to begin in.
@@ -71,48 +74,58 @@ pub(crate) fn namespaces() -> io::Result<Vec<String>> {
 
 /// Runs the stage: the whole of the hidden subcommand [`SUBCOMMAND`]. `args` are the arguments after it.
 pub(crate) fn main(mut args: impl Iterator<Item = OsString>) -> ExitCode {
-    let Some((entry, report, secret, program)) = given(&mut args) else {
+    let Some(given) = given(&mut args) else {
         drop(writeln!(io::stderr(), "`{SUBCOMMAND}` is internal to the server: it is started by `__launch`"));
         return ExitCode::from(2);
     };
-    let Err(Failure { errno, text }) = enter(&entry, report.as_fd(), secret.as_ref(), &program, args);
-    drop(say(report.as_fd(), &Report::Failed { errno, text }));
+    let Err(Failure { errno, text }) = enter(&given, args);
+    drop(say(given.report.as_fd(), &Report::Failed { errno, text }));
     ExitCode::FAILURE
 }
 
-/// What it was told, the pipes for its reports and for the program, and the program.
-fn given(args: &mut impl Iterator<Item = OsString>) -> Option<(Entry, OwnedFd, Option<OwnedFd>, OsString)> {
+/// What it was given.
+struct Given {
+    entry: Entry,
+    report: OwnedFd,
+    secret: Option<OwnedFd>,
+    environment: OwnedFd,
+    program: OsString,
+}
+
+fn given(args: &mut impl Iterator<Item = OsString>) -> Option<Given> {
     let told = File::from(inherited(args.next()?.to_str()?.parse().ok()?)?);
     let mut text = Vec::new();
     told.take(LONGEST_ENTRY).read_to_end(&mut text).ok()?;
     let entry: Entry = serde_json::from_slice(&text).ok()?;
-    let report = inherited(entry.report)?;
+    // The same number twice is one descriptor.
+    if entry.environment == entry.report
+        || entry.secret.is_some_and(|it| [entry.report, entry.environment].contains(&it))
+    {
+        return None;
+    }
+    let (report, environment) = (inherited(entry.report)?, inherited(entry.environment)?);
     let secret = match entry.secret {
-        // The same number twice is one descriptor.
-        Some(number) if number != entry.report => Some(inherited(number)?),
-        Some(_) => return None,
+        Some(number) => Some(inherited(number)?),
         None => None,
     };
-    Some((entry, report, secret, args.next()?))
+    Some(Given { entry, report, secret, environment, program: args.next()? })
 }
 
 /// The acts, in their order. They return only if one fails.
-fn enter(
-    entry: &Entry,
-    report: BorrowedFd<'_>,
-    secret: Option<&OwnedFd>,
-    program: &OsString,
-    args: impl Iterator<Item = OsString>,
-) -> Result<std::convert::Infallible, Failure> {
+fn enter(given: &Given, args: impl Iterator<Item = OsString>) -> Result<std::convert::Infallible, Failure> {
+    let Given { entry, report, secret, environment, program } = given;
+    let report = report.as_fd();
     fcntl_setfd(report, FdFlags::CLOEXEC).map_err(failed("the guardian's pipe is missing"))?;
     check_inside(entry).map_err(failed(VIEW))?;
     limit_tasks(entry.processes).map_err(failed("cannot set the limits"))?;
     signals::hear_again().map_err(failed("cannot set up signals"))?;
-    keep_only(secret.map(AsFd::as_fd).as_slice()).map_err(failed("cannot close the descriptors"))?;
+    let variables = environment::read(environment).map_err(failed("cannot read the variables"))?;
+    keep_only(secret.as_ref().map(AsFd::as_fd).as_slice()).map_err(failed("cannot close the descriptors"))?;
     // An error means that the guardian is dead: the program must not run then.
     say(report, &Report::Entered).map_err(failed("the guardian is gone"))?;
     #[expect(clippy::disallowed_methods, reason = "it replaces this very process")]
-    let error = Command::new(program).args(args).exec();
+    // Of two with one name the one counts that the guardian or bubblewrap has set.
+    let error = Command::new(program).args(args).envs(variables).envs(std::env::vars_os()).exec();
     Err(failed(EXECUTE)(error))
 }
 

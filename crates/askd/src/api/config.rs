@@ -1,16 +1,12 @@
 //! `/config`: agents, skills, rules and `CLAUDE.md` as the Node server had them. [`super::v1::config`] does more with the
 //! same files.
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::extract::Request;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use serde_json::{Map, Value, json};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use super::body::config_object;
 use super::conditions;
@@ -21,8 +17,8 @@ use super::error::no_such_route;
 use super::fields::Fields;
 use super::path::PathOf;
 use super::query;
+use crate::api::openapi::routes::{Routes, routes};
 use crate::api::openapi::{parameters, sent, told};
-use crate::app::App;
 use crate::config::change::{Edit, Outcome, Written};
 use crate::config::document::Content;
 use crate::config::kind::Kind;
@@ -34,15 +30,15 @@ mod claude_md;
 mod list;
 
 /// The routes, without what stands before them.
-pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new()
+pub(super) fn routes() -> Routes {
+    Routes::default()
         .routes(routes!(claude_md::get, claude_md::put))
         .routes(routes!(list::list))
         .routes(routes!(one, put, delete))
         // Express took them with a slash at the end, too. The OpenAPI file has them once.
-        .route("/config/claude-md/", get(claude_md::get).put(claude_md::put))
-        .route("/config/{kind}/", get(list::list))
-        .route("/config/{kind}/{name}/", get(one).put(put).delete(delete))
+        .untold("/config/claude-md/", get(claude_md::get).put(claude_md::put))
+        .untold("/config/{kind}/", get(list::list))
+        .untold("/config/{kind}/{name}/", get(one).put(put).delete(delete))
 }
 
 /// The kinds that the Node server had.

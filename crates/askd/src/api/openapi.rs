@@ -2,26 +2,22 @@
 //! is known in one place for all of them.
 //!
 //! ```text
-//! handlers (utoipa::path), sent, told, parameters > document > schemas, facts, answers, examples > page
+//! handlers (utoipa::path), routes, sent, told, parameters > document > schemas, facts, answers, examples > page
 //! ```
 //!
 //! The suite validates every answer of its servers against it.
-
-use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
-use utoipa_axum::router::OpenApiRouter;
-
-use crate::app::App;
 
 mod answers;
 mod examples;
 mod facts;
 pub mod page;
 pub(in crate::api) mod parameters;
+pub(in crate::api) mod routes;
 mod schemas;
 pub(in crate::api) mod sent;
 #[cfg(test)]
@@ -52,8 +48,8 @@ const TAGS: [(&str, &str); 9] = [
 
 /// The whole file.
 pub fn document() -> Value {
-    let routes: OpenApiRouter<Arc<App>> = super::open_routes().merge(super::keyed_routes()).merge(page::routes());
-    let mut made = serde_json::to_value(routes.into_openapi()).unwrap_or_default();
+    let routes = super::open_routes().merge(super::keyed_routes()).merge(page::routes());
+    let mut made = serde_json::to_value(routes.tell()).unwrap_or_default();
     let mut schemas = made["components"]["schemas"].take();
     for (name, schema) in besides() {
         schemas[name] = serde_json::to_value(schema).unwrap_or_default();

@@ -1,16 +1,13 @@
 //! `/v1`: runs and their events, uploads for them, what confines them, the configuration, and keys and what was done
 //! with them.
 
-use std::sync::Arc;
-
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use super::error::ApiError;
 use super::error::code::ErrorCode;
+use super::openapi::routes::{Routes, routes};
 use crate::app::App;
 use crate::encode::run::{Detail, encode};
 use crate::keys::Key;
@@ -40,8 +37,8 @@ pub mod usage;
 mod wait;
 
 /// The routes, without what stands before them.
-pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new()
+pub(super) fn routes() -> Routes {
+    Routes::default()
         .routes(routes!(list::list, create::create))
         .routes(routes!(one::one))
         .routes(routes!(events::events))

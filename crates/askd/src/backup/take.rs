@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use rustix::fs::Access;
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
@@ -17,10 +18,11 @@ use uuid::Uuid;
 use super::archive::Writer;
 use super::manifest::{FORMAT, Header, MAX_FILES, SESSIONS};
 use super::place::{Floor, size};
-use super::scratch::{ScratchFolder, make_folder, put_in_place, remove, scratch_name, sweep};
-use super::{BackupError, BackupOptions};
+use super::{BackupError, BackupOptions, has_data, has_store, is_there};
+use crate::disk::scratch::{ScratchFolder, make_folder, put_in_place, remove, scratch_name, sweep};
 use crate::disk::usage;
 use crate::homes;
+use crate::privileges::{own_folder, whose};
 use crate::serve::lock::{self, Holder};
 use crate::sessions::Sessions;
 use crate::settings::{Settings, show_size};
@@ -86,9 +88,13 @@ pub async fn backup(
                 .to_owned(),
         ));
     }
-    if !data.is_dir() {
+    if !has_data(settings)? || !data.is_dir() {
         return Err(BackupError::Refused(format!("ASKD_DATA_DIR `{}` is no folder", data.display())));
     }
+    if !options.sessions_only {
+        has_store(settings)?;
+    }
+    let beside = |to| beside(to, &settings.paths.workspace_dir);
     let folder = options.to.as_deref().map_or_else(|| Ok(data.clone()), beside)?;
     let floor = Floor::of(&folder, settings);
     let name = options.to.as_ref().and_then(|to| to.file_name());
@@ -137,8 +143,9 @@ pub async fn backup(
     Ok(Taken { archive, created_at, schema, sessions, missing_sessions, files, content_bytes, archive_bytes, warnings })
 }
 
-/// The folder of the archive.
-fn beside(to: &Path) -> Result<PathBuf, BackupError> {
+/// The folder of the archive. There lies a copy of the store as long as the archive is not whole, and what is there goes
+/// afterwards: nobody else is to decide where that is.
+fn beside(to: &Path, workspaces: &Path) -> Result<PathBuf, BackupError> {
     let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let is_folder = match fs::metadata(folder) {
         Ok(there) => there.is_dir(),
@@ -151,6 +158,22 @@ fn beside(to: &Path) -> Result<PathBuf, BackupError> {
     if fs::symlink_metadata(to).is_ok() {
         let to = to.display();
         return Err(BackupError::Refused(format!("`{to}` is there already; name another file, or remove that one")));
+    }
+    let named = std::path::absolute(folder).and_then(|folder| own_folder(&folder));
+    let named = named.map_err(BackupError::io(format!("cannot look at the way to `{}`", folder.display())))?;
+    let real = named.map_err(|at| {
+        BackupError::Refused(format!(
+            "others can put something else in the place of what is in `{}` ({}); choose another folder, take that right away \
+             (chmod go-w, or chmod +t), or {SHELL}",
+            at.display(),
+            whose(&at)
+        ))
+    })?;
+    if real.starts_with(workspaces.canonicalize().unwrap_or_else(|_| workspaces.to_owned())) {
+        let folder = folder.display();
+        return Err(BackupError::Refused(format!(
+            "`{folder}` is in WORKSPACE_DIR, which is the runs'; choose another folder"
+        )));
     }
     Ok(folder.to_owned())
 }
@@ -165,12 +188,15 @@ fn scratch(folder: &Path, name: &str) -> Result<ScratchFolder, BackupError> {
     }
 }
 
-/// Root becomes the folder's owner before.
+/// What the archive's mode is then is the shell's business.
+const SHELL: &str = "let the shell open the file: (umask 077; askd backup --to - > FILE)";
+
+/// Root has become the owner of the data folder before.
 fn shut(folder: &Path) -> BackupError {
-    let (folder, uid) = (folder.display(), rustix::process::geteuid().as_raw());
+    let (path, whose) = (folder.display(), whose(folder));
     BackupError::Refused(format!(
-        "the user to whom ASKD_DATA_DIR belongs (uid {uid}) cannot write to `{folder}`; name a folder of that user's, or let \
-         the shell open the file: askd backup --to - > FILE"
+        "`{path}` cannot be written to: {whose} (root becomes the user to whom ASKD_DATA_DIR belongs); name a folder of that \
+         user's, or {SHELL}"
     ))
 }
 
@@ -274,7 +300,10 @@ impl Job {
         content: &mut u64,
     ) -> Result<usize, BackupError> {
         let folder = self.data.join(SESSIONS);
-        if !folder.is_dir() {
+        if !is_there(&folder, Access::READ_OK | Access::EXEC_OK)? {
+            let data = self.data.display();
+            self.warnings
+                .push(format!("there is no folder `{SESSIONS}` in ASKD_DATA_DIR `{data}`: has a server worked in it?"));
             return Ok(0);
         }
         let failed = || BackupError::io("the transcripts could not be read");

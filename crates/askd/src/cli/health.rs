@@ -28,6 +28,8 @@ pub enum Fault {
     NotExecutable,
     /// No process can be started: no room for one, no descriptors, no launcher.
     NoProcess,
+    /// It works, and the view that confines runs, which is that of the start, does not show it.
+    OutOfView,
     /// The view that confines runs cannot be made any more.
     View,
     /// It ended, or was silent for too long, before its first word.
@@ -46,6 +48,7 @@ impl fmt::Display for Fault {
             Self::Missing => "its program is missing",
             Self::NotExecutable => "its program may not be executed",
             Self::NoProcess => "no process can be started for it",
+            Self::OutOfView => "its program is another one, in a place that runs do not see; restart the server",
             Self::View => "the isolation of runs no longer works",
             Self::Silent => "it ends before its first word",
             Self::Startup(reason) => return write!(f, "it says that it cannot start ({reason})"),

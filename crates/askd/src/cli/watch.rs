@@ -60,7 +60,12 @@ pub async fn watch<S: Future<Output = Option<Result<(), Fault>>>>(
         };
         has_version = version.is_ok();
         let found = match version {
-            Ok(()) => start().await,
+            Ok(()) => match start().await {
+                Some(Err(Fault::Missing | Fault::NotExecutable)) if answers(cli, programs).await => {
+                    Some(Err(Fault::OutOfView))
+                }
+                found => found,
+            },
             Err(fault) => Some(Err(fault)),
         };
         started = Some(Instant::now());
@@ -79,6 +84,11 @@ pub async fn watch<S: Future<Output = Option<Result<(), Fault>>>>(
 pub(super) fn identity(program: &Path) -> Option<Identity> {
     let of = |meta: fs::Metadata| (meta.dev(), meta.ino(), meta.size(), meta.ctime(), meta.ctime_nsec());
     fs::metadata(program).ok().map(of)
+}
+
+/// Whether it can be started with nothing around it.
+async fn answers(cli: &Cli, programs: &Programs) -> bool {
+    programs.output(&cli.program, &["--version"]).await.is_ok()
 }
 
 /// Whether it says a version that this askd works with.

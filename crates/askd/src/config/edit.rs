@@ -382,7 +382,8 @@ impl Order {
         let limits = inner.parts.limits;
         let made = self.wanted.made(&self.id, found)?;
         let new = made.content.as_deref();
-        let case = Case { scope, id: &self.id, by: &self.by, limits: &limits, secrets: &inner.secrets };
+        let secrets = inner.secrets();
+        let case = Case { scope, id: &self.id, by: &self.by, limits: &limits, secrets: &secrets };
         let old = found.and_then(OnDisk::content);
         let mut warnings = case.judge(found.is_some(), old.as_ref(), new)?;
         warnings.extend(new.and_then(|_| twins::hidden_command(root, &self.id)));

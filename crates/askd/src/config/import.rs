@@ -310,7 +310,8 @@ impl Planner<'_> {
         new: Option<&Content>,
     ) -> Result<(), ConfigError> {
         let (limits, file) = (&self.inner.parts.limits, self.file(id));
-        let case = Case { scope: self.root.scope(), id, by: self.by, limits, secrets: &self.inner.secrets };
+        let secrets = self.inner.secrets();
+        let case = Case { scope: self.root.scope(), id, by: self.by, limits, secrets: &secrets };
         let named = |problems: Vec<Problem>| problems.into_iter().map(|problem| within(&file, problem));
         match case.judge(has_old, old, new) {
             Ok(warnings) => self.plan.imported.warnings.extend(named(warnings)),

@@ -1,7 +1,5 @@
 //! Whether a content may be put: by this caller, in this place, at all.
 
-use std::sync::Arc;
-
 use memchr::memmem::Finder;
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -19,8 +17,8 @@ use super::validate;
 const SHORTEST_SECRET: usize = 8;
 
 /// Values that must not come into a document: every run could read them.
-#[derive(Clone)]
-pub(super) struct Secrets(Arc<[Finder<'static>]>);
+#[derive(Default)]
+pub(super) struct Secrets(Vec<Finder<'static>>);
 
 impl std::fmt::Debug for Secrets {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -29,11 +27,17 @@ impl std::fmt::Debug for Secrets {
 }
 
 impl Secrets {
-    pub(super) fn new(values: &[SecretString]) -> Self {
+    /// These, and more of them.
+    pub(super) fn and(&self, values: &[SecretString]) -> Self {
         let values = values.iter().map(|value| value.expose_secret().trim());
         let spellings = values.flat_map(|value| [value.to_owned(), escaped(value)]);
-        let long = spellings.filter(|spelling| spelling.len() >= SHORTEST_SECRET);
-        Self(long.map(|spelling| Finder::new(&spelling).into_owned()).collect())
+        let mut all = self.0.clone();
+        for spelling in spellings.filter(|spelling| spelling.len() >= SHORTEST_SECRET) {
+            if !all.iter().any(|known| known.needle() == spelling.as_bytes()) {
+                all.push(Finder::new(&spelling).into_owned());
+            }
+        }
+        Self(all)
     }
 
     fn are_in(&self, content: &Content) -> bool {

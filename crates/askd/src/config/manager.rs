@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use secrecy::SecretString;
 use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncGuard, Semaphore, SemaphorePermit, oneshot};
 use tokio::time::timeout;
@@ -61,14 +62,14 @@ pub struct Parts {
     pub owner: String,
     /// Bounds.
     pub limits: Limits,
-    /// Values that must not come into a document.
+    /// Values that must not come into a document; more may come later.
     pub secrets: Vec<SecretString>,
 }
 
 #[derive(Debug)]
 pub(super) struct Inner {
     pub(super) parts: Parts,
-    pub(super) secrets: Secrets,
+    secrets: ArcSwap<Secrets>,
     /// Between those who copy or read `CONFIG_DIR` and those who rename in it.
     lock: FileLock,
     /// Changes of one scope come one after the other. Workspaces that meet in one place wait for each other,
@@ -127,7 +128,7 @@ impl Config {
     /// Over what it is made of.
     pub fn new(parts: Parts) -> Self {
         let inner = Inner {
-            secrets: Secrets::new(&parts.secrets),
+            secrets: ArcSwap::from_pointee(Secrets::default().and(&parts.secrets)),
             lock: FileLock::new(parts.dir.path()),
             turns: std::array::from_fn(|_| AsyncMutex::default()),
             last_id: Mutex::default(),
@@ -142,6 +143,11 @@ impl Config {
     /// `CONFIG_DIR`, as runs get it.
     pub fn dir(&self) -> &ConfigDir {
         &self.inner.parts.dir
+    }
+
+    /// Keeps these values out of documents as well, besides those of before: who has an old one may not know that it is one.
+    pub fn keep_out(&self, values: &[SecretString]) {
+        self.inner.secrets.rcu(|secrets| secrets.and(values));
     }
 
     /// The bounds.
@@ -398,6 +404,11 @@ async fn place(size: usize) -> Result<SemaphorePermit<'static>, ConfigError> {
 const MOST_IN_A_MILLISECOND: u16 = 0xfff;
 
 impl Inner {
+    /// Values that must not come into a document.
+    pub(super) fn secrets(&self) -> Arc<Secrets> {
+        self.secrets.load_full()
+    }
+
     /// The folder of a scope; `None`: there is no `CONFIG_DIR`.
     fn root(&self, scope: &Scope) -> Result<Option<Root>, ConfigError> {
         match scope {

@@ -31,7 +31,7 @@ pub fn remove(folder: &Path) -> io::Result<()> {
 
 /// The same for a folder in one that is open, where somebody may still write: it ends after so many steps, one for each
 /// file or folder that goes and each folder that is moved.
-pub fn remove_beneath(parent: &OwnedFd, name: &str, most: u64) -> io::Result<Removed> {
+pub fn remove_beneath(parent: &OwnedFd, name: impl rustix::path::Arg + Copy, most: u64) -> io::Result<Removed> {
     remove_in(parent, name, most)
 }
 

@@ -91,8 +91,14 @@ fn existing(folder: &Path) -> Option<(&Path, Vec<&OsStr>)> {
     None
 }
 
-/// The path without links, if nobody but root can change a name on the way to it, that of a link included.
+/// [`named_by`] nobody but root.
 fn named_by_root(path: &Path) -> io::Result<Option<PathBuf>> {
+    Ok(named_by(path, 0)?.ok())
+}
+
+/// The absolute path without links, if nobody but root and this user can change a name on the way to it, that of a link
+/// included. `Err`: where somebody else can.
+pub(super) fn named_by(path: &Path, user: u32) -> io::Result<Result<PathBuf, PathBuf>> {
     let mut at = PathBuf::from("/");
     let mut rest = path.to_owned();
     let mut links = 0;
@@ -101,8 +107,8 @@ fn named_by_root(path: &Path) -> io::Result<Option<PathBuf>> {
         while let Some(part) = parts.next() {
             match part {
                 Component::Normal(name) => {
-                    if !is_roots_own(&at)? {
-                        return Ok(None);
+                    if !is_own(&at, user)? {
+                        return Ok(Err(at));
                     }
                     let next = at.join(name);
                     let Ok(target) = next.read_link() else {
@@ -111,8 +117,8 @@ fn named_by_root(path: &Path) -> io::Result<Option<PathBuf>> {
                     };
                     links += 1;
                     // In a sticky folder it may be anybody's.
-                    if links > MAX_LINKS || next.symlink_metadata()?.uid() != 0 {
-                        return Ok(None);
+                    if links > MAX_LINKS || ![0, user].contains(&next.symlink_metadata()?.uid()) {
+                        return Ok(Err(at));
                     }
                     rest = target.join(parts.as_path());
                     continue 'again;
@@ -122,17 +128,22 @@ fn named_by_root(path: &Path) -> io::Result<Option<PathBuf>> {
                 Component::CurDir | Component::Prefix(_) => {}
             }
         }
-        return Ok(Some(at));
+        return Ok(Ok(at));
     }
 }
 
 /// Whether nobody but root can change a name in this folder.
 fn is_roots_own(folder: &Path) -> io::Result<bool> {
+    is_own(folder, 0)
+}
+
+/// Whether nobody but root and this user can.
+pub(super) fn is_own(folder: &Path, user: u32) -> io::Result<bool> {
     let metadata = folder.metadata()?;
     let mode = metadata.mode();
     let writable_by_others = mode & 0o002 != 0 || (mode & 0o020 != 0 && metadata.gid() != 0);
-    // In a sticky folder others may add names, and not change those of root.
-    Ok(metadata.uid() == 0 && (!writable_by_others || mode & 0o1000 != 0))
+    // In a sticky folder others may add names, and not change those of this user.
+    Ok([0, user].contains(&metadata.uid()) && (!writable_by_others || mode & 0o1000 != 0))
 }
 
 /// Gives the folder itself away, if it is root's and empty.

@@ -24,7 +24,7 @@ use crate::store::chunk::{Chunk, ChunkBuilder};
 use crate::store::usage::Usage;
 use crate::traces::place::Place;
 use crate::traces::span::Span;
-use noted::{Noted, Turn};
+use noted::{Known, Noted};
 
 mod noted;
 mod out;
@@ -106,7 +106,7 @@ struct State {
     warnings: Vec<Warning>,
     /// What metrics tell of it, with the next commit.
     noted: Noted,
-    turn: Turn,
+    known: Known,
     /// The CLI has said something.
     spoken: bool,
     /// The last event was appended.
@@ -143,7 +143,7 @@ impl RunLog {
             charge: Charge::default(),
             warnings: Vec::new(),
             noted: Noted::default(),
-            turn: Turn::default(),
+            known: Known::default(),
             spoken: false,
             ended: false,
             ring: VecDeque::new(),
@@ -235,8 +235,8 @@ impl RunLog {
             state.keep_warning(warning);
         }
         patch::note(&mut state.patch, seq, time.as_millisecond(), body);
-        let State { noted, turn, .. } = &mut *state;
-        noted.note(turn, time.as_millisecond(), body);
+        let State { noted, known, .. } = &mut *state;
+        noted.note(known, time.as_millisecond(), body);
         drop(state);
         self.appended.notify_one();
         if filled {

@@ -13,7 +13,7 @@ use supervisor::leftovers;
 use supervisor::records::RunRecord;
 
 use crate::app::App;
-use crate::disk::removal;
+use crate::disk::{removal, scratch};
 use crate::marker::MARKER_VARIABLE;
 use crate::runs::RunId;
 
@@ -85,7 +85,8 @@ fn clear_temporary(app: &App) -> io::Result<usize> {
     for folder in ["owners", "records"] {
         cleared += clear_folder(&data.join(folder), now, |name| name.ends_with(UNFINISHED))?;
     }
-    Ok(cleared)
+    // Of backups to a pipe that were killed.
+    Ok(cleared + scratch::sweep(data))
 }
 
 fn clear_folder(folder: &Path, now: SystemTime, is_temporary: impl Fn(&str) -> bool) -> io::Result<usize> {

@@ -146,6 +146,8 @@ impl Reloading<'_> {
         let is_other_key = before.auth.api_key.expose_secret() != now.auth.api_key.expose_secret();
         let is_other_filter = before.logging.filter != now.logging.filter;
         let filter = now.logging.filter.clone();
+        // Before it counts: nobody is to get it into a document first.
+        shared.config.keep_out(&now.secrets());
         self.longest_run.set(now.limits.run_queue_timeout + now.deadlines.max_run_time);
         shared.settings.replace(now);
         if is_other_key {

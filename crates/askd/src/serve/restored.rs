@@ -60,15 +60,16 @@ pub fn commit(data: &Path, plan: &Plan) -> io::Result<()> {
 }
 
 /// Whether a restore has happened that is not finished.
-pub fn is_begun(data: &Path) -> bool {
-    data.join(STAGING).join(PLAN).exists()
+pub fn is_begun(data: &Path) -> io::Result<bool> {
+    data.join(STAGING).join(PLAN).try_exists()
 }
 
 /// Finishes what was begun, or takes it away; whether a restore was finished. Whoever calls this holds the lock of the folder.
 pub fn finish(data: &Path) -> io::Result<bool> {
     let staging = data.join(STAGING);
-    if fs::symlink_metadata(&staging).is_err() {
-        return Ok(false);
+    match fs::symlink_metadata(&staging) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        there => _ = there?,
     }
     let text = match small_file::read_text(&staging.join(PLAN), MAX_PLAN) {
         Ok(text) => text,

@@ -23,11 +23,8 @@ const STATUS_EVERY: Duration = Duration::from_secs(2);
 /// How often a server that starts or drains asks for more time.
 const EXTEND_EVERY: Duration = Duration::from_secs(5);
 
-/// For how much it asks, besides the time of a store that does not answer.
+/// For how much it asks.
 const EXTEND: Duration = Duration::from_secs(30);
-
-/// What comes after the last word and waits for the store, or as long: uses of keys, spans, and closing it.
-const LAST_WAITS: u32 = 3;
 
 /// What a batch may take besides its questions.
 const SLACK: Duration = Duration::from_secs(5);
@@ -110,6 +107,11 @@ impl Systemd {
         });
     }
 
+    /// It stops.
+    pub(super) fn stopping(&self) {
+        self.tell("STOPPING=1");
+    }
+
     /// Tells, for ever, what the server does; first of all that its start is complete. Whether it wants work is another matter,
     /// and only told: no restart mends a full disk, and what has begun meanwhile would be lost.
     pub(super) async fn keep(&self, app: &App) {
@@ -142,8 +144,8 @@ impl Systemd {
         loop {
             ticks.tick().await;
             let active = app.runs().occupancy().active;
-            self.tell("STOPPING=1");
-            self.extend(EXTEND + app.settings().store.timeout * LAST_WAITS);
+            self.stopping();
+            self.extend(EXTEND);
             self.status(&format!("draining: {active} runs at work"));
         }
     }

@@ -4,6 +4,7 @@
 //! beside the file cannot be begun anew as long as it reads, so that is watched.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbBackend, DbErr};
 use super::error::{Failure, OpenError};
 use super::migrations::known;
 use super::sql::{get, statement};
-use super::sqlite::{FILE, size_of};
+use super::sqlite::{FILE, cannot_open, size_of};
 
 /// The name of the store's file, in the data folder and in an archive.
 pub const STORE_FILE: &str = FILE;
@@ -39,6 +40,9 @@ pub enum CopyError {
     /// Nothing to copy.
     #[error("there is no askd.db in `{0}`; hint: ASKD_DATA_DIR names the folder of the server")]
     Absent(String),
+    /// It cannot be read, or a later askd has made it: this one does not know what belongs to what in it.
+    #[error(transparent)]
+    Unfit(#[from] OpenError),
     /// The database says no.
     #[error("askd.db cannot be copied: {0}")]
     Database(String),
@@ -56,9 +60,12 @@ pub enum CopyError {
 /// Copies the store of a data folder into a file that is empty or not there; the version of its tables.
 pub async fn copy(data_dir: &Path, to: &Path) -> Result<i64, CopyError> {
     let file = data_dir.join(FILE);
-    if !file.is_file() {
-        return Err(CopyError::Absent(data_dir.display().to_string()));
+    match file.metadata() {
+        Ok(there) if there.is_file() => {}
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(cannot_open(&file, &error).into()),
+        _ => return Err(CopyError::Absent(data_dir.display().to_string())),
     }
+    version_in(data_dir).await?;
     let connection = open(&file, true);
     let wal = data_dir.join(format!("{FILE}-wal"));
     let copied = tokio::select! {
@@ -72,13 +79,16 @@ pub async fn copy(data_dir: &Path, to: &Path) -> Result<i64, CopyError> {
     copied
 }
 
-/// The version of the tables of a data folder's store; `None`: there is none.
+/// The version of the tables of a data folder's store, which may be in use; `None`: there is none.
 pub(super) async fn version_in(data_dir: &Path) -> Result<Option<i64>, OpenError> {
     let file = data_dir.join(FILE);
-    if size_of(&file).unwrap_or(0) == 0 {
+    let size = |file: &Path| size_of(file).map_err(|error| cannot_open(file, &error));
+    if size(&file)? == 0 {
         return Ok(None);
     }
-    let connection = open(&file, true);
+    // What a server that was cut off has written last is read, and not taken in: that is the next start's business.
+    let has_log = size(&data_dir.join(format!("{FILE}-wal")))? > 0;
+    let connection = connect(options(&file).read_only(has_log));
     let version = super::migrations::version(&connection).await;
     let _ = connection.close().await;
     version
@@ -139,10 +149,16 @@ async fn version(connection: &DatabaseConnection) -> Result<i64, DbErr> {
 
 /// `shared`: a server may be at work with it. A copy has nobody else, and nothing is written beside it.
 fn open(file: &Path, shared: bool) -> DatabaseConnection {
-    let options = SqliteConnectOptions::new().filename(file).create_if_missing(false).busy_timeout(BUSY);
-    let options = if shared { options } else { options.immutable(true).read_only(true) };
-    let options = options.disable_statement_logging();
-    SqlitePoolOptions::new().max_connections(1).connect_lazy_with(options).into()
+    let options = options(file);
+    connect(if shared { options } else { options.immutable(true).read_only(true) })
+}
+
+fn options(file: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new().filename(file).create_if_missing(false).busy_timeout(BUSY)
+}
+
+fn connect(options: SqliteConnectOptions) -> DatabaseConnection {
+    SqlitePoolOptions::new().max_connections(1).connect_lazy_with(options.disable_statement_logging()).into()
 }
 
 #[cfg(test)]

@@ -31,16 +31,19 @@ pub enum OpenError {
          ASKD_DATA_DIR"
     )]
     Url(&'static str),
-    /// The database has a schema of a later askd.
+    /// A later askd has brought the tables to a version that this one does not know.
     #[error(
-        "the {place} has schema version {found}, and this askd knows versions up to {known}; hint: start the askd that \
-         wrote it, or a later one"
+        "the {place} was brought to schema version {found} by {by}, and this is askd {own}, which knows versions up to \
+         {known}; nothing was changed; hint: install that askd or a later one; the only way back is the backup made before \
+         the update", own = env!("CARGO_PKG_VERSION")
     )]
     Newer {
         /// What it is.
         place: &'static str,
         /// Its version.
         found: i64,
+        /// Who has brought it there, in words.
+        by: String,
         /// The last that this binary knows.
         known: i64,
     },

@@ -2,6 +2,8 @@
 //!
 //! A version that has been released is never edited. `tests/store/schemas` keeps a database of each, with rows in it.
 
+use std::time::Instant;
+
 use sea_orm::{
     ConnectionTrait as _, DatabaseConnection, DbBackend, DbErr, SqliteTransactionMode, TransactionOptions,
     TransactionTrait as _,
@@ -44,21 +46,27 @@ const STORE: &str = "CREATE TABLE IF NOT EXISTS store \
 
 /// Brings the database to the last version.
 pub(super) async fn migrate(connection: &DatabaseConnection) -> Result<(), OpenError> {
-    let engine = connection.get_database_backend();
-    match apply(connection).await {
-        Ok(found) if found > known() => Err(OpenError::Newer { place: place(engine), found, known: known() }),
-        Ok(_) => Ok(()),
-        Err(error) => {
-            let message = format!("its tables cannot be brought up to date: {}", Failure::at_open(&error));
-            Err(match engine {
-                DbBackend::Postgres => OpenError::Database(message),
-                _ => OpenError::File { path: super::sqlite::FILE.to_owned(), why: message },
-            })
-        }
+    let begun = Instant::now();
+    let found = apply(connection).await.map_err(|error| {
+        let why = format!("its tables cannot be brought up to date: {}", Failure::at_open(&error));
+        unusable(connection.get_database_backend(), why)
+    })?;
+    match found {
+        0 => tracing::info!(version = known(), "made the store's tables"),
+        found if found < known() => tracing::info!(
+            from = found,
+            to = known(),
+            ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+            "brought the store's tables from version {found} to {}: an earlier askd refuses them from now on, and the way \
+             back is the backup made before this update",
+            known()
+        ),
+        found => refuse_newer(connection, found).await?,
     }
+    Ok(())
 }
 
-/// The version that a database has, which is not changed; `None`: it is no store yet.
+/// The version that a database has, which is not changed; `None`: it is no store yet. One of a later askd is refused.
 pub(super) async fn version(connection: &DatabaseConnection) -> Result<Option<i64>, OpenError> {
     let engine = connection.get_database_backend();
     let exists = match engine {
@@ -75,13 +83,34 @@ pub(super) async fn version(connection: &DatabaseConnection) -> Result<Option<i6
         let row = connection.query_one_raw(statement(engine, "SELECT version FROM store", [])).await?;
         row.map(|row| get::<i64>(&row, "version")).transpose()
     };
-    read.await.map_err(|error: DbErr| {
-        let why = Failure::at_open(&error);
-        match engine {
-            DbBackend::Postgres => OpenError::Database(why),
-            _ => OpenError::File { path: super::sqlite::FILE.to_owned(), why },
-        }
-    })
+    let found: Option<i64> = read.await.map_err(|error: DbErr| unusable(engine, Failure::at_open(&error)))?;
+    if let Some(found) = found {
+        refuse_newer(connection, found).await?;
+    }
+    Ok(found)
+}
+
+async fn refuse_newer(connection: &DatabaseConnection, found: i64) -> Result<(), OpenError> {
+    if found <= known() {
+        return Ok(());
+    }
+    let engine = connection.get_database_backend();
+    // Whatever else may have become of that table.
+    let row = connection.query_one_raw(statement(engine, "SELECT brought_by FROM store", [])).await.ok().flatten();
+    let by = row.and_then(|row| get::<Option<String>>(&row, "brought_by").ok().flatten());
+    let by = by.map_or_else(|| "a later askd".to_owned(), |version| format!("askd {version}"));
+    let place = match engine {
+        DbBackend::Postgres => "database of ASKD_DATABASE_URL",
+        _ => "file askd.db in ASKD_DATA_DIR",
+    };
+    Err(OpenError::Newer { place, found, by, known: known() })
+}
+
+fn unusable(engine: DbBackend, why: String) -> OpenError {
+    match engine {
+        DbBackend::Postgres => OpenError::Database(why),
+        _ => OpenError::File { path: super::sqlite::FILE.to_owned(), why },
+    }
 }
 
 /// Returns the version that was found.
@@ -105,17 +134,11 @@ async fn apply(connection: &DatabaseConnection) -> Result<i64, DbErr> {
                 tx.execute_unprepared(&sql).await?;
             }
         }
-        let sql = "INSERT INTO store (id, version) VALUES (1, $1) ON CONFLICT (id) DO UPDATE SET version = $1";
-        tx.execute_raw(statement(engine, sql, [known().into()])).await?;
-        tracing::info!(from = found, to = known(), "brought the store's tables up to date");
+        let sql = "INSERT INTO store (id, version, brought_by) VALUES (1, $1, $2) \
+                   ON CONFLICT (id) DO UPDATE SET version = $1, brought_by = $2";
+        let own = env!("CARGO_PKG_VERSION");
+        tx.execute_raw(statement(engine, sql, [known().into(), own.into()])).await?;
     }
     tx.commit().await?;
     Ok(found)
-}
-
-fn place(engine: DbBackend) -> &'static str {
-    match engine {
-        DbBackend::Postgres => "database of ASKD_DATABASE_URL",
-        _ => "file askd.db in ASKD_DATA_DIR",
-    }
 }

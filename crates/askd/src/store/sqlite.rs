@@ -131,7 +131,7 @@ fn pool(size: u32) -> SqlitePoolOptions {
     SqlitePoolOptions::new().max_connections(size).min_connections(0).max_lifetime(None).test_before_acquire(false)
 }
 
-fn cannot_open(path: &Path, why: &impl ToString) -> OpenError {
+pub(super) fn cannot_open(path: &Path, why: &impl ToString) -> OpenError {
     OpenError::File { path: path.display().to_string(), why: why.to_string() }
 }
 

@@ -52,7 +52,7 @@ pub struct NewRun {
     pub on_disconnect: &'static str,
     /// What was asked, JSON.
     pub request: String,
-    /// The same for lists, without what may be long; `None`: all of it is short.
+    /// The same for lists, without what may be long; `None`: lists read the whole.
     pub listed: Option<String>,
     /// Where it stands in a trace, JSON.
     pub trace_context: Option<String>,

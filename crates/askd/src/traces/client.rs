@@ -23,7 +23,7 @@ use rustls::{ClientConfig, RootCertStore};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
 use crate::settings::groups;
@@ -82,22 +82,34 @@ impl Client {
 
     /// Sends a batch; how many spans of it the collector would not have.
     pub(super) async fn send(&self, batch: Bytes) -> Result<u64, Refused> {
-        match timeout(self.timeout, self.attempt(batch)).await {
+        let until = Instant::now() + self.timeout;
+        // What is inside looks first: of an answer that has come in part it is not to be said that there is none.
+        match timeout_at(until, self.attempt(batch, until)).await {
             Ok(answered) => answered,
             Err(_) => Err(away(format!("it does not answer within {:?} (ASKD_OTLP_TIMEOUT)", self.timeout))),
         }
     }
 
-    async fn attempt(&self, batch: Bytes) -> Result<u64, Refused> {
+    async fn attempt(&self, batch: Bytes, until: Instant) -> Result<u64, Refused> {
         let connected = TcpStream::connect((self.collector.host.as_str(), self.collector.port)).await;
         let stream = connected.map_err(|error| away(format!("cannot connect: {error}")))?;
-        let Some((config, name)) = &self.tls else { return self.exchange(stream, batch).await };
+        let Some((config, name)) = &self.tls else { return self.exchange(stream, batch, until).await };
         let encrypted = TlsConnector::from(Arc::clone(config)).connect(name.clone(), stream).await;
-        self.exchange(encrypted.map_err(|error| away(format!("no encrypted connection: {error}")))?, batch).await
+        let stream = encrypted.map_err(|error| away(format!("no encrypted connection: {error}")))?;
+        self.exchange(stream, batch, until).await
     }
 
-    async fn exchange(&self, stream: impl AsyncRead + AsyncWrite + Unpin, batch: Bytes) -> Result<u64, Refused> {
-        let broken = |error: hyper::Error| away(format!("it does not speak HTTP as expected: {error}"));
+    async fn exchange(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin,
+        batch: Bytes,
+        until: Instant,
+    ) -> Result<u64, Refused> {
+        let broken = |error: hyper::Error| {
+            let why = format!("it does not speak HTTP as expected: {error}");
+            // What answers so, such as with a head that is too large, will answer so again.
+            if error.is_parse() { Refused { why, again: None } } else { away(why) }
+        };
         let mut request = Request::post(&self.collector.path)
             .header(HOST, &self.collector.authority)
             .header(CONTENT_TYPE, "application/x-protobuf")
@@ -109,7 +121,7 @@ impl Client {
             request.headers_mut().insert(name, value.clone());
         }
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
-        let asking = async { answer(sender.send_request(request).await.map_err(broken)?).await };
+        let asking = async { answer(sender.send_request(request).await.map_err(broken)?, until).await };
         let mut asking = std::pin::pin!(asking);
         tokio::select! {
             answered = &mut asking => answered,
@@ -119,27 +131,28 @@ impl Client {
     }
 }
 
-/// What the specification says of answers: which of them may be better next time.
-async fn answer(response: Response<Incoming>) -> Result<u64, Refused> {
+/// What the specification says of answers: which of them may be better next time. The body of a refusal says nothing that is
+/// wanted, and need not have an end.
+async fn answer(response: Response<Incoming>, until: Instant) -> Result<u64, Refused> {
     let status = response.status();
-    let after = response.headers().get(RETRY_AFTER).and_then(|after| after.to_str().ok()?.parse().ok());
-    let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
-    match status {
-        _ if status.is_success() => {
-            // An answer that cannot be read is one of a collector that has taken them.
-            let answer = body.ok().and_then(|body| ExportTraceServiceResponse::decode(body.to_bytes()).ok());
-            let partial = answer.and_then(|answer| answer.partial_success);
-            Ok(partial.map_or(0, |partial| u64::try_from(partial.rejected_spans).unwrap_or(0)))
-        }
-        StatusCode::TOO_MANY_REQUESTS
-        | StatusCode::BAD_GATEWAY
-        | StatusCode::SERVICE_UNAVAILABLE
-        | StatusCode::GATEWAY_TIMEOUT => {
-            let again = Some(Duration::from_secs(after.unwrap_or(0)));
-            Err(Refused { why: format!("it answers {status}"), again })
-        }
-        _ => Err(Refused { why: format!("it answers {status}"), again: None }),
+    if status.is_success() {
+        // An answer that cannot be read, or does not end, is one of a collector that has taken them.
+        let body = timeout_at(until, Limited::new(response.into_body(), MAX_ANSWER).collect()).await;
+        let body = body.ok().and_then(Result::ok);
+        let answer = body.and_then(|body| ExportTraceServiceResponse::decode(body.to_bytes()).ok());
+        let partial = answer.and_then(|answer| answer.partial_success);
+        return Ok(partial.map_or(0, |partial| u64::try_from(partial.rejected_spans).unwrap_or(0)));
     }
+    let may_be_better = matches!(
+        status,
+        StatusCode::TOO_MANY_REQUESTS
+            | StatusCode::BAD_GATEWAY
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::GATEWAY_TIMEOUT
+    );
+    let after = response.headers().get(RETRY_AFTER).and_then(|after| after.to_str().ok()?.parse().ok());
+    let again = may_be_better.then(|| Duration::from_secs(after.unwrap_or(0)));
+    Err(Refused { why: format!("it answers {status}"), again })
 }
 
 /// It may be there later.

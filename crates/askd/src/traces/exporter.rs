@@ -15,7 +15,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::Counts;
-use super::client::{Client, Refused};
+use super::client::Client;
 
 /// Spans of one batch: with texts of the greatest length it has some megabytes.
 const BATCH: usize = 512;
@@ -27,13 +27,18 @@ const GATHER: Duration = Duration::from_millis(500);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
+/// How long the last spans are waited for at most: whoever stops a server waits as well.
+const LAST_PATIENCE: Duration = Duration::from_secs(30);
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Exporter {
     client: Client,
     resource: ResourceAttributesWithSchema,
-    /// Spans dropped by the time the collector went away; `None`: it takes them.
-    away: Option<u64>,
+    /// The log says that the collector takes none.
+    is_away: bool,
+    /// So many of the spans dropped were told of in the log.
+    told: u64,
     /// Spans of the batch that is on its way.
     under_way: u64,
 }
@@ -46,10 +51,11 @@ impl Exporter {
         let given = given.iter().map(|(name, value)| KeyValue::new(name.clone(), value.clone()));
         // Of two with one name the last counts.
         let resource = Resource::builder_empty().with_attributes(own).with_attributes(given).build();
-        Self { client, resource: (&resource).into(), away: None, under_way: 0 }
+        Self { client, resource: (&resource).into(), is_away: false, told: 0, under_way: 0 }
     }
 
-    /// Until `finish`; then what is left, be it under way or waiting, within the time of one batch, or until `at_once`.
+    /// Until `finish`; then what is left, be it under way or waiting, within the time of one batch, [`LAST_PATIENCE`] at most,
+    /// or until `at_once`.
     pub(super) async fn work(
         mut self,
         mut waiting: Receiver<SpanData>,
@@ -57,7 +63,7 @@ impl Exporter {
         finish: &CancellationToken,
         at_once: &CancellationToken,
     ) {
-        let patience = self.client.timeout;
+        let patience = self.client.timeout.min(LAST_PATIENCE);
         let too_long = async {
             finish.cancelled().await;
             tracing::info!(within = ?patience, "the last spans go to the collector of traces");
@@ -72,10 +78,10 @@ impl Exporter {
             () = self.bring(&mut waiting, counts, finish) => {}
             () = too_long => {}
         }
-        let left = self.under_way + waiting.len() as u64;
-        if left > 0 {
-            counts.dropped.inc_by(left);
-            tracing::warn!(spans = left, "the collector of traces did not take the last spans in time");
+        counts.dropped.inc_by(self.under_way + waiting.len() as u64);
+        let dropped = self.untold(counts);
+        if dropped > 0 {
+            tracing::warn!(dropped, "spans are lost: the collector of traces did not take them, or not in time");
         }
     }
 
@@ -122,12 +128,12 @@ impl Exporter {
                     let rejected = rejected.min(self.under_way);
                     counts.exported.inc_by(self.under_way - rejected);
                     counts.dropped.inc_by(rejected);
-                    self.is_back(counts);
+                    self.back(counts);
                     break;
                 }
                 Err(refused) => refused,
             };
-            self.is_away(&refused, counts);
+            self.away(&refused.why);
             let Some(wish) = refused.again.filter(|_| !finish.is_cancelled()) else {
                 counts.dropped.inc_by(self.under_way);
                 break;
@@ -147,19 +153,23 @@ impl Exporter {
     }
 
     /// Said once for each time that it is away.
-    fn is_away(&mut self, refused: &Refused, counts: &Counts) {
-        if self.away.is_none() {
-            self.away = Some(counts.dropped());
-            let Refused { why, .. } = refused;
+    fn away(&mut self, why: &str) {
+        if !std::mem::replace(&mut self.is_away, true) {
             tracing::warn!(why, "the collector of traces takes no spans; what finds no room to wait is dropped");
         }
     }
 
-    fn is_back(&mut self, counts: &Counts) {
-        if let Some(before) = self.away.take() {
-            let dropped = counts.dropped().saturating_sub(before);
+    fn back(&mut self, counts: &Counts) {
+        if std::mem::take(&mut self.is_away) {
+            let dropped = self.untold(counts);
             tracing::info!(dropped, "the collector of traces takes spans again");
         }
+    }
+
+    /// Spans dropped that the log says nothing of yet, and from now on does.
+    fn untold(&mut self, counts: &Counts) -> u64 {
+        let all = counts.dropped();
+        all - std::mem::replace(&mut self.told, all)
     }
 }
 

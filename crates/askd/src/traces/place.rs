@@ -17,6 +17,9 @@ pub const TRACERESPONSE: &str = "traceresponse";
 /// The longest `tracestate` that is passed on, in bytes; 512 must be, and a longer one is dropped as a whole.
 const MAX_STATE: usize = 2048;
 
+/// The most members that it may have by the standard. The library would leave off the others without a word.
+const MAX_MEMBERS: usize = 32;
+
 /// The flags that the standard defines: sampled, and random.
 const FLAGS: u8 = 0b11;
 
@@ -130,10 +133,11 @@ pub fn brought(headers: &HeaderMap) -> Option<SpanContext> {
     read(parent.to_str().ok()?, &state.join(","), true)
 }
 
-/// Reads both values. A `tracestate` that is wrong or too long is left out; the trace goes on without it.
+/// Reads both values. A `tracestate` that is wrong, too long or has too many members is left out; the trace goes on without it.
 fn read(parent: &str, state: &str, is_remote: bool) -> Option<SpanContext> {
     let (trace, span, flags) = fields(parent)?;
-    let state = if state.len() > MAX_STATE { TraceState::NONE } else { state.parse().unwrap_or_default() };
+    let is_fit = state.len() <= MAX_STATE && state.split(',').count() <= MAX_MEMBERS;
+    let state = if is_fit { state.parse().unwrap_or_default() } else { TraceState::NONE };
     Some(SpanContext::new(trace, span, flags, is_remote, state))
 }
 
@@ -228,6 +232,9 @@ mod tests {
         assert_eq!(state(&["a=1,b=2", "c=3"]).as_deref(), Some("a=1,b=2,c=3"));
         assert_eq!(state(&["not a list"]), None);
         assert_eq!(state(&[&"a=1,".repeat(1000)]), None);
+        let members = |count| (0..count).map(|name| format!("m{name}=1")).collect::<Vec<_>>().join(",");
+        assert_eq!(state(&[&members(MAX_MEMBERS)]), Some(members(MAX_MEMBERS)));
+        assert_eq!(state(&[&members(MAX_MEMBERS + 1)]), None, "as a whole, or its end would be missing");
     }
 
     #[test]

@@ -56,14 +56,14 @@ fn a_span_that_finds_no_room_is_dropped_and_counted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stop_waits_for_a_collector_no_longer_than_for_one_batch_also_if_one_was_under_way() {
-    for (second_signal, expected) in [(None, 10), (Some(3), 3)] {
+async fn a_stop_waits_for_a_collector_no_longer_than_for_one_batch_or_half_a_minute_also_if_one_was_under_way() {
+    for (timeout, second_signal, expected) in [(10, None, 10), (10, Some(3), 3), (3600, None, 30)] {
         // It takes connections and never answers.
         let collector = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", collector.local_addr().unwrap());
         let traces = traces(|settings| {
             settings.collector = Some(crate::settings::otlp::Collector::read(&url).unwrap());
-            settings.timeout = Duration::from_secs(10);
+            settings.timeout = Duration::from_secs(timeout);
         });
         let (finish, at_once) = (CancellationToken::new(), CancellationToken::new());
         let stopping = async {
@@ -86,6 +86,42 @@ async fn a_stop_waits_for_a_collector_no_longer_than_for_one_batch_also_if_one_w
         let took = ended - begun + Duration::from_millis(500);
         assert_eq!(took.as_secs(), expected, "{second_signal:?}");
         assert_eq!(traces.counts().dropped(), 2);
+    }
+}
+
+/// Sends a batch to a collector that answers with these bytes, and then keeps the connection open.
+async fn answered_with(bytes: &str, patience: Duration) -> Result<u64, client::Refused> {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let collector = format!("http://{}", listener.local_addr().unwrap());
+    let collector = crate::settings::otlp::Collector::read(&collector).unwrap();
+    let settings = Settings::for_testing(std::path::Path::new("/nowhere")).traces;
+    let client = Client::new(&collector, &groups::Traces { timeout: patience, ..settings }).unwrap();
+    let answering = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut asked = [0; 4096];
+        assert_ne!(stream.read(&mut asked).await.unwrap(), 0);
+        // The client may have seen enough of it.
+        drop(stream.write_all(bytes.as_bytes()).await);
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        sent = client.send("a batch".into()) => sent,
+        () = answering => unreachable!("it keeps the connection"),
+    }
+}
+
+#[tokio::test]
+async fn what_a_collector_answers_is_judged_by_its_status_whether_or_not_the_rest_of_it_ever_comes() {
+    let unfinished = |status: &str| format!("HTTP/1.1 {status}\r\ncontent-length: 10\r\nretry-after: 7\r\n\r\n{{");
+    let (soon, late) = (Duration::from_secs(3), Duration::from_hours(1));
+    assert_eq!(answered_with(&unfinished("200 OK"), soon).await, Ok(0), "it has them");
+    let again = async |answer: &str| answered_with(answer, late).await.unwrap_err().again;
+    assert_eq!(again(&unfinished("400 Bad Request")).await, None);
+    assert_eq!(again(&unfinished("503 Service Unavailable")).await, Some(Duration::from_secs(7)));
+    let too_large = format!("HTTP/1.1 200 OK\r\nx-large: {}\r\n\r\n", "x".repeat(1 << 20));
+    for answer in [&*too_large, "no HTTP at all\r\n\r\n"] {
+        assert_eq!(again(answer).await, None, "it would be the same again");
     }
 }
 

@@ -39,7 +39,8 @@ fn every_command_of_a_document_is_run_by_a_test() {
 
 #[test]
 fn the_registry_names_tests_and_blocks_that_there_are() {
-    let sources = ["fake/commands_of_docs.rs", "fake/operations.rs", "real/tutorial.rs", "real/guides.rs"];
+    let sources =
+        ["fake/commands_of_docs.rs", "fake/operations.rs", "real/tutorial.rs", "real/guides.rs", "real/compare.rs"];
     let sources = sources.map(|file| read(&format!("crates/askd/tests/suite/{file}")));
     for part in PARTS {
         let function = format!("async fn {}()", part.test);

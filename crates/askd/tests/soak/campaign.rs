@@ -14,6 +14,12 @@ pub(crate) fn rounds(variable: &str, few: usize) -> usize {
     text.map_or(few, |text| text.parse().unwrap_or_else(|_| panic!("{variable} is a number")))
 }
 
+/// What a campaign allows on a machine of its own; the few rounds of a test, beside compilers, are allowed ten times that.
+pub(crate) fn patience(of_a_campaign: Duration) -> Duration {
+    let is_campaign = std::env::vars().any(|(name, _)| name.starts_with("ASKD_SOAK_"));
+    if is_campaign { of_a_campaign } else { 10 * of_a_campaign }
+}
+
 /// A number below `bound`. A campaign that fails cannot be repeated by the number of its dice: what it hits depends on
 /// the machine's moment as well.
 pub(crate) fn random(bound: u64) -> u64 {

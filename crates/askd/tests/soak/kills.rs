@@ -8,7 +8,7 @@ mod verdict;
 
 use std::time::{Duration, Instant};
 
-use crate::campaign::{random, random_time, rounds};
+use crate::campaign::{patience, random, random_time, rounds};
 use crate::client::client;
 use crate::cluster::Cluster;
 use crate::place::{Place, Server, fake_cli};
@@ -137,7 +137,7 @@ async fn one_kill(place: &Place, engine: &Engine, round: usize, tally: &mut Tall
     // Where the watch has not killed it, this does.
     drop(server);
     // This needs no new server.
-    assert_eq!(left_after(PATIENCE, || place.processes_of("")).await, [0; 0], "processes of the dead server");
+    assert_eq!(left_after(patience(PATIENCE), || place.processes_of("")).await, [0; 0], "processes of the dead server");
     let mut seen = load.end().await;
     tally.events_received += seen.events();
     tally.events_a_second.0.push(seen.slowest_rate());
@@ -145,7 +145,11 @@ async fn one_kill(place: &Place, engine: &Engine, round: usize, tally: &mut Tall
     if round % 4 == 3 {
         tally.during_recovery += 1;
         Server::start_and_kill(place, &[("MAX_CONCURRENT", "1")], random_time(Duration::from_millis(250))).await;
-        assert_eq!(left_after(PATIENCE, || place.processes_of("")).await, [0; 0], "processes of the dead server");
+        assert_eq!(
+            left_after(patience(PATIENCE), || place.processes_of("")).await,
+            [0; 0],
+            "processes of the dead server"
+        );
         seen.marks = load::marks(&place.folder("workspace").join("marks")).len();
     }
     // One at a time, so that the order of those that waited is seen.

@@ -3,6 +3,7 @@
 //! `scripts/soak` runs them with many rounds. Without the variables of [`campaign`] there are a few, for `scripts/test`.
 //! What they have found, and how often they were run, is in `docs/evidence`.
 
+mod backups;
 mod campaign;
 mod client;
 #[expect(

@@ -8,7 +8,7 @@ use scripted_model::{ScriptedModel, prompt};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::campaign::{LIMIT, random, random_time, rounds};
+use crate::campaign::{LIMIT, patience, random, random_time, rounds};
 use crate::client::{self, client};
 use crate::place::{Place, Server, real_cli};
 use crate::processes::{all, cgroups_of, command_line, left_after, signal};
@@ -51,14 +51,14 @@ async fn nothing_survives_the_death_of_the_server() {
         let killed = Instant::now();
         let still = || [sleepers(&sleep), place.processes_of("")].concat();
         if has_namespace {
-            let left = left_after(AT_ONCE, still).await;
+            let left = left_after(patience(AT_ONCE), still).await;
             let named =
                 left.into_iter().map(|pid| format!("round {round}, at once: {pid} {}", command_line(pid).join(" ")));
             survivors.extend(named);
             longest = longest.max(killed.elapsed());
         }
         server = Server::start(&place, &[]).await;
-        let left = left_after(PATIENCE, still).await;
+        let left = left_after(patience(PATIENCE), still).await;
         for pid in left {
             survivors.push(format!("round {round}: {pid} {}", command_line(pid).join(" ")));
             signal(pid, Signal::KILL);

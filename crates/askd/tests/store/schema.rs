@@ -94,11 +94,19 @@ async fn every_earlier_schema_is_brought_up_to_date_with_its_rows(place: Place) 
 async fn a_later_schema_is_refused(place: Place) {
     place.open().await.close().await;
     let connection = place.connect().await;
-    connection.execute_unprepared("UPDATE store SET version = 1000").await.unwrap();
+    connection.execute_unprepared("UPDATE store SET version = 1000, brought_by = '9.8.7'").await.unwrap();
     let error = Store::open(&place.settings, place.folder.path()).await.unwrap_err();
     assert!(matches!(error, OpenError::Newer { found: 1000, known: LAST, .. }), "{error:?}");
     let text = error.to_string();
-    assert!(text.contains("has schema version 1000, and this askd knows versions up to"), "{text}");
+    assert!(text.contains("was brought to schema version 1000 by askd 9.8.7, and this is askd "), "{text}");
+    assert!(text.contains("install that askd or a later one; the only way back is the backup"), "{text}");
+    let error = Store::version(&place.settings, place.folder.path()).await.unwrap_err();
+    assert_eq!(error.to_string(), text, "whoever asks hears the same");
+    // One that has done away with this column.
+    connection.execute_unprepared("ALTER TABLE store DROP COLUMN brought_by").await.unwrap();
+    let text = Store::open(&place.settings, place.folder.path()).await.unwrap_err().to_string();
+    assert!(text.contains("by a later askd"), "{text}");
+    connection.close().await.unwrap();
     assert_eq!(version_of(&place).await, 1000, "it was left as it is");
 }
 

@@ -34,7 +34,7 @@ async fn while_another_holds_the_store_the_patient_wait_and_the_impatient_are_to
     let trouble = async {
         let asked = Instant::now();
         assert_eq!(store.write(append("run_2", 2, 2)).await, Err(StoreError::Late));
-        assert!(asked.elapsed() < Duration::from_secs(4), "{:?}", asked.elapsed());
+        assert!(asked.elapsed() < Duration::from_secs(20), "{:?}", asked.elapsed());
         eventually("the trouble shows", async || store.health() != Health::Working).await;
         holder.rollback().await.unwrap();
     };

@@ -21,7 +21,7 @@ mod wait;
 pub(crate) use client::{Answer, Block, Stream};
 pub(crate) use collector::{Collector, Manner, Spans};
 pub(crate) use engine::{Engine, Outside, integrity};
-pub(crate) use folders::{Folders, give};
+pub(crate) use folders::{Folders, give, place_program, script};
 pub(crate) use frozen::Frozen;
 pub(crate) use holder::Holder;
 pub(crate) use program::{Program, UNPRIVILEGED, as_user, living_pids, unprivileged};

@@ -22,6 +22,7 @@ use super::{Failure, GUARDIAN_VARIABLE, failed};
 use crate::bubblewrap::{self, Place, What};
 use crate::confinement::{Bubblewrap, Confinement, Folders, Resources, View};
 use crate::descriptors::in_memory;
+use crate::environment;
 use crate::identity::ProcessId;
 use crate::reports::{EXECUTE, Report, VIEW};
 use crate::stage;
@@ -46,22 +47,30 @@ pub(super) struct Words(pipe::Receiver);
 /// Afterwards the guardian has nothing open of what the share held.
 pub(super) fn fork(order: &Order, share: Share) -> Result<(Main, Option<Words>), Failure> {
     let (words, report) = pipe_with(PipeFlags::CLOEXEC).map_err(failed("no pipe"))?;
-    let Share { directory, cwd, secret, confinement: Confinement { view, resources, cgroup } } = share;
+    let Share { directory, cwd, environment, secret, confinement } = share;
+    let Confinement { view, resources, cgroup } = confinement;
     let secret_variable = order.secret_variable.as_ref().zip(secret.as_ref().map(AsRawFd::as_raw_fd));
     let is_wrapper = matches!(view, View::Bubblewrap(_));
+    // With bubblewrap the stage reads them.
+    let variables = if is_wrapper {
+        Vec::new()
+    } else {
+        environment::read(&environment).map_err(failed("cannot read the variables"))?
+    };
     let mut kept: Vec<OwnedFd> = Vec::new();
     let (program, args, view) = match view {
         View::Host => (order.program.clone(), order.args.clone(), ViewAct::Host(directory)),
         View::Landlock(folders) => (order.program.clone(), order.args.clone(), ViewAct::Landlock(directory, folders)),
         View::Bubblewrap(Bubblewrap { program, folders }) => {
             let outside = Outside { directory: &directory, report: report.as_raw_fd(), secret: secret.as_ref() };
-            let args = wrapped(order, folders, &cwd, &outside, &resources, &mut kept).map_err(failed(VIEW))?;
+            let args =
+                wrapped(order, folders, &cwd, environment, &outside, &resources, &mut kept).map_err(failed(VIEW))?;
             (program.into_os_string(), args, ViewAct::Bubblewrap)
         }
     };
     #[expect(clippy::disallowed_methods, reason = "this is where processes start")]
     let mut command = Command::new(&program);
-    command.args(&args).env_remove(GUARDIAN_VARIABLE).process_group(0);
+    command.args(&args).env_remove(GUARDIAN_VARIABLE).envs(variables).process_group(0);
     if let Some((variable, number)) = secret_variable {
         command.env(variable, number.to_string());
     }
@@ -134,6 +143,7 @@ fn wrapped(
     order: &Order,
     folders: Folders,
     cwd: &Path,
+    environment: OwnedFd,
     outside: &Outside<'_>,
     resources: &Resources,
     kept: &mut Vec<OwnedFd>,
@@ -158,6 +168,7 @@ fn wrapped(
     let entry = stage::Entry {
         report: outside.report,
         secret: outside.secret.map(AsRawFd::as_raw_fd),
+        environment: keep(environment),
         processes: resources.processes,
         directory: stage::FileId::of(outside.directory)?,
         places: let_in,

@@ -46,6 +46,8 @@ pub(crate) struct Share {
     pub(crate) directory: OwnedFd,
     /// Where that is as the child sees it.
     pub(crate) cwd: PathBuf,
+    /// Its variables, in a file in memory.
+    pub(crate) environment: OwnedFd,
     /// The pipe to hand on.
     pub(crate) secret: Option<OwnedFd>,
     /// What it may see, reach and use up.

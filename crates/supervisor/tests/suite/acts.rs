@@ -210,8 +210,8 @@ async fn bubblewrap_itself_is_started_with_everything_given_up() {
     assert_eq!(["data/homes/one", "data/login", "work/shop", "work/shop/site"].map(of_world), [1; 4], "{text}");
     assert!((1..=2).contains(&of_world("temporary")), "{text}");
     assert_eq!(open.iter().filter(|path| path.ends_with("supervisor-test-launcher")).count(), 1, "{text}");
-    // What it is told, and what the stage is told.
-    assert_eq!(open.iter().filter(|path| path.starts_with("/memfd:")).count(), 2, "{text}");
+    // What it is told, what the stage is told, and the program's variables.
+    assert_eq!(open.iter().filter(|path| path.starts_with("/memfd:")).count(), 3, "{text}");
     // The signals that a service manager may send to everything.
     let ignored = text.lines().find_map(|line| line.strip_prefix("SigIgn: ")).unwrap();
     let ignored = u64::from_str_radix(ignored, 16).unwrap();

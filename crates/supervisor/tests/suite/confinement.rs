@@ -312,21 +312,21 @@ async fn the_stage_does_nothing_when_started_by_hand() {
     }
     // Told something in a descriptor, as the guardian does.
     let world = World::new();
-    let told = |report: u32| {
+    let told = |report: u32, environment: u32| {
         let entry = format!(
-            r#"{{"report":{report},"secret":null,"processes":null,"directory":{{"device":0,"inode":0}},"places":[],"outside":[]}}"#
+            r#"{{"report":{report},"secret":null,"environment":{environment},"processes":null,"directory":{{"device":0,"inode":0}},"places":[],"outside":[]}}"#
         );
         fs::write(world.path("entry"), entry).unwrap();
-        let by_hand = "exec 3<$W/entry 4>$W/report; exec $0 __enter 3 echo ran";
+        let by_hand = "exec 3<$W/entry 4>$W/report 5<$W/key; exec $0 __enter 3 echo ran";
         #[expect(clippy::disallowed_methods, reason = "started by hand")]
         Command::new("sh").args(["-c", by_hand, LAUNCHER]).env("W", world.root()).output().unwrap()
     };
     // No pipe for reports is one of the standard ones, and closing those is for nobody.
-    for report in [0, 2, 77] {
-        assert_eq!(told(report).status.code(), Some(2), "{report}");
+    for (report, environment) in [(0, 5), (2, 5), (77, 5), (4, 0), (4, 77), (4, 4)] {
+        assert_eq!(told(report, environment).status.code(), Some(2), "{report} {environment}");
     }
     // Outside of a view, it does not go on.
-    let output = told(4);
+    let output = told(4, 5);
     assert!(!output.status.success() && output.stdout.is_empty(), "{output:?}");
     let report = fs::read_to_string(world.path("report")).unwrap();
     assert!(report.starts_with("failed "), "{report}");

@@ -1,13 +1,17 @@
 //! How a child starts, and what it starts with.
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs::{self, File};
+use std::os::unix::ffi::OsStringExt;
 
 use supervisor::input::StdinError;
 use supervisor::ladder::Rung;
 use supervisor::process::Exit;
 use supervisor::spawn::{MAX_SECRET_BYTES, Secret, SpawnError, spawn};
 
-use crate::support::{assert_nothing_left, hasty, limits, rest, script, start, start_ready_with, stop};
+use crate::support::{MARKER, assert_nothing_left, hasty, limits, rest, script, start, start_ready_with, stop};
+use crate::world::{Kind, World};
 
 #[tokio::test]
 async fn input_output_and_exit_code() {
@@ -162,4 +166,49 @@ async fn fifty_at_once_each_see_their_own_ends() {
     for task in tasks {
         task.await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn what_starts_the_child_has_none_of_its_variables() {
+    let environment = |pid: u32| {
+        let text = String::from_utf8(fs::read(format!("/proc/{pid}/environ")).unwrap()).unwrap();
+        text.split_terminator('\0').map(str::to_owned).collect::<BTreeSet<_>>()
+    };
+    let world = World::new();
+    for kind in [None, Some(Kind::Bubblewrap), Some(Kind::Landlock)] {
+        let text = "echo $STEERS $MALLOC_PERTURB_ $SUPERVISOR_GUARDIAN; read line";
+        let mut launch = match kind {
+            Some(kind) if !kind.works() => continue,
+            Some(kind) => world.launch(kind, text),
+            None => script(text),
+        };
+        let marker = format!("{MARKER}={}", launch.marker.value);
+        for name in ["STEERS", "MALLOC_PERTURB_", "SUPERVISOR_GUARDIAN", MARKER] {
+            launch.env.push((name.into(), "7".into()));
+        }
+        let mut child = spawn(launch, limits()).await.unwrap();
+        assert_eq!(child.lines.next().await.unwrap().unwrap().as_str(), "7 7", "{kind:?}");
+        let guardian = environment(child.identity().guardian.pid);
+        assert_eq!(guardian, BTreeSet::from([marker.clone(), "SUPERVISOR_GUARDIAN=1".to_owned()]), "{kind:?}");
+        if kind == Some(Kind::Bubblewrap) {
+            assert_eq!(environment(child.pid()), BTreeSet::from([marker]), "bubblewrap itself");
+        } else {
+            assert!(environment(child.pid()).contains(&marker), "the request's own marker is none");
+        }
+        let (_, process) = stop(child, Rung::CloseStdin).await;
+        assert_nothing_left(process.identity());
+    }
+}
+
+#[tokio::test]
+async fn variables_that_are_too_long_or_none_are_explained() {
+    let with = |value: &[u8]| {
+        let mut launch = script("true");
+        launch.env.push(("LONG".into(), OsString::from_vec(value.to_vec())));
+        launch
+    };
+    let error = spawn(with(&vec![b'x'; 4 << 20]), limits()).await.unwrap_err();
+    assert!(matches!(error, SpawnError::TooLong { .. }), "{error}");
+    let error = spawn(with(b"1\0LD_PRELOAD=x"), limits()).await.unwrap_err();
+    assert!(matches!(error, SpawnError::HandOver { .. }), "{error}");
 }

@@ -172,7 +172,7 @@ async fn a_killed_server_takes_all_trees_along() {
     let begin = Instant::now();
     server.process.kill().await.unwrap();
     eventually("the tree is gone", || server.is_gone(&record)).await;
-    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+    assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
 }
 
 #[tokio::test]

@@ -93,6 +93,11 @@ const HEADERS: &[(&str, &str, &str)] = &[
         "The limit of requests, as draft-ietf-httpapi-ratelimit-headers has it; absent where there is none.",
     ),
     ("ratelimit", "string", "What is left of it."),
+    ("anthropic-ratelimit-requests-limit", "integer", "The same limit, as clients of the Messages API know it."),
+    ("anthropic-ratelimit-requests-remaining", "integer", "How many requests are left of it."),
+    ("anthropic-ratelimit-requests-reset", "string", "When all of them are there again, as RFC 3339 has times."),
+    ("allow", "string", "The methods that the path takes."),
+    ("content-disposition", "string", "That it is to be kept as a file, and under which name."),
     ("idempotency-replayed", "string", "`true` if an earlier request with the same key has done it."),
     ("x-askd-run-id", "string", "The run's id."),
     ("x-askd-session-id", "string", "The session's id, for a further run."),
@@ -105,6 +110,21 @@ const HEADERS: &[(&str, &str, &str)] = &[
         "The trace and the span of the request, written like `traceparent`, if there are traces.",
     ),
 ];
+
+/// Of an answer to a request that counts: what is left of the limit of requests.
+const LEFT: [&str; 2] = ["ratelimit-policy", "ratelimit"];
+/// Below `/v1` besides.
+const LEFT_V1: [&str; 3] = [
+    "anthropic-ratelimit-requests-limit",
+    "anthropic-ratelimit-requests-remaining",
+    "anthropic-ratelimit-requests-reset",
+];
+
+/// Of an answer that tells what became of a run, or of an earlier request.
+const OF_A_RUN: [&str; 5] =
+    ["x-askd-run-id", "x-askd-session-id", "x-askd-warning", "x-askd-permission-denials", "idempotency-replayed"];
+/// Below `/v1` besides.
+const OF_A_RUN_V1: [&str; 2] = ["location", "preference-applied"];
 
 /// Completes every operation, and declares what they refer to.
 pub(super) fn complete(document: &mut Value) {
@@ -123,11 +143,11 @@ pub(super) fn complete(document: &mut Value) {
             let name = about.error(status);
             let response = &mut responses[status.to_string()];
             if response.is_null() {
-                *response = if status == 304 {
-                    json!({"description": "The client has it already.", "headers": about.headers(&["etag"])})
-                } else {
-                    json!({"$ref": format!("#/components/responses/{name}")})
-                };
+                *response = json!({"$ref": format!("#/components/responses/{name}")});
+                if status == 304 {
+                    *response = json!({"description": "The client has it already."});
+                    about.head(response);
+                }
             }
             named.push((name, status, about.is_v1));
         }
@@ -222,13 +242,17 @@ impl Operation {
         match self.id.as_str() {
             "create_answer" => names.extend(["x-askd-warning", "x-askd-permission-denials"]),
             "create_run" => names.push("preference-applied"),
-            "export_config" => names.push("x-askd-warning"),
+            "export_config" => names.extend(["x-askd-warning", "content-disposition"]),
+            "get_skill_file" => names.push("content-disposition"),
             _ => {}
         }
         if self.need.is_some() {
             names.push("traceresponse");
             if !self.is_documentation() {
-                names.extend(["ratelimit-policy", "ratelimit"]);
+                names.extend(LEFT);
+                if self.is_v1 {
+                    names.extend(LEFT_V1);
+                }
             }
         }
         let own = response["headers"].take();
@@ -269,13 +293,31 @@ fn error(status: u16, is_v1: bool) -> Value {
     if is_v1 {
         headers.insert("request-id".into(), header("request-id"));
     }
+    let mut names = Vec::new();
     // Whoever has no right key leaves no span.
     if status != 401 {
-        headers.insert("traceresponse".into(), header("traceresponse"));
+        names.push("traceresponse");
     }
-    if matches!(status, 402 | 429 | 503 | 529) {
-        headers.insert("retry-after".into(), header("retry-after"));
+    if status != 421 {
+        names.extend(LEFT);
+        if is_v1 {
+            names.extend(LEFT_V1);
+        }
     }
+    // A key that counts no more while its run is waited for is a 401 of a run.
+    if !matches!(status, 403 | 405 | 406 | 408 | 412 | 415 | 421) {
+        names.extend(OF_A_RUN);
+        if is_v1 {
+            names.extend(OF_A_RUN_V1);
+        }
+    }
+    if matches!(status, 402 | 429 | 502 | 503 | 529) {
+        names.push("retry-after");
+    }
+    if status == 405 {
+        names.push("allow");
+    }
+    headers.extend(names.into_iter().map(|name| (name.to_owned(), header(name))));
     json!({
         "description": what(status),
         "headers": headers,

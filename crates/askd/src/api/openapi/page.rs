@@ -1,12 +1,12 @@
 //! `GET /openapi.json`, and `GET /docs`: the same for people. The page loads what is in this program and nothing else.
 
+use std::io::Read as _;
 use std::sync::{Arc, OnceLock};
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
+use flate2::read::GzDecoder;
 use utoipa_swagger_ui::Config;
 
 use super::super::conditions;
@@ -14,12 +14,12 @@ use super::super::error::ApiError;
 use super::super::error::code::ErrorCode;
 use super::super::path::PathOf;
 use super::parameters;
-use crate::app::App;
+use super::routes::{Routes, routes};
 use crate::config::document::Etag;
 
 /// The routes, without what stands before them.
-pub(in crate::api) fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(file)).routes(routes!(page)).routes(routes!(asset))
+pub(in crate::api) fn routes() -> Routes {
+    Routes::default().routes(routes!(file)).routes(routes!(page)).routes(routes!(asset))
 }
 
 /// What the page may load: scripts, styles and pictures of this server. Pictures within its styles are `data:`.
@@ -87,9 +87,12 @@ async fn asset(PathOf(name): PathOf<String>, headers: HeaderMap) -> Result<Respo
         return answer(&headers, kind, START.as_bytes(), &Etag::of_bytes(START.as_bytes()));
     }
     let found = utoipa_swagger_ui::serve(name, Arc::new(Config::from(""))).ok().flatten().ok_or_else(unknown)?;
+    let mut bytes = Vec::new();
+    // In the program they are compressed.
+    GzDecoder::new(&*found.bytes).read_to_end(&mut bytes).map_err(|_| unknown())?;
     // Its bytes are those of a version of askd: a hash of them would be worked out for each answer.
     let etag = Etag::of_bytes(concat!("askd ", env!("CARGO_PKG_VERSION")).as_bytes());
-    answer(&headers, kind, &found.bytes, &etag)
+    answer(&headers, kind, &bytes, &etag)
 }
 
 fn answer(headers: &HeaderMap, kind: &'static str, bytes: &[u8], etag: &Etag) -> Result<Response, ApiError> {

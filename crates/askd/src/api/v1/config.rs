@@ -3,20 +3,16 @@
 //! The files are the truth. What is read is what lies on the disk; what is changed is written there at once, and the
 //! next run has it.
 
-use std::sync::Arc;
-
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::Response;
 use serde_json::{Map, Value, json};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use super::super::conditions;
 use super::super::editor::Editor;
 use super::super::error::{ApiError, no_such_route};
 use super::super::query::Query;
+use crate::api::openapi::routes::{Routes, routes};
 use crate::api::openapi::{parameters, told};
-use crate::app::App;
 use crate::config::kind::Kind;
 use crate::config::scope::Scope;
 
@@ -33,8 +29,8 @@ mod taken;
 mod validate;
 
 /// The routes, without what stands before them.
-pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new()
+pub(super) fn routes() -> Routes {
+    Routes::default()
         .routes(routes!(overview))
         .routes(routes!(validate::validate))
         .routes(routes!(history::list))

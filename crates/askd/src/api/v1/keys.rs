@@ -8,8 +8,6 @@ use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::Response;
 use jiff::Timestamp;
 use serde_json::json;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::super::body::{json_object, optional_object};
@@ -23,6 +21,7 @@ use super::super::query::{self, Query};
 use super::list::{DEFAULT_LIMIT, MAX_LIMIT};
 use super::usage::budget;
 use super::{json as answer, place};
+use crate::api::openapi::routes::{Routes, routes};
 use crate::api::openapi::{parameters, sent, told};
 use crate::app::App;
 use crate::config::change::Condition;
@@ -40,8 +39,8 @@ use shown::{etag, listed, shown, with_token};
 use warnings::warnings;
 
 /// The routes, without what stands before them.
-pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new()
+pub(super) fn routes() -> Routes {
+    Routes::default()
         .routes(routes!(list, create))
         .routes(routes!(own))
         .routes(routes!(one, update))

@@ -6,8 +6,6 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use super::super::caller::Caller;
 use super::super::error::ApiError;
@@ -16,6 +14,7 @@ use super::super::path::PathOf;
 use super::super::query::{self, Query};
 use super::list::{DEFAULT_LIMIT, MAX_LIMIT};
 use super::{json as answer, place};
+use crate::api::openapi::routes::{Routes, routes};
 use crate::api::openapi::{parameters, told};
 use crate::app::App;
 use crate::encode::time::rfc3339;
@@ -30,8 +29,8 @@ use asked::Asked;
 pub(in crate::api) use asked::MAX_NAME;
 
 /// The routes, without what stands before them.
-pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(one, delete))
+pub(super) fn routes() -> Routes {
+    Routes::default().routes(routes!(list, create)).routes(routes!(one, delete))
 }
 
 /// `POST /v1/uploads`: the body is the upload.

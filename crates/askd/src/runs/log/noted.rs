@@ -19,22 +19,33 @@ pub(super) struct Noted {
     end: Option<(i64, RunState, Option<RunErrorKind>)>,
 }
 
-/// When a run had its turn, for as long as its CLI has said nothing; in milliseconds since 1970.
+/// What is known of a run from one event to the next.
 #[derive(Debug, Default)]
-pub(super) struct Turn(Option<i64>);
+pub(super) struct Known {
+    /// When it had its turn, for as long as its CLI has said nothing; in milliseconds since 1970.
+    turn: Option<i64>,
+    /// The provider was asked again: told at once, and with the end how often.
+    is_retried: bool,
+}
 
 impl Noted {
     /// Notes an event.
-    pub(super) fn note(&mut self, turn: &mut Turn, time_ms: i64, body: &EventBody) {
+    pub(super) fn note(&mut self, known: &mut Known, time_ms: i64, body: &EventBody) {
         match body {
             EventBody::Queued | EventBody::Started { .. } => {}
-            EventBody::Turn { .. } => turn.0 = Some(time_ms),
+            EventBody::Turn { .. } => known.turn = Some(time_ms),
             EventBody::Agent(_) => {
-                if let Some(turn) = turn.0.take() {
+                if let Some(turn) = known.turn.take() {
                     self.first_event = Some(between(turn, time_ms));
                 }
             }
-            EventBody::Warning(warning) => self.warnings.push(warning.code),
+            EventBody::Warning(warning) => {
+                let is_retry = warning.code == WarningCode::UpstreamRetried;
+                if !(is_retry && known.is_retried) {
+                    self.warnings.push(warning.code);
+                }
+                known.is_retried |= is_retry;
+            }
             EventBody::Finished(end) => {
                 self.end = Some((time_ms, end.state, end.error.as_ref().map(|error| error.kind)));
             }
@@ -95,4 +106,24 @@ fn count_usage(settled: &Settled, metrics: &Metrics) {
 /// The clock may have been set back meanwhile.
 fn between(since_ms: i64, until_ms: i64) -> Duration {
     Duration::from_millis(u64::try_from(until_ms.saturating_sub(since_ms)).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::warning::Warning;
+    use super::*;
+
+    #[test]
+    fn a_provider_that_was_asked_again_counts_once_a_run_and_other_warnings_as_often_as_they_are_told() {
+        let (metrics, mut known) = (Metrics::default(), Known::default());
+        let told = [WarningCode::UpstreamRetried, WarningCode::Other, WarningCode::Other, WarningCode::UpstreamRetried];
+        for code in told {
+            // Each with a commit of its own.
+            let mut noted = Noted::default();
+            noted.note(&mut known, 0, &EventBody::Warning(Warning::new(code, "")));
+            noted.count(None, &metrics);
+        }
+        let counted = |code: WarningCode| metrics.run_warnings.of([code.as_str()]).get();
+        assert_eq!((counted(WarningCode::UpstreamRetried), counted(WarningCode::Other)), (1, 2));
+    }
 }

@@ -48,7 +48,7 @@ pub(super) struct Agent {
     /// The main conversation has no name; a subagent's has that of the call which started it.
     talks: HashMap<Option<String>, Talk>,
     /// Calls of tools that have no result yet, by id.
-    tools: HashMap<String, Span>,
+    tools: HashMap<String, Call>,
     /// Where calls stand, also those with a result: a subagent in the background says something later.
     known: HashMap<String, Place>,
     /// The last message of a conversation that there was no room for: it comes in parts, and counts once.
@@ -72,6 +72,14 @@ struct Chat {
     /// When its last part came.
     last: Timestamp,
     said: Said,
+}
+
+/// A call of a tool.
+#[derive(Debug)]
+struct Call {
+    span: Span,
+    /// Its name, as long as nobody knows whether there is such a tool.
+    unsure: Option<String>,
 }
 
 impl Agent {
@@ -119,7 +127,7 @@ impl Agent {
     /// failure.
     pub(super) fn end(&mut self, time: Timestamp, how: RunState) {
         self.close_chats();
-        for (_, mut tool) in self.tools.drain() {
+        for (_, Call { span: mut tool, .. }) in self.tools.drain() {
             if how != RunState::Completed {
                 tool.fail(how.as_str());
             }
@@ -193,7 +201,8 @@ impl Agent {
             }
             // Tools of the provider are in no list, and only the provider calls them.
             let is_known = kind != "tool_use" || self.listed.contains(&tool) || SUBAGENT_TOOLS.contains(&tool.as_str());
-            let tool = if is_known || self.has_content { tool } else { UNKNOWN_TOOL.to_owned() };
+            let (tool, unsure) =
+                if is_known || self.has_content { (tool, None) } else { (UNKNOWN_TOOL.to_owned(), Some(tool)) };
             if self.tools.len() >= MAX_OPEN {
                 room.left_out += 1;
                 continue;
@@ -211,7 +220,7 @@ impl Agent {
             if self.has_content {
                 span.set_text("gen_ai.tool.call.arguments", &block["input"].to_string());
             }
-            self.tools.insert(id, span);
+            self.tools.insert(id, Call { span, unsure });
         }
     }
 
@@ -233,10 +242,17 @@ impl Agent {
     /// The result of one tool.
     fn result(&mut self, time: Timestamp, block: &Value) {
         let Some(id) = name(&block["tool_use_id"]) else { return };
-        let Some(mut tool) = self.tools.remove(&id) else { return };
+        let Some(Call { span: mut tool, unsure }) = self.tools.remove(&id) else { return };
         // The provider's own tools say in the content that they failed.
         if block["is_error"] == true || block["content"]["error_code"].is_string() {
             tool.fail("tool_error");
+        } else if let Some(name) = unsure {
+            // It has done something, so there is one: of a server that has connected since the CLI listed them.
+            tool.rename(format!("execute_tool {name}"));
+            tool.set("gen_ai.tool.name", name.clone());
+            if self.listed.len() < MAX_TOOLS {
+                self.listed.insert(name);
+            }
         }
         if self.has_content {
             tool.set_text("gen_ai.tool.call.result", &text_of(&block["content"]));

@@ -32,7 +32,7 @@ pub(super) const TRACES: &[Setting] = &[
         "ASKD_OTLP_TIMEOUT",
         SOME_TIME,
         Value("10s"),
-        "How long the collector may take for one batch of spans; and how long a server that stops waits for the last ones.",
+        "How long the collector may take for one batch of spans; and how long a server that stops waits for the last ones, 30 s at most.",
     ),
     Setting::new(
         "trace_sample",

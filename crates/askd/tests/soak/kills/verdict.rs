@@ -7,7 +7,7 @@ use sea_orm::{ConnectionTrait, Database, Statement};
 use serde_json::Value;
 
 use super::load::{Seen, marks, submit_short};
-use crate::campaign::eventually;
+use crate::campaign::{eventually, patience};
 use crate::client::{self, Event, StreamEnd, assert_complete, events_after};
 use crate::place::{Place, Server};
 use crate::processes::left_after;
@@ -43,7 +43,7 @@ impl Verdict {
             self.talking_lost += 1;
         }
         self.check_short_ones(server, place, client, &seen).await;
-        let left = left_after(PATIENCE, || place.processes_of("")).await;
+        let left = left_after(patience(PATIENCE), || place.processes_of("")).await;
         assert_eq!(left, [0; 0], "processes are left when no run is");
         for folder in ["homes", "records"] {
             eventually(&format!("an empty folder of {folder}"), async || place.list(folder).is_empty().then_some(()))

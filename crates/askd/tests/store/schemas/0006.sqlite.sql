@@ -1,5 +1,5 @@
 -- A database of schema version 6, written by tests/store/schema.rs.
-CREATE TABLE store (id BIGINT PRIMARY KEY CHECK (id = 1), version BIGINT NOT NULL, probes BIGINT NOT NULL DEFAULT 0);
+CREATE TABLE store (id BIGINT PRIMARY KEY CHECK (id = 1), version BIGINT NOT NULL, probes BIGINT NOT NULL DEFAULT 0, brought_by TEXT);
 CREATE TABLE runs (
     id TEXT PRIMARY KEY,
     key_id TEXT NOT NULL,
@@ -232,7 +232,7 @@ CREATE INDEX uploads_by_key ON uploads (key_id, created_at, id, is_complete, siz
 CREATE INDEX uploads_by_time ON uploads (created_at, id);
 CREATE INDEX uploads_by_end ON uploads (expires_at);
 CREATE INDEX run_uploads_by_upload ON run_uploads (upload_id);
-INSERT INTO store VALUES (1, 6, 0);
+INSERT INTO store VALUES (1, 6, 0, '0.1.0');
 INSERT INTO runs VALUES ('run_ended', 'key_1', 'session of run_ended', 'shop', 'completed', 1, 'server_1', NULL, 'cancel', 5, 170, 1000, NULL, NULL, 9000, '2.1.300', NULL, 0, 0, NULL, NULL, 0, NULL, NULL, NULL, NULL, NULL, '{"ours":true}');
 INSERT INTO runs VALUES ('run_waiting', 'key_1', 'session of run_waiting', 'shop', 'queued', 1, 'server_1', NULL, 'cancel', 1, 10, 2000, NULL, NULL, NULL, NULL, NULL, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, '{"ours":true}');
 INSERT INTO run_requests VALUES ('run_ended', '{"it":"is ''quoted''"}');

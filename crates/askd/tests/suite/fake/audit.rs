@@ -226,8 +226,7 @@ async fn the_audit_is_read_page_by_page_and_by_time_and_nothing_changes_it() {
         assert_eq!((refused.status, refused.param()), (400, param), "{refused:?}");
     }
     for method in [Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
-        let answer =
-            Answer::of(server.sending(method.clone(), "/v1/audit").json(&json!({})).send().await.unwrap()).await;
+        let answer = Answer::by(server.sending(method.clone(), "/v1/audit").json(&json!({}))).await;
         assert_eq!(answer.status, 405, "{method}");
     }
     server.stop().await;

@@ -127,7 +127,7 @@ async fn a_store_that_stalls_pauses_the_cli_and_nothing_is_lost(engine: Engine) 
     .await;
     assert_eq!(not_ready.body["checks"]["store"]["ok"], false, "{not_ready:?}");
     assert_eq!(client.get("/livez").await.status, 200, "a restart would not help");
-    assert_eq!(written(cli), amount, "it waits");
+    assert_eq!(paused(cli).await, amount, "it waits");
 
     stall.end().await;
     assert_eq!(client.ended(&run).await["state"], "completed");
@@ -150,11 +150,11 @@ async fn a_store_that_stalls_pauses_the_cli_and_nothing_is_lost_on_postgresql() 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_submission_that_cannot_be_stored_is_refused_in_time_and_starts_nothing() {
     let folders = Folders::new();
-    let program = Program::start(&folders, &[("ASKD_STORE_TIMEOUT", "300ms")]);
+    let program = Program::start(&folders, &[("ASKD_STORE_TIMEOUT", "2s")]);
     let client = V1::at(program.address().await);
     let stall = Engine::Sqlite.stall(&folders.data()).await;
     let body = json!({"prompt": "!touch begun"});
-    let refused = Answer::of(client.post("/runs", &body).send().await.unwrap()).await;
+    let refused = Answer::by(client.post("/runs", &body)).await;
     assert_eq!((refused.status, &refused.body["error"]["type"]), (503, &json!("overloaded_error")), "{refused:?}");
     assert!(refused.header("retry-after").is_some());
     let refused = program.ask(&body).await;

@@ -231,6 +231,28 @@ async fn an_archive_goes_through_a_pipe() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_backup_to_a_pipe_has_left_goes_when_a_server_starts() {
+    let folders = Folders::new();
+    let mut program = serve(&folders);
+    let client = V1::at(program.address().await);
+    let run = client.submit(&json!({"prompt": "!noise\n!big 1m"})).await;
+    client.ended(&run).await;
+    // Nobody reads what it writes, and more comes than a pipe holds.
+    let mut child = askd(&folders.data(), &["backup", "--to", "-"], &[]).spawn().unwrap();
+    eventually("a backup at work", || (scratch(&folders.data()).len() == 1).then_some(())).await;
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(scratch(&folders.data()).len(), 1, "nobody has cleared it away");
+    program.signal(Signal::TERM);
+    assert!(program.ended().await.success());
+    program = serve(&folders);
+    program.address().await;
+    eventually("that it is gone", || scratch(&folders.data()).is_empty().then_some(())).await;
+    let told = "cleared away temporary files that were left";
+    eventually("a line in the log", || program.log().contains(told).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_with_postgresql_is_told_what_to_do_and_its_transcripts_are_backed_up_alone() {
     let (folders, engine) = (Folders::new(), Engine::postgres().await);
     let url = engine.url();
@@ -563,4 +585,93 @@ async fn an_interrupted_backup_leaves_nothing() {
         drop(std::fs::remove_file(&archive));
     }
     assert!(interrupted > 0, "every backup was faster than its interruption");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_written_where_others_decide_what_a_name_means() {
+    use std::os::unix::fs::PermissionsExt;
+    let folders = Folders::new();
+    let mut program = serve(&folders);
+    program.address().await;
+    program.signal(Signal::TERM);
+    assert!(program.ended().await.success());
+    let make = |name: &str, mode: u32| {
+        let folder = folders.root().join(name);
+        std::fs::create_dir_all(folder.join("inner")).unwrap();
+        std::fs::set_permissions(folder.join("inner"), PermissionsExt::from_mode(0o700)).unwrap();
+        std::fs::set_permissions(&folder, PermissionsExt::from_mode(mode)).unwrap();
+        folder
+    };
+    let refused = async |folder: &Path, part: &str| {
+        let to = folder.join("archive").display().to_string();
+        let before = names(folder);
+        let workspace = folders.workspace().display().to_string();
+        let output = done(askd(&folders.data(), &["backup", "--to", &to], &[("WORKSPACE_DIR", &workspace)])).await;
+        let said = said(&output);
+        assert!(output.status.code() == Some(1) && said.contains(part), "{folder:?}: {said}");
+        assert_eq!(names(folder), before);
+    };
+    let everybodys = make("everybodys", 0o777);
+    for folder in [everybodys.clone(), everybodys.join("inner")] {
+        refused(&folder, "(umask 077; askd backup --to - > FILE)").await;
+    }
+    refused(&make("workspace/b", 0o700), "WORKSPACE_DIR").await;
+    if !needs_root("nothing_is_written_where_others_decide") {
+        let theirs = make("theirs", 0o755);
+        crate::harness::give(&theirs, UNPRIVILEGED);
+        refused(&theirs, &format!("`{}` of uid {UNPRIVILEGED}, mode 0755", theirs.display())).await;
+        refused(&theirs.join("inner"), "can put something else").await;
+    }
+    backup(&folders.data(), &make("sticky", 0o1777).join("archive")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn to_the_wrong_user_a_server_s_data_is_not_absent() {
+    use std::os::unix::fs::PermissionsExt;
+    const OTHER: u32 = UNPRIVILEGED + 1;
+    if needs_root("to_the_wrong_user_a_server_s_data_is_not_absent") {
+        return;
+    }
+    let folders = Folders::new();
+    let mut program = serve(&folders);
+    program.address().await;
+    program.signal(Signal::TERM);
+    assert!(program.ended().await.success());
+    let (askd, data) = (copy_of_askd(&folders), folders.data());
+    folders.give_to(UNPRIVILEGED);
+    std::fs::set_permissions(folders.root(), PermissionsExt::from_mode(0o755)).unwrap();
+    let open = folders.root().join("open");
+    std::fs::create_dir(&open).unwrap();
+    crate::harness::give(&open, OTHER);
+    let to = open.join("archive").display().to_string();
+    // Shut, only to be read, and open to everybody but for what is in it.
+    for (mode, at) in [(0o700, &data), (0o755, &data), (0o777, &data.join("askd.db"))] {
+        std::fs::set_permissions(&data, PermissionsExt::from_mode(mode)).unwrap();
+        for arguments in [
+            &["backup", "--sessions-only", "--to", &to][..],
+            &["backup", "--to", &to],
+            &["backup", "--to", "-"],
+            &["migrate", "--check"],
+        ] {
+            let mut command = as_user(OTHER, &askd);
+            command.args(arguments).env_clear().env("ASKD_DATA_DIR", &data);
+            let output = done(command).await;
+            let said = said(&output);
+            let whose = format!("of uid {OTHER}, and `{}` of uid {UNPRIVILEGED}", at.display());
+            if arguments.contains(&"--sessions-only") && mode == 0o777 {
+                // The database is not its business; the sessions are.
+                assert!(output.status.code() == Some(1) && said.contains("sessions` of uid"), "{said}");
+                continue;
+            }
+            assert!(output.status.code() == Some(1) && said.contains(&whose), "{arguments:?} {mode:o}: {said}");
+        }
+    }
+    assert_eq!(names(&open), [""; 0], "nothing was made");
+    // To whom it belongs, what is not there is told.
+    std::fs::remove_dir_all(data.join("sessions")).unwrap();
+    let own = folders.root().join("own");
+    std::fs::create_dir(&own).unwrap();
+    crate::harness::give(&own, UNPRIVILEGED);
+    let taken = backup(&data, &own.join("archive")).await;
+    assert!(taken["warnings"].to_string().contains("no folder `sessions`"), "{taken}");
 }

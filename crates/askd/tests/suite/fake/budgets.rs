@@ -42,7 +42,7 @@ async fn twenty_at_once_get_no_more_set_aside_than_there_is_and_what_they_did_no
     let submissions = (0..20).map(|_| user.sending(Method::POST, "/v1/runs").json(&costs(0.05)).send());
     let mut taken = Vec::new();
     for answer in futures_util::future::join_all(submissions).await {
-        let answer = Answer::of(answer.unwrap()).await;
+        let answer = Answer::to("POST", answer.unwrap()).await;
         if answer.status == 202 {
             taken.push(answer.run_id().to_owned());
             continue;

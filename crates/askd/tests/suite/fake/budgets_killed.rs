@@ -16,7 +16,7 @@ struct User {
 async fn user(client: &V1) -> User {
     let policy = json!({"max_usd_per_day": 1000, "max_usd_per_run": 0.2});
     let body = json!({"name": "user", "scopes": ["runs:write", "runs:read", "usage:read"], "policy": policy});
-    let made = Answer::of(client.post("/keys", &body).send().await.unwrap()).await;
+    let made = Answer::by(client.post("/keys", &body)).await;
     assert_eq!(made.status, 201, "{made:?}");
     let text = |field: &str| made.body[field].as_str().unwrap().to_owned();
     User { id: text("id"), token: text("key") }

@@ -24,14 +24,14 @@ impl Writer {
 
     async fn get(&self) -> Answer {
         let request = self.client.get(&self.url).header("x-api-key", Settings::TEST_API_KEY);
-        Answer::of(request.send().await.unwrap()).await
+        Answer::by(request).await
     }
 
     async fn put(&self, content: &str, if_match: Option<&str>) -> Answer {
         let request = self.client.put(&self.url).header("x-api-key", Settings::TEST_API_KEY);
         let request = request.json(&json!({"content": content}));
         let request = if let Some(tag) = if_match { request.header("if-match", tag) } else { request };
-        Answer::of(request.send().await.unwrap()).await
+        Answer::by(request).await
     }
 
     /// Adds one, however often somebody else is faster.
@@ -148,7 +148,7 @@ async fn two_clients_cannot_both_create_a_document() {
     let put = async |text: &str| {
         let request = server.client.put(server.url("/v1/config/rules/new")).header("x-api-key", Settings::TEST_API_KEY);
         let request = request.header("if-none-match", "*").json(&json!({"content": text}));
-        Answer::of(request.send().await.unwrap()).await
+        Answer::by(request).await
     };
     let (one, other) = tokio::join!(put("one\n"), put("other\n"));
     let mut statuses = [one.status, other.status];

@@ -17,7 +17,7 @@ use crate::harness::{Folders, fake_cli, launcher};
 mod story;
 
 /// Each of up to ten acts, after which everything is read again.
-const STORIES: u32 = 500;
+const STORIES: u32 = 250;
 
 #[test]
 fn no_story_of_requests_breaks_out_loses_anything_or_ends_in_a_fault_of_the_server() {

@@ -30,7 +30,7 @@ async fn every_change_is_noted_with_who_when_and_what() {
     let server = server().await;
     let path = "/v1/config/rules/a";
     let request = server.sending(reqwest::Method::PUT, path).header("x-request-id", "req-7").json(&text("one"));
-    let put = Answer::of(request.send().await.unwrap()).await;
+    let put = Answer::by(request).await;
     server.put("/config/rules/a", &text("two")).await;
     server.put(path, &text("two")).await;
     server.delete("/config/rules/a").await;
@@ -111,7 +111,7 @@ async fn an_earlier_version_is_read_compared_and_put_back() {
     let stale = format!("/v1/config/history/{}/restore", ids[2]);
     let refused = server.posting(&stale).header("if-match", "\"other\"").send().await.unwrap();
     assert_eq!(refused.status(), 412);
-    let restored = Answer::of(server.posting(&stale).send().await.unwrap()).await;
+    let restored = Answer::by(server.posting(&stale)).await;
     assert_eq!((restored.status, &restored.body["outcome"]), (200, &json!("updated")), "{restored:?}");
     assert_eq!(server.get(path).await.body["content"], "one\nsame\n");
     assert_eq!(changes(&server, "kind=rules&name=a").await[0]["action"], "restored");
@@ -120,10 +120,10 @@ async fn an_earlier_version_is_read_compared_and_put_back() {
     server.delete(path).await;
     let newest = changes(&server, "kind=rules&name=a").await;
     let removal = format!("/v1/config/history/{}/restore", newest[0]["id"].as_str().unwrap());
-    let nothing = Answer::of(server.posting(&removal).send().await.unwrap()).await;
+    let nothing = Answer::by(server.posting(&removal)).await;
     let hint = nothing.body["error"]["hint"].as_str().unwrap_or_default();
     assert!(nothing.status == 404 && hint.ends_with(newest[1]["id"].as_str().unwrap()), "{nothing:?}");
-    let back = Answer::of(server.posting(&stale).send().await.unwrap()).await;
+    let back = Answer::by(server.posting(&stale)).await;
     assert_eq!((back.status, server.get(path).await.status), (200, 200), "{back:?}");
     server.stop().await;
 }

@@ -242,9 +242,8 @@ async fn the_text_of_a_skill_is_put_and_its_other_files_stay() {
 #[tokio::test(flavor = "multi_thread")]
 async fn errors_have_the_node_servers_envelope() {
     let server = server().await;
-    let send = async |request: reqwest::RequestBuilder| {
-        shown(&Answer::of(request.header("x-request-id", "req-1").send().await.unwrap()).await)
-    };
+    let send =
+        async |request: reqwest::RequestBuilder| shown(&Answer::by(request.header("x-request-id", "req-1")).await);
     insta::assert_snapshot!(send(server.getting("/config/agents/none")).await, @r#"404 {"error":{"code":"NOT_FOUND","message":"there is no agent `none`","requestId":"req-1"}}"#);
     insta::assert_snapshot!(send(server.getting("/config/agents/Not-Kebab")).await, @r#"400 {"error":{"code":"REQUEST_ERROR","message":"name must be kebab-case: 1 to 60 characters of a-z, 0-9 and single `-` between them; did you mean `not-kebab`?","requestId":"req-1"}}"#);
     insta::assert_snapshot!(send(server.getting("/config/commands")).await, @r#"404 {"error":{"code":"NOT_FOUND","message":"there is no route GET /config/commands","requestId":"req-1"}}"#);

@@ -73,12 +73,12 @@ async fn no_route_opens_without_the_key_nor_with_a_runs_token() {
         let by_token = server.client.request(method.clone(), server.url(&format!("{path}?token={token}")));
         let as_key = bare.try_clone().unwrap().header("x-api-key", token);
         for request in [bare, wrong, by_token, as_key] {
-            let answer = Answer::of(request.json(&json!({"content": "x"})).send().await.unwrap()).await;
+            let answer = Answer::by(request.json(&json!({"content": "x"}))).await;
             assert_eq!(answer.status, 401, "{method} {path} {answer:?}");
             assert_eq!(answer.header("allow"), None, "nobody learns which routes there are: {method} {path}");
         }
         // The table is of routes that there are.
-        let answer = Answer::of(server.sending(method.clone(), path).send().await.unwrap()).await;
+        let answer = Answer::by(server.sending(method.clone(), path)).await;
         assert_ne!(answer.status, 405, "{method} {path}");
         assert!(!answer.message().contains("there is no route"), "{method} {path}: {answer:?}");
     }
@@ -123,7 +123,7 @@ async fn texts_may_be_changed_where_what_executes_may_not() {
     }
     let import = async |path: &str, text: &str| {
         let request = server.posting("/v1/config/import").header("content-type", "application/x-tar");
-        Answer::of(request.body(archive(path, text)).send().await.unwrap()).await
+        Answer::by(request.body(archive(path, text))).await
     };
     assert_eq!(import("rules/c.md", "x").await.status, 200);
     let refused = import("skills/s/SKILL.md", skill).await;
@@ -146,7 +146,7 @@ async fn where_nothing_may_be_changed_texts_are_still_read_and_secrets_are_not()
     for (method, path) in ROUTES.into_iter().filter(|(method, path)| *method != "GET" && !path.contains("/validate")) {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
         let request = server.sending(method.clone(), path).json(&json!({"content": "x"}));
-        let refused = Answer::of(request.send().await.unwrap()).await;
+        let refused = Answer::by(request).await;
         assert_eq!(refused.status, 403, "{method} {path} {refused:?}");
     }
     let tried = server.post("/v1/config/validate", &json!({"kind": "rules", "content": "x"})).await;

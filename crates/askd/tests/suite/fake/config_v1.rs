@@ -149,7 +149,7 @@ async fn a_skill_has_all_its_files() {
     // Single files, as bytes.
     let url = "/v1/config/skills/lookup/files/tool";
     let sent = server.sending(Method::PUT, url).header("x-askd-executable", "true").body(vec![0, 255, 10]);
-    let answer = Answer::of(sent.send().await.unwrap()).await;
+    let answer = Answer::by(sent).await;
     assert_eq!((answer.status, &answer.body["outcome"]), (201, &json!("created")), "{answer:?}");
     assert_eq!(format!("\"{}\"", answer.body["etag"].as_str().unwrap()), answer.etag(), "the file's, as in the header");
     let whole = server.get("/v1/config/skills/lookup").await;
@@ -392,7 +392,7 @@ async fn a_method_that_is_not_taken_says_which_are() {
         (Method::DELETE, "/v1/config", "GET"),
         (Method::POST, "/config/agents", "GET"),
     ] {
-        let answer = Answer::of(server.sending(method, path).json(&json!({})).send().await.unwrap()).await;
+        let answer = Answer::by(server.sending(method, path).json(&json!({}))).await;
         assert_eq!(answer.status, 405, "{path}");
         assert!(answer.header("allow").is_some_and(|allow| allow.contains(takes)), "{path} {answer:?}");
     }
@@ -419,7 +419,7 @@ async fn what_is_put_with_a_byte_order_mark_runs_are_given_too() {
 async fn errors_have_the_envelope_of_the_messages_api() {
     let server = server().await;
     let send = async |request: reqwest::RequestBuilder| {
-        let answer = Answer::of(request.header("x-request-id", "req-1").send().await.unwrap()).await;
+        let answer = Answer::by(request.header("x-request-id", "req-1")).await;
         format!("{} {}", answer.status, answer.body)
     };
     insta::assert_snapshot!(send(server.getting("/v1/config/agents/none")).await, @r#"404 {"error":{"message":"there is no agent `none`","type":"not_found_error"},"request_id":"req-1","type":"error"}"#);

@@ -50,8 +50,9 @@ async fn a_stubborn_cli_is_ended_all_the_same() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_output_is_not_silence() {
-    let server = TestServerBuilder::fake().set(|settings| settings.deadlines.idle = SHORT).start().await;
-    let answer = server.ask(json!({"prompt": "!drip 20 50\n!result slow"})).await;
+    let idle = Duration::from_millis(1500);
+    let server = TestServerBuilder::fake().set(|settings| settings.deadlines.idle = idle).start().await;
+    let answer = server.ask(json!({"prompt": "!drip 20 100\n!result slow"})).await;
     assert_eq!(answer.result(), "slow");
     server.stop().await;
 }

@@ -66,7 +66,7 @@ async fn an_interrupted_demo_leaves_nothing() {
         kill_process(Pid::from_child(&demo), signal).unwrap();
         let status = eventually("the end of the demo", || demo.try_wait().unwrap()).await;
         assert_eq!(status.code(), Some(130));
-        assert!(begin.elapsed() < Duration::from_secs(8), "{:?}", begin.elapsed());
+        assert!(begin.elapsed() < Duration::from_secs(30), "{:?}", begin.elapsed());
         assert_eq!(folders.list("workspace"), [""; 0]);
         folders.write("data/instance-id", str::from_utf8(&id).unwrap());
         assert_eq!(marked_processes(&folders.data()), [0; 0]);

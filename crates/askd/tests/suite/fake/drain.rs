@@ -46,7 +46,7 @@ async fn the_log_says_what_runs_what_ends_and_what_is_left() {
 #[tokio::test(flavor = "multi_thread")]
 async fn with_a_delay_a_server_is_not_ready_first_and_refuses_later() {
     let folders = Folders::new();
-    let mut program = Program::start(&folders, &[("ASKD_DRAIN_DELAY", "3s")]);
+    let mut program = Program::start(&folders, &[("ASKD_DRAIN_DELAY", "8s")]);
     let client = V1::at(program.address().await);
     assert_eq!(client.get("/readyz").await.status, 200);
     let mut kept = RawClient::connect(program.address().await).await;

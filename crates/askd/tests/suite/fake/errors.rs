@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::harness::{Answer, TestServer, TestServerBuilder};
 
 async fn send(request: reqwest::RequestBuilder) -> Answer {
-    Answer::of(request.send().await.unwrap()).await
+    Answer::by(request).await
 }
 
 fn assert_error(answer: &Answer, status: u16, code: &str, part: &str) {

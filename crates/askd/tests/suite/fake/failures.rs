@@ -24,7 +24,7 @@ fn builder() -> TestServerBuilder {
 async fn from(last: u8, server: &TestServer, key: &str) -> Answer {
     let address = IpAddr::from(Ipv4Addr::new(127, 0, 0, last));
     let client = reqwest::Client::builder().local_address(address).build().unwrap();
-    Answer::of(client.get(server.url("/v1/runs")).header("x-api-key", key).send().await.unwrap()).await
+    Answer::by(client.get(server.url("/v1/runs")).header("x-api-key", key)).await
 }
 
 fn actor() -> Actor {

@@ -36,7 +36,7 @@ async fn occupied(server: &TestServer) -> String {
 async fn all(holder: &Holder, words: impl IntoIterator<Item = String>) {
     let requests = words.into_iter().map(|word| holder.sending(Method::POST, "/v1/runs").json(&notes(&word)).send());
     for answer in futures_util::future::join_all(requests).await {
-        let answer = Answer::of(answer.unwrap()).await;
+        let answer = Answer::to("POST", answer.unwrap()).await;
         assert_eq!(answer.status, 202, "{answer:?}");
     }
 }

@@ -78,7 +78,7 @@ async fn a_full_disk_refuses_new_work_and_what_is_at_work_goes_on_when_there_is_
     let folders = Folders::new();
     let mut command = unshare();
     command.arg(ON_A_SMALL_DISK).arg(folders.data()).arg(launcher());
-    let variables = [("ASKD_STORE_TIMEOUT", "500ms"), ("ASKD_MIN_FREE_DISK", "0")];
+    let variables = [("ASKD_STORE_TIMEOUT", "2s"), ("ASKD_MIN_FREE_DISK", "0")];
     let mut program = Program::start_by(command, &folders, &variables);
     let client = V1::at(program.address().await);
     let disk = Disk::of(&folders, &program);
@@ -94,7 +94,7 @@ async fn a_full_disk_refuses_new_work_and_what_is_at_work_goes_on_when_there_is_
     let mut accepted = 0;
     let refused = eventually_async("a refusal", async || {
         disk.fill();
-        let answer = Answer::of(client.post("/runs", &json!({"prompt": "hello"})).send().await.unwrap()).await;
+        let answer = Answer::by(client.post("/runs", &json!({"prompt": "hello"}))).await;
         accepted += usize::from(answer.status == 202);
         (answer.status != 202).then_some(answer)
     })
@@ -171,7 +171,7 @@ async fn a_disk_that_is_nearly_full_takes_no_new_runs_and_those_at_work_go_on() 
     assert!(checks["disk"]["ok"] == false && checks["store"]["ok"] == true, "{not_ready:?}");
     assert!(checks["disk"]["message"].as_str().unwrap().contains("ASKD_MIN_FREE_DISK"), "{not_ready:?}");
 
-    let refused = Answer::of(client.post("/runs", &json!({"prompt": "hello"})).send().await.unwrap()).await;
+    let refused = Answer::by(client.post("/runs", &json!({"prompt": "hello"}))).await;
     assert_eq!((refused.status, &refused.body["error"]["type"]), (503, &json!("overloaded_error")), "{refused:?}");
     assert!(refused.message().contains("32MiB") && refused.header("retry-after").is_some(), "{refused:?}");
     let refused = program.ask(&json!({"prompt": "hello"})).await;

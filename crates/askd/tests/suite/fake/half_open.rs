@@ -8,9 +8,7 @@ use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::harness::{
-    Authority, Folders, Program, RawClient, TestServerBuilder, TlsClient, beside, encrypted, eventually,
-};
+use crate::harness::{Authority, Folders, Program, RawClient, TestServerBuilder, TlsClient, beside, encrypted};
 
 const HEALTH: &str = "GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n";
 
@@ -24,11 +22,11 @@ const SPARE: u64 = 2_000;
 const WORKERS: u16 = 16;
 
 /// What most healthy clients wait at most for an answer that takes a millisecond otherwise.
-const USUAL: Duration = Duration::from_secs(1);
+const USUAL: Duration = Duration::from_secs(3);
 
 /// What any waits at most: the kernel may drop the first packet of one several times, which then comes again after one
 /// second, two, four.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Files that a server has open besides its connections.
 const OTHER_FILES: usize = 100;
@@ -202,8 +200,13 @@ async fn a_new_connection_takes_the_place_of_the_one_that_has_waited_longest() {
     let mut fourth = RawClient::connect(server.address).await;
     fourth.send(HEALTH).await;
     fourth.until("\"ok\"").await;
-    assert_eq!(second.rest().await, "");
-    for client in [&mut first, &mut third, &mut fourth] {
+    // That of two that a busy server has seen answered last may be the first as well: their order is tested beside the places.
+    let (rest, stays) = tokio::select! {
+        rest = second.rest() => (rest, &mut third),
+        rest = third.rest() => (rest, &mut second),
+    };
+    assert_eq!(rest, "");
+    for client in [&mut first, stays, &mut fourth] {
         client.send(HEALTH).await;
         client.until("\"ok\"").await;
     }
@@ -260,7 +263,7 @@ async fn bodies_that_never_come_hold_places_no_longer_than_the_body_timeout() {
     }
     let start = Instant::now();
     ask_health(server.address).await;
-    assert!(start.elapsed() < Duration::from_secs(5));
+    assert!(start.elapsed() < Duration::from_secs(20), "less than a body may take without the setting");
     drop(slow);
     server.stop().await;
 }
@@ -280,7 +283,6 @@ async fn an_encrypted_connection_that_idles_makes_place_as_well() {
     let start = Instant::now();
     TlsClient::connect(server.address, &authority.client()).await.health().await;
     assert!(start.elapsed() < Duration::from_secs(4), "less than it would linger");
-    eventually("the end of the idle one", || Some(())).await;
     let (rest, _) = idle.rest().await;
     assert_eq!(rest, "");
     server.stop().await;

@@ -11,7 +11,7 @@ const PROBES: [&str; 3] = ["/livez", "/readyz", "/startupz"];
 /// Without a key.
 async fn probe(server: &TestServer, method: Method, path: &str, accept: &str) -> Answer {
     let request = server.client.request(method, server.url(path)).header("accept", accept);
-    Answer::of(request.send().await.unwrap()).await
+    Answer::by(request).await
 }
 
 async fn ready(server: &TestServer) -> Answer {

@@ -75,8 +75,7 @@ async fn a_run_takes_a_thousand_commands() {
     let server = TestServerBuilder::fake().start().await;
     let run = at_work(&server, "!stubborn\n!touch stubborn\n!hang").await;
     server.reached("stubborn").await;
-    let interrupt =
-        async || Answer::of(server.posting(&format!("/v1/runs/{run}/interrupt")).send().await.unwrap()).await;
+    let interrupt = async || Answer::by(server.posting(&format!("/v1/runs/{run}/interrupt"))).await;
     for number in 1..=1_000 {
         let answer = interrupt().await;
         assert_eq!(answer.status, 202, "command {number}: {answer:?}");
@@ -86,7 +85,7 @@ async fn a_run_takes_a_thousand_commands() {
         assert_eq!((refused.status, refused.kind()), (409, "conflict_error"), "{refused:?}");
         assert!(refused.message().contains("session_id"), "it says how to go on: {refused:?}");
     }
-    let cancelled = Answer::of(server.posting(&format!("/v1/runs/{run}/cancel")).send().await.unwrap()).await;
+    let cancelled = Answer::by(server.posting(&format!("/v1/runs/{run}/cancel"))).await;
     assert_eq!(cancelled.status, 202, "it can be ended: {cancelled:?}");
     server.ended(&run).await;
     server.at_rest().await;

@@ -2,8 +2,6 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -15,7 +13,7 @@ use serde_json::{Value, json};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use crate::harness::{Folders, TestServer, TestServerBuilder, eventually, launcher, marked_processes};
+use crate::harness::{Folders, TestServer, TestServerBuilder, eventually, launcher, marked_processes, script};
 
 /// Each of these made the grammar loop, take memory without end, think for minutes or overflow its stack, or may yet.
 fn killers(times: usize) -> Vec<String> {
@@ -62,12 +60,11 @@ struct Scripted {
 
 impl Scripted {
     /// `None`: askd itself judges.
-    fn new(script: Option<&str>, patience: Duration) -> Self {
+    fn new(commands: Option<&str>, patience: Duration) -> Self {
         let folders = Folders::new();
-        let program = script.map_or_else(launcher, |script| {
-            folders.write("data/judge", &format!("#!/bin/sh\n{script}\n"));
-            let path: PathBuf = folders.data().join("judge");
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+        let program = commands.map_or_else(launcher, |commands| {
+            let path = folders.data().join("judge");
+            script(&path, &format!("#!/bin/sh\n{commands}\n"));
             path
         });
         let marker = MarkerPrefix::of_data_dir(&folders.data(), Uuid::new_v4()).unwrap();

@@ -37,7 +37,7 @@ fn printed(output: &Output) -> String {
 }
 
 async fn status(server: &TestServer, path: &str, key: &str) -> u16 {
-    Answer::of(server.client.get(server.url(path)).header("x-api-key", key).send().await.unwrap()).await.status
+    Answer::by(server.client.get(server.url(path)).header("x-api-key", key)).await.status
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -269,7 +269,7 @@ async fn when_a_key_was_last_used_is_known_after_the_end_of_the_server() {
     let id = made["id"].as_str().unwrap();
     let url = format!("http://{}/v1/keys/self", program.address().await);
     let key = made["key"].as_str().unwrap();
-    let own = Answer::of(reqwest::Client::new().get(url).header("x-api-key", key).send().await.unwrap()).await;
+    let own = Answer::by(reqwest::Client::new().get(url).header("x-api-key", key)).await;
     assert_eq!((own.status, &own.body["last_used_at"]), (200, &Value::Null), "{own:?}");
     program.signal(Signal::TERM);
     assert_eq!(program.ended().await.code(), Some(0), "{}", program.log());

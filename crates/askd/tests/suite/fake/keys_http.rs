@@ -42,8 +42,8 @@ async fn a_key_is_shown_once_works_at_once_and_its_secret_is_kept_nowhere() {
     assert_eq!((&made.body["scopes"], &made.body["policy"]), (&body["scopes"], &body["policy"]));
     assert!(token.starts_with("askd_") && id.starts_with("key_"), "{made:?}");
     for (header, value) in [("x-api-key", token.to_owned()), ("authorization", format!("Bearer {token}"))] {
-        let own = server.client.get(server.url("/v1/keys/self")).header(header, value).send().await.unwrap();
-        assert_eq!(Answer::of(own).await.body["id"], id);
+        let own = server.client.get(server.url("/v1/keys/self")).header(header, value);
+        assert_eq!(Answer::by(own).await.body["id"], id);
     }
     let mut shown = made.body.clone();
     shown.as_object_mut().unwrap().remove("key");
@@ -171,7 +171,7 @@ async fn a_repetition_under_another_secret_is_refused_and_never_a_second_run() {
     let old = server.user(json!({})).await;
     let submit = async |holder: &Holder| {
         let request = holder.sending(Method::POST, "/v1/runs?wait=60").header("idempotency-key", "once");
-        Answer::of(request.json(&json!({"prompt": "x"})).send().await.unwrap()).await
+        Answer::by(request.json(&json!({"prompt": "x"}))).await
     };
     let first = submit(&old).await;
     let rotated = server.post(&format!("/v1/keys/{}/rotate", old.id), &json!({"overlap_seconds": 60})).await;
@@ -358,8 +358,8 @@ async fn where_a_secret_is_made_no_repetition_is_promised() {
     for (path, body) in
         [("/v1/keys".to_owned(), json!({"name": "x", "scopes": ["ask"]})), (format!("{of_one}/rotate"), json!({}))]
     {
-        let refused = server.posting(&path).header("idempotency-key", "once").json(&body).send().await.unwrap();
-        let refused = Answer::of(refused).await;
+        let refused = server.posting(&path).header("idempotency-key", "once").json(&body);
+        let refused = Answer::by(refused).await;
         assert_eq!((refused.status, refused.param()), (400, "Idempotency-Key"), "{refused:?}");
         assert!(refused.message().contains("secret"), "{refused:?}");
     }

@@ -46,8 +46,8 @@ async fn it_is_listed_with_the_others_cannot_be_changed_and_is_revoked_with_its_
     );
     assert!(one.get("policy").is_none() && one["created_at"].is_string(), "{one}");
     assert_eq!(holder.get("/v1/runs").await.status, 500);
-    let renamed = server.sending(reqwest::Method::PATCH, &path).json(&json!({"name": "x"})).send().await.unwrap();
-    for refused in [Answer::of(renamed).await, server.post(&format!("{path}/rotate"), &json!({})).await] {
+    let renamed = server.sending(reqwest::Method::PATCH, &path).json(&json!({"name": "x"}));
+    for refused in [Answer::by(renamed).await, server.post(&format!("{path}/rotate"), &json!({})).await] {
         assert_eq!((refused.status, refused.kind()), (409, "conflict_error"), "{refused:?}");
         assert!(refused.message().contains("cannot read the key"), "{refused:?}");
     }
@@ -96,10 +96,10 @@ async fn a_run_of_it_holds_up_no_start(engine: Engine) {
     client.submit(&json!({"prompt": "!touch there\n!hang"})).await;
     eventually("the run at work", || folders.workspace().join("there").exists().then_some(())).await;
     let body = json!({"name": "user", "scopes": ["runs:write"]});
-    let made = Answer::of(client.post("/keys", &body).send().await.unwrap()).await.body;
+    let made = Answer::by(client.post("/keys", &body)).await.body;
     let request = reqwest::Client::new().post(format!("http://{}/v1/runs", program.address().await));
     let request = request.header("x-api-key", made["key"].as_str().unwrap());
-    let left = Answer::of(request.json(&json!({"prompt": "!touch begun"})).send().await.unwrap()).await;
+    let left = Answer::by(request.json(&json!({"prompt": "!touch begun"}))).await;
     assert_eq!(left.status, 202, "{left:?}");
     let usual = client.submit(&json!({"prompt": "!result usual"})).await;
     kill(&folders, &mut program).await;

@@ -48,11 +48,11 @@ async fn a_revoked_key_is_refused_from_then_on_whatever_is_done_to_it() {
     }
     // Without a body it is the same, and again it changes nothing.
     let path = format!("/v1/keys/{}/revoke", holder.id);
-    let again = Answer::of(server.posting(&path).send().await.unwrap()).await.body;
+    let again = Answer::by(server.posting(&path)).await.body;
     assert_eq!(again["revoked_at"], revoked["revoked_at"]);
     assert_eq!(server.post(&format!("/v1/keys/{}/rotate", holder.id), &json!({})).await.status, 409);
     let longer = server.sending(Method::PATCH, &format!("/v1/keys/{}", holder.id)).json(&json!({"expires_at": null}));
-    assert_eq!(Answer::of(longer.send().await.unwrap()).await.status, 409);
+    assert_eq!(Answer::by(longer).await.status, 409);
     assert_eq!(server.post(&path, &json!({"runs": "stop"})).await.param(), "runs");
     assert_eq!(holder.get("/v1/runs").await.status, 401);
     server.stop().await;
@@ -121,7 +121,7 @@ async fn streams_that_are_open_end_and_tokens_count_no_more() {
         assert_eq!(error["error"]["type"], "authentication_error", "{error}");
         assert_eq!(error["error"]["message"], why(&holder), "{error}");
     }
-    let refused = Answer::of(by_token().await).await;
+    let refused = Answer::to("GET", by_token().await).await;
     assert_eq!((refused.status, refused.message()), (401, "the key that made this token was revoked"), "{refused:?}");
     server.release("go");
     let rest = admins.envelopes().await;
@@ -136,7 +136,7 @@ async fn answers_that_are_waited_for_end_and_the_runs_that_are_kept_do_not() {
         let holder = user(&server).await;
         let body = json!({"prompt": "!touch there\n!await go\n!result done"});
         let request = holder.sending(Method::POST, path).json(&body);
-        let answer = beside(async move { Answer::of(request.send().await.unwrap()).await });
+        let answer = beside(async move { Answer::by(request).await });
         server.reached("there").await;
         revoke(&server, &holder, json!({"runs": "keep"})).await;
         let answer = answer.await.unwrap();
@@ -158,7 +158,7 @@ async fn answers_whose_runs_end_with_their_key_say_that_it_was_revoked() {
         let holder = user(&server).await;
         let there = path.replace(['/', '?', '='], "-");
         let request = holder.sending(Method::POST, path).json(&json!({"prompt": format!("!touch {there}\n!hang")}));
-        let answer = beside(async move { Answer::of(request.send().await.unwrap()).await });
+        let answer = beside(async move { Answer::by(request).await });
         server.reached(&there).await;
         revoke(&server, &holder, json!({"runs": "cancel"})).await;
         let answer = answer.await.unwrap();
@@ -232,10 +232,10 @@ async fn a_run_whose_key_expired_before_a_restart_is_not_taken_up_again() {
     eventually("the run at work", || folders.workspace().join("there").exists().then_some(())).await;
     let end = Timestamp::now() + 5.seconds();
     let body = json!({"name": "x", "scopes": ["runs:write"], "expires_at": end.to_string()});
-    let made = Answer::of(client.post("/keys", &body).send().await.unwrap()).await.body;
+    let made = Answer::by(client.post("/keys", &body)).await.body;
     let url = format!("http://{}/v1/runs", program.address().await);
     let request = reqwest::Client::new().post(url).header("x-api-key", made["key"].as_str().unwrap());
-    let taken = Answer::of(request.json(&json!({"prompt": "!touch begun"})).send().await.unwrap()).await;
+    let taken = Answer::by(request.json(&json!({"prompt": "!touch begun"}))).await;
     assert_eq!(taken.status, 202, "{taken:?}");
     program.signal(Signal::KILL);
     program.ended().await;

@@ -29,7 +29,7 @@ fn path_of(route: &str) -> String {
 
 async fn send(holder: &Holder, method: &str, path: &str) -> Answer {
     let request = holder.sending(Method::from_bytes(method.as_bytes()).unwrap(), path);
-    Answer::of(request.json(&json!({})).send().await.unwrap()).await
+    Answer::by(request.json(&json!({}))).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -131,9 +131,13 @@ fn the_table_has_every_route_of_the_code_and_no_other() {
             let path = rest.trim().strip_prefix("path = \"").and_then(|rest| rest.split('"').next()).expect("a path");
             coded.insert((method.trim().to_uppercase(), path.to_owned()));
         }
-        for rest in code.split(".route(").skip(1) {
+        for rest in code.split(".route(").skip(1).chain(code.split(".untold(").skip(1)) {
             let (path, methods) = call(rest);
-            let path = path.trim().strip_prefix('"').and_then(|path| path.strip_suffix('"')).expect("a path in quotes");
+            let quoted = path.trim().strip_prefix('"').and_then(|path| path.strip_suffix('"'));
+            let Some(path) = quoted else {
+                assert!(text.contains("pub(in crate::api) struct Routes"), "a path in quotes: {path}");
+                continue;
+            };
             for method in ["get", "post", "put", "patch", "delete"] {
                 let call = format!("{method}(");
                 let before = |at: usize| methods[..at].chars().next_back();

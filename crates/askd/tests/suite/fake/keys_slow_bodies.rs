@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Holder, RawClient, TestServer, TestServerBuilder};
+use crate::harness::{Answer, Holder, RawClient, TestServer, TestServerBuilder, eventually_async};
 
 async fn server() -> TestServer {
     TestServerBuilder::fake().file("workspace/a/.keep", "").file("config/skills/s/SKILL.md", "A skill.").start().await
@@ -31,7 +31,7 @@ async fn finished(mut client: RawClient, body: &str) -> String {
 async fn change(server: &TestServer, holder: &Holder, tail: &str, body: Value) {
     let method = if tail.is_empty() { Method::PATCH } else { Method::POST };
     let request = server.sending(method, &format!("/v1/keys/{}{tail}", holder.id)).json(&body);
-    let changed = Answer::of(request.send().await.unwrap()).await;
+    let changed = Answer::by(request).await;
     assert_eq!(changed.status, 200, "{changed:?}");
 }
 
@@ -83,7 +83,11 @@ async fn a_key_that_counts_no_more_when_the_body_is_there_does_nothing() {
     assert!(!server.folders.workspace().join("begun").exists());
     let kept = other.get("/v1/keys/self").await;
     assert_eq!((kept.status, &kept.body["name"]), (200, &json!("user")), "{kept:?}");
-    let refused = server.get("/v1/audit?action=request.refused&limit=200").await.body;
+    let refused = eventually_async("an entry of each, which are noted in the background", async || {
+        let refused = server.get("/v1/audit?action=request.refused&limit=200").await.body;
+        (refused["data"].as_array().unwrap().len() >= 3 * ACTS.len()).then_some(refused)
+    })
+    .await;
     assert_eq!(refused["data"].as_array().unwrap().len(), 3 * ACTS.len(), "{refused}");
     server.release("go");
     assert_eq!(server.ended(&run).await["state"], "completed");

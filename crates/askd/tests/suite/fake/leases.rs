@@ -11,17 +11,22 @@ use crate::harness::{
     types,
 };
 
-/// The shortest that a server may be told.
-const LEASE: Duration = Duration::from_secs(5);
+/// Short, and long enough that a quarter of it is time to end a run in, also on a busy machine.
+const LEASE: Duration = Duration::from_secs(10);
 
 /// The time that the leases of a database's runs have left, in milliseconds.
 const LEFT: &str = "SELECT MIN(lease_until) - CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT) \
     FROM runs WHERE finished_at IS NULL";
 
 fn start(folders: &Folders, url: &str) -> Program {
+    start_with(folders, url, LEASE)
+}
+
+fn start_with(folders: &Folders, url: &str, lease: Duration) -> Program {
+    let lease = format!("{}s", lease.as_secs());
     // A timeout with which an attempt of the store may end just before the time is up.
-    let timeout = ("ASKD_STORE_TIMEOUT", "2400ms");
-    Program::start(folders, &[("MAX_CONCURRENT", "1"), ("ASKD_DATABASE_URL", url), ("ASKD_LEASE", "5s"), timeout])
+    let timeout = ("ASKD_STORE_TIMEOUT", "4800ms");
+    Program::start(folders, &[("MAX_CONCURRENT", "1"), ("ASKD_DATABASE_URL", url), ("ASKD_LEASE", &lease), timeout])
 }
 
 /// Which runs had their prompt, in order.
@@ -108,7 +113,7 @@ async fn runs_are_ended_before_the_lease_is_over_and_settled_afterwards(outage: 
     let early = over.checked_duration_since(Instant::now());
     assert!(early.is_some(), "{:?} after the lease: {}", over.elapsed(), program.log());
     let early = early.unwrap();
-    assert!(early > LEASE / 10, "only {early:?} before the end of the lease: a slow machine would have been late");
+    assert!(early > LEASE / 20, "only {early:?} before the end of the lease: a slow machine would have been late");
     assert!(early < LEASE / 2, "{early:?} before the end of the lease: a short outage would have been enough");
     let seen = follower.rest().await;
     let word = seen.last().and_then(|block| block.comment.as_deref()).unwrap_or_default();
@@ -130,7 +135,9 @@ async fn runs_are_ended_before_the_lease_is_over_and_settled_afterwards(outage: 
     none_is_unfinished(&client).await;
     assert_eq!(marks(&folders), ["at-work", "waiting"]);
     let next = client.submit(&json!({"prompt": "!recall", "session_id": scene.session})).await;
-    assert_eq!(client.ended(&next).await["result"], "one", "the hint is true");
+    // The run at work may have been let write its transcript before it was ended.
+    let next = client.ended(&next).await;
+    assert!(next["result"].as_str().unwrap().starts_with("one"), "the hint is true: {next}");
     program.signal(Signal::TERM);
     assert_eq!(program.ended().await.code(), Some(0), "{}", program.log());
     assert_eq!(folders.list("data/homes"), [""; 0]);
@@ -151,7 +158,8 @@ async fn a_store_that_is_back_before_the_lease_is_over_costs_no_run() {
     let mut cluster = tokio::task::spawn_blocking(Cluster::start).await.unwrap();
     let url = cluster.url(&cluster.database().await);
     let folders = Folders::new();
-    let program = start(&folders, &url);
+    // However long it takes to come back.
+    let program = start_with(&folders, &url, Duration::from_mins(2));
     let client = V1::at(program.address().await);
     let run = client.submit(&json!({"prompt": "!touch there\n!drip 300 5\n!await go\n!result fine"})).await;
     eventually("the run", || folders.workspace().join("there").exists().then_some(())).await;

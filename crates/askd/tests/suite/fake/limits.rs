@@ -5,7 +5,7 @@
 use askd::settings::groups::RunLimits;
 use serde_json::{Value, json};
 
-use crate::harness::{Folders, Program, TestServer, TestServerBuilder};
+use crate::harness::{Folders, Program, TestServer, TestServerBuilder, eventually};
 
 /// Runs a script whose run is to be ended with this type of error; the neighbour completes.
 async fn expect_end(script: &str, kind: &str, setting: &str, set: impl FnOnce(&mut RunLimits)) -> Value {
@@ -112,11 +112,10 @@ async fn on_ask_a_limit_is_a_run_that_failed() {
 async fn the_log_says_how_much_memory_a_run_took() {
     let folders = Folders::new();
     let program = Program::start(&folders, &[("ASKD_ISOLATION", "off")]);
-    let answer = program.ask(&json!({"prompt": "!attack memory 100 1\n!result fine"})).await;
+    let answer = program.ask(&json!({"prompt": "!attack memory 100 3\n!result fine"})).await;
     assert_eq!(answer.status, 200, "{answer:?}");
-    let log = program.log();
-    let line = log.lines().find(|line| line.contains("run ended")).unwrap_or_else(|| panic!("{log}"));
-    let ended: Value = serde_json::from_str(line).unwrap();
+    let line = || program.log().lines().find(|line| line.contains("run ended")).map(str::to_owned);
+    let ended: Value = serde_json::from_str(&eventually("the line of its end", line).await).unwrap();
     assert!(ended["max_memory_bytes"].as_u64().is_some_and(|most| most > 100 << 20), "{ended}");
 }
 

@@ -31,7 +31,7 @@ async fn a_file_of_a_newer_version_is_refused_and_not_changed() {
     store.close().await.unwrap();
     let before = std::fs::read(&file).unwrap();
     let (status, log) = refused(&folders, &[]).await;
-    assert_eq!(status.code(), Some(1), "{log}");
+    assert_eq!(status.code(), Some(2), "{log}");
     assert!(log.contains("999") && log.contains("askd.db"), "{log}");
     assert_eq!(std::fs::read(&file).unwrap(), before, "the file is what it was");
     let wal = folders.data().join("askd.db-wal");
@@ -49,7 +49,7 @@ async fn a_database_of_a_newer_version_is_refused_and_not_changed() {
     let tables = "SELECT COUNT(*) FROM information_schema.columns WHERE table_schema = 'public'";
     let before = outside.number(tables).await;
     let (status, log) = refused(&folders, &variables).await;
-    assert_eq!(status.code(), Some(1), "{log}");
+    assert_eq!(status.code(), Some(2), "{log}");
     assert!(log.contains("999") && log.contains("ASKD_DATABASE_URL"), "{log}");
     assert_eq!(outside.number(tables).await, before);
     assert_eq!(outside.number("SELECT version FROM store").await, 999);
@@ -74,10 +74,19 @@ async fn a_cli_that_is_too_old_is_refused_before_the_store_is_changed() {
 }
 
 /// `askd migrate` with these arguments: its exit code, and what it says.
-#[expect(clippy::disallowed_methods, reason = "the program under test")]
 async fn migrate(folders: &Folders, arguments: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String) {
+    askd(folders, "migrate", arguments, variables).await
+}
+
+#[expect(clippy::disallowed_methods, reason = "the program under test")]
+async fn askd(
+    folders: &Folders,
+    subcommand: &str,
+    arguments: &[&str],
+    variables: &[(&str, &str)],
+) -> (Option<i32>, String) {
     let mut command = Command::new(launcher());
-    command.arg("migrate").args(arguments).env_clear().envs(variables.iter().copied());
+    command.arg(subcommand).args(arguments).env_clear().envs(variables.iter().copied());
     command.env("ASKD_DATA_DIR", folders.data()).env("ASKD_ALLOW_ROOT", "1");
     let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
     let said = [output.stdout, output.stderr].concat();
@@ -120,6 +129,10 @@ async fn what_an_update_would_do_is_told_without_doing_it_and_can_be_done_alone(
     store.close().await.unwrap();
     let (code, said) = migrate(&folders, &["--check"], &[]).await;
     assert!(code == Some(1) && said.contains("999"), "{code:?} {said}");
+    // A backup of what it does not know might not be whole.
+    let archive = folders.root().join("newer.tar.zst");
+    let (code, said) = askd(&folders, "backup", &["--to", archive.to_str().unwrap()], &[]).await;
+    assert!(code == Some(1) && said.contains("999") && !archive.exists(), "{code:?} {said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

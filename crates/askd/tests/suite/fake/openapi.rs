@@ -160,9 +160,8 @@ async fn send(server: &TestServer, method: &str, path: &str, body: &Value) -> u1
 
 async fn sent(server: &TestServer, method: &str, path: &str, body: &Value) -> Answer {
     let method = reqwest::Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
-    let request = server.client.request(method.clone(), server.url(path)).header("x-api-key", Settings::TEST_API_KEY);
-    let response = request.json(body).send().await.unwrap();
-    Answer::to(Some(method.as_str()), response).await
+    let request = server.client.request(method, server.url(path)).header("x-api-key", Settings::TEST_API_KEY);
+    Answer::by(request.json(body)).await
 }
 
 /// The parameters that a server knows, as it says to whoever names another; `None` if it does not say.

@@ -93,7 +93,7 @@ async fn a_cli_that_cannot_start_says_why() {
         let server = TestServerBuilder::fake_that(options).start().await;
         for stream in [false, true] {
             let request = server.request(&json!({"prompt": "x", "stream": stream}));
-            let answer = Answer::of(request.send().await.unwrap()).await;
+            let answer = Answer::by(request).await;
             assert_eq!((answer.status, answer.code()), (500, "RUN_FAILED"), "{options}: {answer:?}");
             assert!(answer.message().contains(part), "{options}: {answer:?}");
         }
@@ -112,7 +112,7 @@ async fn an_agent_that_the_cli_does_not_know_is_an_error_before_the_prompt() {
     let server = TestServerBuilder::fake_that("no-agents").file("config/agents/reviewer.md", agent).start().await;
     for stream in [false, true] {
         let request = server.request(&json!({"prompt": "!touch never", "agent": "reviewer", "stream": stream}));
-        let answer = Answer::of(request.send().await.unwrap()).await;
+        let answer = Answer::by(request).await;
         assert_eq!((answer.status, answer.code()), (400, "AGENT_NOT_FOUND"), "{answer:?}");
         assert!(answer.body.get("result").is_none(), "{answer:?}");
     }

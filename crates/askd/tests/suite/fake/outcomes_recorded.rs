@@ -144,7 +144,7 @@ async fn a_run_that_goes_on_is_shown_whatever_its_client_wants_of_the_status() {
         [("/v1/runs?fail_http=true", "application/json"), ("/v1/runs?wait=1&fail_http=true", "text/event-stream")]
     {
         let request = server.posting(path).header("accept", accept).json(&json!({"prompt": "x"}));
-        let answer = Answer::of(request.send().await.unwrap()).await;
+        let answer = Answer::by(request).await;
         assert_eq!((answer.status, &answer.body["error"]["param"]), (400, &json!("fail_http")), "{answer:?}");
     }
     server.stop().await;

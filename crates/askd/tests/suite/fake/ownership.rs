@@ -55,7 +55,7 @@ const ABOUT_A_RUN: [(&str, &str, &str); 9] = [
 async fn send(holder: &Holder, run: &str, (method, path, accept): (&str, &str, &str)) -> Answer {
     let method = Method::from_bytes(method.as_bytes()).unwrap();
     let request = holder.sending(method, &format!("/v1/runs/{run}{path}")).header("accept", accept);
-    Answer::of(request.json(&json!({"message": "x"})).send().await.unwrap()).await
+    Answer::by(request.json(&json!({"message": "x"}))).await
 }
 
 /// An error without what differs between two runs.
@@ -195,7 +195,7 @@ async fn an_idempotency_key_is_each_keys_own() {
     let world = World::new().await;
     let submit = async |holder: &Holder, prompt: &str| {
         let request = holder.sending(Method::POST, "/v1/runs").header("idempotency-key", "one");
-        Answer::of(request.json(&json!({"prompt": prompt})).send().await.unwrap()).await
+        Answer::by(request.json(&json!({"prompt": prompt}))).await
     };
     let (mine, again) = (submit(&world.owner, "x").await, submit(&world.owner, "x").await);
     assert_eq!((again.run_id(), again.header("idempotency-replayed")), (mine.run_id(), Some("true")));

@@ -24,7 +24,7 @@ async fn send(holder: &Holder, method: &str, path: &str) -> Answer {
     } else {
         request.json(&json!({"content": "text"}))
     };
-    Answer::of(request.send().await.unwrap()).await
+    Answer::by(request).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,7 +9,7 @@ use askd::settings::Settings;
 use rustix::process::{Signal, geteuid};
 use serde_json::{Value, json};
 
-use crate::harness::{Folders, Program, UNPRIVILEGED, V1, fake_cli, give, launcher, unprivileged};
+use crate::harness::{Folders, Program, UNPRIVILEGED, V1, fake_cli, give, launcher, place_program, unprivileged};
 
 /// Whether these tests can become somebody; says so where they cannot.
 fn is_root(test: &str) -> bool {
@@ -28,7 +28,7 @@ fn furnish(folders: &Folders) {
     fs::set_permissions(folders.root(), fs::Permissions::from_mode(0o755)).unwrap();
     for program in [launcher(), fake_cli()] {
         let there = bin.join(program.file_name().unwrap());
-        fs::hard_link(&program, &there).or_else(|_| fs::copy(&program, &there).map(drop)).unwrap();
+        place_program(&program, &there);
     }
 }
 

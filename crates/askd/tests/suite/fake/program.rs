@@ -1,6 +1,5 @@
 //! The end of the `askd` program, by request and by violence.
 
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
 
@@ -8,7 +7,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use tokio::task::JoinHandle;
 
-use crate::harness::{Folders, Program, beside, eventually, living_pids, marked_processes};
+use crate::harness::{Folders, Program, beside, eventually, living_pids, marked_processes, script};
 
 const TREE: &str = "!spawn plain\n!spawn setsid\n!spawn stripped\n!spawn stubborn\n";
 
@@ -47,24 +46,22 @@ async fn the_grace_is_the_longest_that_sigterm_takes() {
     let folders = Folders::new();
     let mut program = Program::start(&folders, &[("ASKD_SHUTDOWN_GRACE", "200ms")]);
     begin(&folders, &program, "!spawn setsid").await;
-    let begin = Instant::now();
     program.signal(Signal::TERM);
+    // The run would go on for ever.
     assert_eq!(program.ended().await.code(), Some(0));
-    assert!(begin.elapsed() < Duration::from_secs(15), "{:?}", begin.elapsed());
     nothing_is_left(&folders);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_signal_ends_it_at_once() {
     let folders = Folders::new();
-    let mut program = Program::start(&folders, &[]);
+    let graces = ["ASKD_SHUTDOWN_GRACE", "ASKD_STOP_SOFT", "ASKD_STOP_EOF", "ASKD_STOP_TERM"].map(|name| (name, "1h"));
+    let mut program = Program::start(&folders, &graces);
     begin(&folders, &program, "!stubborn\n!spawn stubborn").await;
     program.signal(Signal::TERM);
     eventually("the drain", || program.log().contains("draining").then_some(())).await;
-    let begin = Instant::now();
     program.signal(Signal::INT);
     assert_eq!(program.ended().await.code(), Some(0));
-    assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
     nothing_is_left(&folders);
 }
 
@@ -127,19 +124,21 @@ async fn kill_9_leaves_no_process_and_the_next_start_brings_transcripts_back() {
     assert_eq!(program.ended().await.code(), Some(0));
 }
 
+/// How long the CLI may take to say its version.
+const PROBE: Duration = Duration::from_secs(30);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signal_during_the_start_ends_the_program_and_what_it_has_started() {
     let folders = Folders::new();
     let (cli, probed) = (folders.root().join("slow-cli"), folders.root().join("probed"));
-    std::fs::write(&cli, format!("#!/bin/sh\ntouch {}\nsleep 1000\n", probed.display())).unwrap();
-    std::fs::set_permissions(&cli, std::fs::Permissions::from_mode(0o755)).unwrap();
+    script(&cli, &format!("#!/bin/sh\ntouch {}\nsleep 1000\n", probed.display()));
     for signal in [Signal::TERM, Signal::INT] {
         let mut program = Program::start(&folders, &[("ASKD_CLAUDE_BIN", cli.to_str().unwrap())]);
         eventually("the probe", || probed.exists().then_some(())).await;
         let begin = Instant::now();
         program.signal(signal);
         assert_eq!(program.ended().await.code(), Some(0), "{}", program.log());
-        assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
+        assert!(begin.elapsed() < PROBE, "{:?}", begin.elapsed());
         eventually("the end of the probe", || marked_processes(&folders.data()).is_empty().then_some(())).await;
         std::fs::remove_file(&probed).unwrap();
     }
@@ -148,7 +147,7 @@ async fn a_signal_during_the_start_ends_the_program_and_what_it_has_started() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_third_signal_waits_for_nothing() {
     let folders = Folders::new();
-    let mut program = Program::start(&folders, &[("ASKD_STOP_KILL", "60s")]);
+    let mut program = Program::start(&folders, &[("ASKD_STOP_KILL", "1h")]);
     begin(&folders, &program, "!spawn setsid").await;
     // A guardian that cannot do its work holds up even the second signal.
     let mut all = marked_processes(&folders.data()).into_iter();
@@ -160,10 +159,8 @@ async fn a_third_signal_waits_for_nothing() {
     eventually("the drain", || program.log().contains("draining").then_some(())).await;
     program.signal(Signal::TERM);
     eventually("the second signal", || program.log().contains("second signal").then_some(())).await;
-    let begin = Instant::now();
     program.signal(Signal::TERM);
     assert_eq!(program.ended().await.code(), Some(1), "{}", program.log());
-    assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
     assert!(program.log().contains("third signal"), "{}", program.log());
     kill_process(guardian, Signal::CONT).unwrap();
     eventually("the end of the tree", || {
@@ -182,7 +179,7 @@ async fn a_log_that_nobody_reads_stops_nothing() {
     // More than a pipe and the lines that may wait hold.
     let client = reqwest::Client::new();
     for _ in 0..6_000 {
-        let answered = tokio::time::timeout(Duration::from_secs(10), client.get(&url).send()).await;
+        let answered = tokio::time::timeout(Duration::from_mins(1), client.get(&url).send()).await;
         assert_eq!(answered.expect("an answer").unwrap().status(), 200);
     }
     drop(unread);

@@ -30,7 +30,7 @@ async fn a_full_queue_refuses_at_once_and_says_so() {
     assert_eq!(server.occupancy().await, (1, 1), "/health");
     for stream in [false, true] {
         let request = server.request(&json!({"prompt": "c", "stream": stream}));
-        let refused = Answer::of(request.send().await.unwrap()).await;
+        let refused = Answer::by(request).await;
         assert_eq!((refused.status, refused.code()), (429, "SERVER_BUSY"), "{refused:?}");
         assert!(refused.header("retry-after").is_some() && refused.message().contains("ASKD_QUEUE_LENGTH"));
     }
@@ -52,7 +52,7 @@ async fn a_run_that_waits_too_long_is_refused_without_having_begun() {
     server.reached("a").await;
     for stream in [false, true] {
         let request = server.request(&json!({"prompt": "!touch never", "stream": stream}));
-        let refused = Answer::of(request.send().await.unwrap()).await;
+        let refused = Answer::by(request).await;
         assert_eq!((refused.status, refused.code()), (429, "SERVER_BUSY"), "{refused:?}");
         assert!(refused.message().contains("QUEUE_TIMEOUT"), "{refused:?}");
         assert!(refused.body.get("result").is_none(), "it never began: {refused:?}");

@@ -25,7 +25,7 @@ async fn key(server: &TestServer, scopes: Scopes) -> String {
 }
 
 async fn get_by(server: &TestServer, key: &str, path: &str) -> Answer {
-    Answer::of(server.client.get(server.url(path)).header("x-api-key", key).send().await.unwrap()).await
+    Answer::by(server.client.get(server.url(path)).header("x-api-key", key)).await
 }
 
 fn seconds(answer: &Answer) -> u64 {
@@ -51,7 +51,7 @@ async fn a_key_that_has_sent_its_minute_of_questions_is_told_when_to_come_again(
     assert_eq!(server.get("/v1/runs").await.status, 200);
     let other = key(&server, Scopes::ALL).await;
     let request = server.client.post(server.url("/ask")).header("x-api-key", &other);
-    let answer = Answer::of(request.json(&json!({"prompt": "hello"})).send().await.unwrap()).await;
+    let answer = Answer::by(request.json(&json!({"prompt": "hello"}))).await;
     assert_eq!(answer.result(), "echo: hello");
     server.stop().await;
 }
@@ -100,7 +100,7 @@ async fn only_requests_with_a_right_key_are_counted_and_counting_needs_no_body()
     let server = server(|rates| rates.ask = NonZeroU32::new(1)).await;
     for _ in 0..5 {
         let request = server.client.post(server.url("/ask")).header("x-api-key", "wrong");
-        let answer = Answer::of(request.json(&json!({"prompt": "hello"})).send().await.unwrap()).await;
+        let answer = Answer::by(request.json(&json!({"prompt": "hello"}))).await;
         assert_eq!((answer.status, answer.header("ratelimit")), (401, None));
     }
     // Whatever becomes of it: this one has no prompt.

@@ -5,7 +5,7 @@ use std::fs;
 use askd::settings::{IsolationPolicy, WriteRoot};
 use serde_json::{Value, json};
 
-use crate::harness::{Folders, Program, TestServer, TestServerBuilder, V1, eventually, fake_cli};
+use crate::harness::{Folders, Program, TestServer, TestServerBuilder, V1, eventually, fake_cli, place_program};
 
 /// A server whose runs are isolated by bubblewrap, or without it by Landlock; `None`, and a line that says so, where there
 /// is no such layer. It has the workspaces `shop` (with `web` and `doc`) and `other`.
@@ -253,7 +253,7 @@ async fn a_cli_in_a_hidden_folder_is_found_by_its_links() {
         fs::create_dir_all(&bin).unwrap();
         for program in [fake_cli(), fake_cli().with_file_name("attacker")] {
             let there = bin.join(program.file_name().unwrap());
-            fs::hard_link(&program, &there).or_else(|_| fs::copy(&program, &there).map(drop)).unwrap();
+            place_program(&program, &there);
         }
         folders.write("home/lib/node_modules/other/file", "");
         folders.write("home/secret", "");

@@ -1,14 +1,14 @@
 //! When the CLI cannot be started, the server is not ready, and it is again as soon as that is mended.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use askd::settings::IsolationPolicy;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, TestServer, TestServerBuilder, eventually_async, fake_cli};
+use crate::harness::{Answer, TestServer, TestServerBuilder, eventually_async, fake_cli, place_program, script};
 
 /// Nobody looks at the CLI while the test lasts.
 const NEVER: Duration = Duration::from_hours(1);
@@ -32,8 +32,7 @@ fn breakable(root: &Path) -> PathBuf {
 /// As installers do it: a new file under the name.
 fn install(path: &Path, text: &str) {
     let new = path.with_extension("new");
-    fs::write(&new, text).unwrap();
-    fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).unwrap();
+    script(&new, text);
     fs::rename(new, path).unwrap();
 }
 
@@ -48,7 +47,7 @@ async fn server(every: Duration) -> TestServer {
 }
 
 async fn ready(server: &TestServer) -> Answer {
-    Answer::of(server.client.get(server.url("/readyz")).send().await.unwrap()).await
+    Answer::by(server.client.get(server.url("/readyz"))).await
 }
 
 /// What is said of the CLI while the server is not ready.
@@ -144,7 +143,11 @@ async fn a_cli_that_is_gone_stays_so_when_a_run_of_before_goes_on_and_ends() {
     until_trouble(&server, "is missing").await;
     server.release("go");
     server.busy_with(0, 0).await;
-    assert_eq!(server.get(&format!("/v1/runs/{run}")).await.body["state"], "completed");
+    // Its place is free a moment before its end is stored.
+    eventually_async("the end of the run", async || {
+        (server.get(&format!("/v1/runs/{run}")).await.body["state"] == "completed").then_some(())
+    })
+    .await;
     assert!(trouble(&ready(&server).await).is_some(), "no run can begin");
     fs::rename(&away, &cli).unwrap();
     until_ready(&server).await;
@@ -280,5 +283,41 @@ async fn a_run_that_finds_no_cli_says_so_and_counts_and_a_view_that_cannot_be_ma
     }
     until_trouble(&server, "is missing").await;
     fs::rename(&away, &cli).unwrap();
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cli_that_lies_where_runs_do_not_see_it_is_not_called_missing() {
+    let builder = TestServerBuilder::fake();
+    let root = builder.folders.root().to_owned();
+    for folder in ["one", "two"] {
+        fs::create_dir(root.join(folder)).unwrap();
+    }
+    place_program(&fake_cli(), &root.join("one/claude"));
+    install(&root.join("two/claude"), &format!("#!/bin/sh\nexec '{}/one/claude' \"$@\"\n", root.display()));
+    let (cli, new) = (root.join("claude"), root.join("new"));
+    let lead_to = |folder: &str| {
+        symlink(root.join(folder).join("claude"), &new).unwrap();
+        fs::rename(&new, &cli).unwrap();
+    };
+    lead_to("one");
+    let wanted = cli.clone();
+    let builder = builder.set(|settings| {
+        settings.paths.claude_bin = wanted;
+        settings.isolation.policy = IsolationPolicy::BestEffort;
+        settings.health.cli_check_every = OFTEN;
+    });
+    let server = builder.start().await;
+    lead_to("two");
+    if server.get("/v1/isolation").await.body["layer"] == "none" {
+        // Nothing hides it.
+        assert_eq!(server.run(json!({"prompt": "hello"})).await["state"], "completed");
+        assert_eq!(ready(&server).await.status, 200);
+        return server.stop().await;
+    }
+    until_trouble(&server, "in a place that runs do not see; restart the server").await;
+    lead_to("one");
+    until_ready(&server).await;
+    assert_eq!(server.run(json!({"prompt": "hello"})).await["state"], "completed");
     server.stop().await;
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{
     Answer, Folders, Program, Scraped, Stream, UNPRIVILEGED, V1, beside, eventually, eventually_async, fake_cli, give,
-    launcher,
+    launcher, place_program,
 };
 
 /// A server whose settings are in a file.
@@ -48,12 +48,12 @@ impl Filed {
 
     async fn get(&self, path: &str, key: &str) -> Answer {
         let request = reqwest::Client::new().get(format!("http://{}{path}", self.address));
-        Answer::of(request.header("x-api-key", key).send().await.unwrap()).await
+        Answer::by(request.header("x-api-key", key)).await
     }
 
     async fn ask(&self, body: &Value, key: &str) -> Answer {
         let request = reqwest::Client::new().post(format!("http://{}/ask", self.address)).json(body);
-        Answer::of(request.header("x-api-key", key).send().await.unwrap()).await
+        Answer::by(request.header("x-api-key", key)).await
     }
 
     async fn stop(mut self) -> String {
@@ -86,6 +86,13 @@ async fn a_new_api_key_counts_at_once_and_the_old_one_no_more() {
     assert!(log.contains("API_KEY") && !log.contains("another-key"), "{log}");
     assert_eq!(server.get("/v1/runs", KEY).await.status, 401);
     assert_eq!(server.get(&format!("/v1/runs/{run}"), "another-key-for-tests").await.status, 200);
+    // Every run could read it there; the old one is still none of theirs.
+    for key in ["another-key-for-tests", KEY] {
+        let document = json!({"content": format!("The key is {key}.")});
+        let put = reqwest::Client::new().put(format!("http://{}/v1/config/claude-md", server.address)).json(&document);
+        let refused = Answer::by(put.header("x-api-key", "another-key-for-tests")).await;
+        assert!(refused.status == 400 && refused.body.to_string().contains("own secrets"), "{key}: {refused:?}");
+    }
     // What the old one has opened ends with the next heartbeat, as for a key that was revoked.
     let rest = open.rest().await;
     assert!(rest.last().unwrap().data.as_ref().unwrap().contains("has another secret now"), "{rest:?}");
@@ -201,14 +208,14 @@ async fn more_runs_begin_at_once_and_fewer_end_none() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_group_of_limits_is_in_force_after_a_reload() {
     let mut server = Filed::start(BASE).await;
-    let limits = "max_body = \"2KiB\"\nprocess_timeout = \"700ms\"\nmodels = [\"claude-new-1\"]\nmax_output = \"64KiB\"\n\
+    let limits = "max_body = \"2KiB\"\nprocess_timeout = \"5s\"\nmodels = [\"claude-new-1\"]\nmax_output = \"64KiB\"\n\
         rate_v1 = 3\nmax_upload = \"1KiB\"\nlog = \"debug\"\nconfig_changes = \"none\"\n";
     // Begun before: it keeps what it began with.
     let slow = {
         let request = reqwest::Client::new().post(format!("http://{}/ask", server.address));
         let request =
             request.header("x-api-key", KEY).json(&json!({"prompt": "!touch there\n!await go\n!result late"}));
-        beside(async move { Answer::of(request.send().await.unwrap()).await })
+        beside(async move { Answer::by(request).await })
     };
     let there = server.folders.workspace().join("there");
     eventually("the run", || there.exists().then_some(())).await;
@@ -268,7 +275,7 @@ async fn a_key_that_the_server_may_not_read_any_more_stays_and_the_rest_counts()
     let bin = folders.root().join("bin");
     std::fs::create_dir(&bin).unwrap();
     for program in [launcher(), fake_cli()] {
-        std::fs::copy(&program, bin.join(program.file_name().unwrap())).unwrap();
+        place_program(&program, &bin.join(program.file_name().unwrap()));
     }
     let text = |name: &str| folders.root().join(name).display().to_string();
     let (file, cli) = (text("askd.toml"), text("bin/fake-claude"));

@@ -108,7 +108,7 @@ async fn a_signal_in_the_middle_of_the_recovery_begins_nothing() {
         let begin = Instant::now();
         program.signal(signal);
         assert_eq!(program.ended().await.code(), Some(0), "{}", program.log());
-        assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
+        assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
         assert!(!program.log().contains("listens on"), "it never served: {}", program.log());
     }
     assert_eq!(outside.number("SELECT COUNT(*) FROM runs WHERE state = 'queued' AND last_seq = 1").await, 3);
@@ -128,7 +128,7 @@ async fn an_ask_that_goes_on_alone_waits_for_the_next_server(engine: Engine) {
     for stream in [false, true] {
         let body = json!({"prompt": format!("!mark marks {stream}\n!result {stream}"), "stream": stream});
         let request = program.request(&body).await.header("x-askd-on-disconnect", "continue");
-        asked.push(beside(async move { crate::harness::Answer::of(request.send().await.unwrap()).await }));
+        asked.push(beside(async move { crate::harness::Answer::by(request).await }));
         eventually_async("its place", async || {
             let waiting = client.get("/v1/runs?state=queued").await.body;
             (waiting["data"].as_array().unwrap().len() == asked.len()).then_some(())
@@ -189,8 +189,9 @@ async fn a_run_that_has_waited_for_as_long_as_it_asked_for_is_not_begun_by_the_n
     let mut program = start(&folders, &Engine::Sqlite);
     let client = V1::at(program.address().await);
     one_at_work(&client, &folders).await;
-    let submitted = Instant::now();
     let late = client.submit(&json!({"prompt": "!touch never", "queue_timeout_seconds": 3})).await;
+    // By the server's clock it has waited for longer.
+    let submitted = Instant::now();
     kill(&folders, &mut program).await;
     eventually("the end of its patience", || (submitted.elapsed() > Duration::from_secs(3)).then_some(())).await;
     let program = start(&folders, &Engine::Sqlite);

@@ -90,7 +90,7 @@ async fn secrets_reach_the_runs_programs_and_nobody_else() {
     let mut program = start(&folders, &Engine::Sqlite, KEY);
     let client = V1::at(program.address().await);
     one_at_work(&client, &folders).await;
-    let submitted = Answer::of(client.post("/runs", &secret("!report")).send().await.unwrap()).await;
+    let submitted = Answer::by(client.post("/runs", &secret("!report"))).await;
     assert_eq!(submitted.status, 202, "{submitted:?}");
     holds_none("the answer", submitted.body.to_string().as_bytes());
     assert_eq!(kept(&folders).await, 1);
@@ -202,7 +202,7 @@ async fn a_run_that_ends_with_its_client_has_its_secrets_in_memory_only() {
     let mut held = secret("!report");
     held["on_disconnect"] = "cancel".into();
     let request = client.post("/runs?wait=60", &held);
-    let waiting = crate::harness::beside(async move { Answer::of(request.send().await.unwrap()).await });
+    let waiting = crate::harness::beside(async move { Answer::by(request).await });
     eventually_async("a run that waits", async || {
         let queued = client.get("/v1/runs?state=queued").await.body;
         (queued["data"].as_array().unwrap().len() == 1).then_some(())
@@ -220,7 +220,7 @@ async fn the_same_request_with_another_value_is_another_request() {
     let send = async |value: &str| {
         let body = json!({"prompt": "!result x", "env": {"A_TOKEN": value}, "on_disconnect": "cancel"});
         let request = server.posting("/v1/runs?wait=60").header("idempotency-key", "once").json(&body);
-        Answer::of(request.send().await.unwrap()).await
+        Answer::by(request).await
     };
     let first = send(VALUES[0]).await;
     assert_eq!((first.status, send(VALUES[0]).await.run_id()), (200, first.run_id()));
@@ -236,7 +236,7 @@ async fn a_copy_of_the_database_is_no_way_to_test_guesses_of_a_secret() {
     let body = json!({"prompt": "!result x", "env": {"A_TOKEN": VALUES[0]}, "on_disconnect": "cancel"});
     let mut hashes = Vec::new();
     for request in [server.posting("/v1/runs?wait=60"), holder.sending(Method::POST, "/v1/runs?wait=60")] {
-        let answer = Answer::of(request.header("idempotency-key", "once").json(&body).send().await.unwrap()).await;
+        let answer = Answer::by(request.header("idempotency-key", "once").json(&body)).await;
         assert_eq!(answer.body["state"], "completed", "{answer:?}");
         let guess = Sha256::digest(format!("\n{body}"));
         hashes.push(format!("'{}'", guess.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))));

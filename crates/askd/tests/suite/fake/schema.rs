@@ -208,7 +208,7 @@ async fn a_cli_that_gives_its_answer_and_hangs_is_not_asked_again() {
 async fn a_repair_ends_with_the_runs_deadline_or_when_somebody_wants_it() {
     let server = TestServerBuilder::fake().start().await;
     let prompt = turns(&["!result text", "!touch repairs\n!hang"]);
-    let late = server.run(json!({"prompt": prompt, "output_schema": schema(), "timeout_seconds": 2})).await;
+    let late = server.run(json!({"prompt": prompt, "output_schema": schema(), "timeout_seconds": 4})).await;
     assert_eq!((&late["state"], &late["error"]["type"]), (&json!("failed"), &json!("timeout")), "{late}");
     std::fs::remove_file(server.folders.workspace().join("repairs")).unwrap();
     for (command, state) in [("cancel", "cancelled"), ("interrupt", "cancelled")] {
@@ -255,7 +255,7 @@ async fn a_check_holds_up_neither_a_cancel_nor_a_deadline() {
     let answer = server.post(&format!("/v1/runs/{id}/cancel"), &json!({})).await;
     assert_eq!(answer.status, 202, "{answer:?}");
     assert_eq!(server.ended(&id).await["state"], "cancelled");
-    let id = being_checked(&server, json!({"timeout_seconds": 2})).await;
+    let id = being_checked(&server, json!({"timeout_seconds": 4})).await;
     let late = server.ended(&id).await;
     assert_eq!((&late["state"], &late["error"]["type"]), (&json!("failed"), &json!("timeout")), "{late}");
     server.at_rest().await;

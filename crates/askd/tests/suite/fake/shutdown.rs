@@ -26,7 +26,7 @@ async fn a_draining_server_refuses_new_work_and_lets_the_old_end() {
     assert_eq!((queued.status, queued.code()), (503, "SHUTTING_DOWN"), "{queued:?}");
     for stream in [false, true] {
         let request = server.request(&json!({"prompt": "!touch never", "stream": stream}));
-        let refused = Answer::of(request.send().await.unwrap()).await;
+        let refused = Answer::by(request).await;
         assert_eq!((refused.status, refused.code()), (503, "SHUTTING_DOWN"), "{refused:?}");
         assert!(refused.header("retry-after").is_some());
     }

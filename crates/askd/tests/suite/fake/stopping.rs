@@ -15,7 +15,7 @@ const SHORT: [(&str, &str); 6] = [
     ("ASKD_STOP_EOF", "200ms"),
     ("ASKD_STOP_TERM", "200ms"),
     ("ASKD_STOP_KILL", "500ms"),
-    ("ASKD_STORE_TIMEOUT", "500ms"),
+    ("ASKD_STORE_TIMEOUT", "2s"),
 ];
 
 /// Starts a run that ends by force only, and one that waits.
@@ -59,7 +59,7 @@ async fn two_signals_cancel_what_runs_and_keep_what_waits_on_postgresql() {
 
 /// A run that the store does not take is refused.
 async fn nothing_is_taken_in(client: &V1) {
-    let refused = Answer::of(client.post("/runs", &json!({"prompt": "!touch never"})).send().await.unwrap()).await;
+    let refused = Answer::by(client.post("/runs", &json!({"prompt": "!touch never"}))).await;
     assert_eq!((refused.status, refused.kind()), (503, "overloaded_error"), "{refused:?}");
 }
 
@@ -69,7 +69,7 @@ async fn ends_in_bounded_time(program: &mut Program, folders: &Folders) {
     program.signal(Signal::TERM);
     assert_eq!(program.ended().await.code(), Some(0), "{}", program.log());
     // 1.3 s of graces, the timeout, and an attempt of the writer that cannot be cut short.
-    assert!(begin.elapsed() < Duration::from_secs(6), "{:?}: {}", begin.elapsed(), program.log());
+    assert!(begin.elapsed() < Duration::from_secs(30), "{:?}: {}", begin.elapsed(), program.log());
     assert_eq!(marked_processes(&folders.data()), [0; 0]);
 }
 

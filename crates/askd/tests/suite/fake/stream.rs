@@ -107,11 +107,8 @@ async fn every_answer_carries_an_id_and_tells_browsers_to_keep_out() {
     assert_eq!(stream.headers["content-type"], "text/event-stream");
     assert_eq!(stream.headers["x-accel-buffering"], "no");
     stream.rest().await;
-    let stream = request(true).header("x-request-id", "mine-1").send().await.unwrap();
-    for answer in [
-        Answer::of(stream).await,
-        Answer::of(request(false).header("x-request-id", "mine-1").send().await.unwrap()).await,
-    ] {
+    let stream = request(true).header("x-request-id", "mine-1");
+    for answer in [Answer::by(stream).await, Answer::by(request(false).header("x-request-id", "mine-1")).await] {
         assert_eq!(answer.header("x-request-id"), Some("mine-1"));
         assert!(answer.header("x-askd-run-id").unwrap().starts_with("run_"), "{answer:?}");
     }
@@ -124,7 +121,7 @@ async fn every_answer_carries_an_id_and_tells_browsers_to_keep_out() {
     }
     let long = "x".repeat(129);
     for id in ["two words", &long] {
-        let answer = Answer::of(request(false).header("x-request-id", id).send().await.unwrap()).await;
+        let answer = Answer::by(request(false).header("x-request-id", id)).await;
         assert_eq!(answer.header("x-request-id").unwrap().len(), 36, "an id that cannot stand in a log is replaced");
     }
     server.stop().await;

@@ -17,7 +17,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::harness::{
     Authority, Folders, Pair, Program, RawClient, TlsClient, UNPRIVILEGED, beside, encrypted, eventually,
-    eventually_async, fake_cli, give, launcher, living_pids,
+    eventually_async, fake_cli, give, launcher, living_pids, place_program,
 };
 
 const HEALTH: &str = "GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n";
@@ -205,9 +205,19 @@ async fn sighup_brings_a_new_pair_and_a_wrong_one_changes_nothing() {
     let mut program = Program::start(&folders, &files);
     let (address, client) = (program.address().await, authority.client());
     assert!(program.log().contains("https://127.0.0.1"), "{}", program.log());
-    let said = |count: usize, what: &'static str| {
+    // A look at the files says one of these at its end, whatever the settings have said of them before.
+    let ends = ["those in use stay: ", "the certificates are what they were", "new certificates: they count"];
+    let said = |looks: usize, what: &'static str| {
         let program = &program;
-        async move { eventually(what, || (program.log().matches(what).count() == count).then_some(())).await }
+        async move {
+            let line = eventually(what, || {
+                let log = program.log();
+                let mut said = log.lines().filter(|line| ends.iter().any(|end| line.contains(end)));
+                said.nth(looks - 1).map(str::to_owned)
+            })
+            .await;
+            assert!(line.contains(what), "{what}: {line}");
+        }
     };
     // Half of a new pair, as whoever writes one file after the other leaves it for a moment.
     let wrong = Pair { certificate: second.certificate.clone(), key: first.key.clone() };
@@ -216,17 +226,17 @@ async fn sighup_brings_a_new_pair_and_a_wrong_one_changes_nothing() {
     said(1, "does not belong to the first certificate").await;
     folders.write("tls/cert.pem", "nonsense");
     program.signal(Signal::HUP);
-    said(1, "holds no certificate").await;
+    said(2, "holds no certificate").await;
     std::fs::remove_file(&key).unwrap();
     program.signal(Signal::HUP);
-    said(1, "the file of ASKD_TLS_KEY cannot be read").await;
+    said(3, "the file of ASKD_TLS_KEY cannot be read").await;
     assert_eq!(shown(address, &client).await, der(&first));
     first.put(&folders);
     program.signal(Signal::HUP);
-    said(1, "the certificates are what they were").await;
+    said(4, "the certificates are what they were").await;
     second.put(&folders);
     program.signal(Signal::HUP);
-    said(1, "new certificates: they count").await;
+    said(5, "new certificates: they count").await;
     assert_eq!(shown(address, &client).await, der(&second));
     assert!(!program.log().contains("PRIVATE KEY"));
     program.signal(Signal::TERM);
@@ -247,7 +257,7 @@ async fn sighup_without_certificates_ends_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handshake_that_stalls_is_cut_off_and_the_first_head_counts_with_it() {
     let authority = Authority::new();
-    let short = Duration::from_millis(500);
+    let short = Duration::from_secs(1);
     let server = encrypted(&authority.issue(), None).set(|settings| settings.server.header_timeout = short);
     let server = server.start().await;
     // Nothing; the beginning of a handshake; a whole one and half a head.
@@ -262,7 +272,7 @@ async fn a_handshake_that_stalls_is_cut_off_and_the_first_head_counts_with_it() 
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
     // A client that has asked in time is none of them.
     let mut client = TlsClient::connect(server.address, &authority.client()).await;
-    client.ask(&json!({"prompt": "!sleep 900\n!result late"})).await;
+    client.ask(&json!({"prompt": "!sleep 1500\n!result late"})).await;
     client.until("late").await;
     server.stop().await;
 }
@@ -287,7 +297,7 @@ async fn a_key_that_only_root_may_read_serves_and_a_new_one_needs_a_restart() {
     let bin = folders.root().join("bin");
     fs::create_dir(&bin).unwrap();
     for program in [launcher(), fake_cli()] {
-        fs::copy(&program, bin.join(program.file_name().unwrap())).unwrap();
+        place_program(&program, &bin.join(program.file_name().unwrap()));
     }
     let text = |path: PathBuf| path.display().to_string();
     let (cert, key, cli) = (text(tls.join("cert.pem")), text(tls.join("key.pem")), text(bin.join("fake-claude")));
@@ -376,9 +386,9 @@ async fn a_client_that_reads_nothing_for_too_long_is_dropped_with_its_run() {
 async fn a_silent_run_is_no_slow_reader_and_a_slow_one_gets_everything() {
     let authority = Authority::new();
     let builder = encrypted(&authority.issue(), None);
-    let server = builder.set(|settings| settings.server.write_timeout = Duration::from_secs(1)).start().await;
+    let server = builder.set(|settings| settings.server.write_timeout = Duration::from_secs(2)).start().await;
     let mut client = TlsClient::connect(server.address, &authority.client()).await;
-    client.ask(&json!({"prompt": "!sleep 1500\n!flood 2m\n!result late", "stream": true})).await;
+    client.ask(&json!({"prompt": "!sleep 2500\n!flood 2m\n!result late", "stream": true})).await;
     let mut length = 0;
     loop {
         let piece = client.until("\n").await;

@@ -313,8 +313,10 @@ async fn an_upload_of_another_key_is_not_there() {
     // Whoever administers the server sees all.
     assert_eq!(server.get(&path).await.status, 200);
     assert_eq!(server.run(with("image", &id, "!result x")).await["state"], "completed");
-    let seen = server.get("/v1/audit?action=request.refused").await.body.to_string();
-    assert!(seen.contains(&id), "{seen}");
+    eventually_async("the refusal in the audit", async || {
+        server.get("/v1/audit?action=request.refused").await.body.to_string().contains(&id).then_some(())
+    })
+    .await;
     assert_eq!(Answer::by(one.sending(Method::DELETE, &path)).await.status, 204);
     server.stop().await;
 }

@@ -60,7 +60,7 @@ async fn a_wait_brings_the_finished_run() {
     assert_eq!((&run["state"], &run["result"]), (&json!("completed"), &json!("r")));
     assert_eq!(run["permission_denials"], json!({"count": 1, "calls": [{"tool_name": "Bash"}]}));
     let request = server.posting("/v1/runs").header("prefer", "wait=20").json(&json!({"prompt": "x"}));
-    let answer = Answer::of(request.send().await.unwrap()).await;
+    let answer = Answer::by(request).await;
     assert_eq!((answer.status, answer.header("preference-applied")), (200, Some("wait=20")), "{answer:?}");
     assert_eq!(answer.result(), "echo: x");
     server.stop().await;
@@ -144,8 +144,8 @@ async fn a_stream_brings_every_event_from_the_first() {
     assert_eq!((&events[0]["type"], &events.last().unwrap()["type"]), (&json!("run.queued"), &json!("run.completed")));
     assert!(events.iter().zip(1..).all(|(event, seq)| event["seq"] == seq && event["run_id"] == *run), "{events:?}");
     let lines = server.posting("/v1/runs").header("accept", "application/x-ndjson").json(&json!({"prompt": "!say a"}));
-    let text = lines.send().await.unwrap().text().await.unwrap();
-    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines: Vec<Value> =
+        Answer::by(lines).await.text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let types = |events: &[Value]| events.iter().map(|event| event["type"].to_string()).collect::<Vec<_>>();
     assert_eq!(types(&lines), types(&events));
     server.stop().await;

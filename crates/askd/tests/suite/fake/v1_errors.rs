@@ -10,7 +10,7 @@ async fn server() -> TestServer {
 }
 
 async fn send(request: reqwest::RequestBuilder) -> Answer {
-    Answer::of(request.header("x-request-id", "req-1").send().await.unwrap()).await
+    Answer::by(request.header("x-request-id", "req-1")).await
 }
 
 fn shown(answer: &Answer) -> String {
@@ -105,7 +105,7 @@ async fn a_bearer_token_is_a_key() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_says_without_a_key_whether_it_lives_and_is_ready() {
     let server = server().await;
-    let get = async |path: &str| Answer::of(server.client.get(server.url(path)).send().await.unwrap()).await;
+    let get = async |path: &str| Answer::by(server.client.get(server.url(path))).await;
     assert_eq!(get("/livez").await.body, json!({"status": "ok"}));
     assert_eq!(get("/readyz").await.body, json!({"status": "ready"}));
     assert_eq!(get("/readyz?verbose").await.body["checks"]["draining"], json!({"ok": true}));

@@ -47,15 +47,15 @@ async fn after_the_end_there_is_nothing_more() {
     let page = server.get(&format!("/v1/runs/{id}/events?after={last}")).await;
     assert_eq!(page.body, json!({"data": [], "next_page": null, "last_seq": last}));
     let lines = server.getting(&format!("/v1/runs/{id}/events?after={last}")).header("accept", "application/x-ndjson");
-    let lines = lines.send().await.unwrap();
-    assert_eq!((lines.status().as_u16(), lines.text().await.unwrap().as_str()), (200, ""));
+    let lines = Answer::by(lines).await;
+    assert_eq!((lines.status, lines.text.as_str()), (200, ""));
     for accept in ["text/event-stream", "application/json"] {
         let beyond = server.getting(&format!("/v1/runs/{id}/events?after={}", last + 1)).header("accept", accept);
-        let beyond = Answer::of(beyond.send().await.unwrap()).await;
+        let beyond = Answer::by(beyond).await;
         assert_eq!((beyond.status, beyond.param()), (400, "after"), "{beyond:?}");
         let beyond = server.getting(&format!("/v1/runs/{id}/events")).header("accept", accept);
         let beyond = beyond.header("last-event-id", (last + 1).to_string());
-        let beyond = Answer::of(beyond.send().await.unwrap()).await;
+        let beyond = Answer::by(beyond).await;
         assert_eq!((beyond.status, beyond.param()), (400, "Last-Event-ID"), "{beyond:?}");
     }
     server.stop().await;

@@ -24,7 +24,7 @@ async fn a_token_ends_after_five_minutes() {
     let url = server.url(made["url"].as_str().unwrap());
     for (seconds, status) in [(299, 200), (300, 401)] {
         ahead.store(seconds, Ordering::Relaxed);
-        let answer = Answer::of(server.client.get(&url).send().await.unwrap()).await;
+        let answer = Answer::by(server.client.get(&url)).await;
         assert_eq!(answer.status, status, "{answer:?}");
     }
     server.stop().await;
@@ -38,7 +38,7 @@ async fn a_token_is_in_no_line_of_the_log_and_not_in_the_store() {
     let client = V1::at(address);
     let run = client.submit(&json!({"prompt": "x"})).await;
     client.ended(&run).await;
-    let made = Answer::of(client.post(&format!("/runs/{run}/stream-token"), &json!({})).send().await.unwrap()).await;
+    let made = Answer::by(client.post(&format!("/runs/{run}/stream-token"), &json!({}))).await;
     let (token, url) = (made.body["token"].as_str().unwrap(), made.body["url"].as_str().unwrap());
     let browser = reqwest::Client::new();
     for url in [url.to_owned(), format!("{url}&types=,"), url.replace(&run, "run_x")] {
@@ -63,7 +63,7 @@ async fn events_that_are_no_longer_kept_are_gone_and_the_run_stays() {
     server.app.runs().shared().store.prune(&old).await.unwrap();
     for accept in ["application/json", "text/event-stream", "application/x-ndjson"] {
         let request = server.getting(&format!("/v1/runs/{id}/events")).header("accept", accept);
-        let answer = Answer::of(request.send().await.unwrap()).await;
+        let answer = Answer::by(request).await;
         assert_eq!((answer.status, answer.kind()), (410, "not_found_error"), "{answer:?}");
         assert!(answer.message().contains("ASKD_EVENT_RETENTION"), "{answer:?}");
     }
@@ -136,8 +136,8 @@ async fn a_store_that_fails_in_the_middle_of_a_stream_is_told_and_the_stream_end
     let last = rest.last().unwrap();
     assert_eq!((last.event.as_deref(), &last.id), (Some("error"), &None), "{rest:?}");
     let error: Value = serde_json::from_str(last.data.as_deref().unwrap()).unwrap();
-    let lines = ndjson.text().await.unwrap();
-    let line: Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
+    let lines = Answer::to("GET", ndjson).await;
+    let line: Value = serde_json::from_str(lines.text.lines().last().unwrap()).unwrap();
     for error in [&error, &line] {
         assert_eq!((&error["type"], &error["error"]["type"]), (&json!("error"), &json!("overloaded_error")), "{error}");
         assert!(error["request_id"].is_string(), "{error}");

@@ -70,12 +70,12 @@ async fn what_the_cli_says_stands_on_the_run_in_the_order_in_which_it_was_told_a
 async fn a_deadline_that_passes_while_the_provider_does_not_answer_names_the_provider() {
     let server = TestServerBuilder::fake().start().await;
     let unanswered = [retry(529), retry(529), "!hang".into()].join("\n");
-    let run = server.run(json!({"prompt": unanswered, "timeout_seconds": 1})).await;
+    let run = server.run(json!({"prompt": unanswered, "timeout_seconds": 4})).await;
     assert_eq!(run["error"]["type"], "timeout", "{run}");
     assert!(run["error"]["message"].as_str().unwrap().contains("not answered 2 times in a row"), "{run}");
     assert!(run["error"]["hint"].as_str().unwrap().contains("askd doctor"), "{run}");
     let answered = [retry(529), "!say half".into(), "!hang".into()].join("\n");
-    let run = server.run(json!({"prompt": answered, "timeout_seconds": 1})).await;
+    let run = server.run(json!({"prompt": answered, "timeout_seconds": 4})).await;
     assert!(run["error"]["hint"].as_str().unwrap().contains("more time"), "{run}");
     server.stop().await;
 }
@@ -115,7 +115,7 @@ async fn an_answer_in_pieces_and_a_subagent_that_failed_are_told_to_every_kind_o
 #[tokio::test(flavor = "multi_thread")]
 async fn every_end_that_leaves_something_to_go_on_with_says_so() {
     let server = TestServerBuilder::fake().start().await;
-    let late = server.run(json!({"prompt": "!hang", "timeout_seconds": 1})).await;
+    let late = server.run(json!({"prompt": "!hang", "timeout_seconds": 4})).await;
     assert_eq!(late["error"]["type"], "timeout", "{late:#}");
     assert!(late["error"]["hint"].as_str().unwrap().contains("continue the session"), "{late:#}");
     server.stop().await;
@@ -198,7 +198,7 @@ async fn a_server_that_the_cli_does_not_take_ends_the_run() {
         let options = format!("{version}no-servers");
         let refuses = TestServerBuilder::fake_that(&options).file("config/.mcp.json", &servers);
         let server = refuses.start().await;
-        let run = server.run(json!({"prompt": "!sleep 300\n!touch worked"})).await;
+        let run = server.run(json!({"prompt": "!sleep 20000\n!touch worked"})).await;
         assert_eq!(run["state"], "failed", "{run:#}");
         let message = run["error"]["message"].as_str().unwrap();
         assert!(message.contains("does not take the MCP servers"), "{message}");

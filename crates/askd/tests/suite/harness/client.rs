@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::contract::{Contract, Seen};
 
 /// No answer takes longer, unless something is broken.
-const LIMIT: Duration = Duration::from_mins(1);
+const LIMIT: Duration = Duration::from_mins(2);
 
 /// How many events of a stream are compared with the OpenAPI file.
 const MOST_COMPARED: usize = 50;
@@ -19,30 +19,27 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: reqwest::header::HeaderMap,
     pub(crate) body: Value,
+    /// The body as it came.
+    pub(crate) text: String,
 }
 
 impl Answer {
-    /// It is what the OpenAPI file says of its path.
-    pub(crate) async fn of(response: reqwest::Response) -> Self {
-        Self::to(None, response).await
-    }
-
     /// Sends a request. The answer is what the OpenAPI file says of its method and path.
     pub(crate) async fn by(request: reqwest::RequestBuilder) -> Self {
         let (client, request) = request.build_split();
         let request = request.unwrap();
         let method = request.method().as_str().to_owned();
-        Self::to(Some(&method), client.execute(request).await.unwrap()).await
+        Self::to(&method, client.execute(request).await.unwrap()).await
     }
 
     /// The same for a request of this method.
-    pub(crate) async fn to(method: Option<&str>, response: reqwest::Response) -> Self {
+    pub(crate) async fn to(method: &str, response: reqwest::Response) -> Self {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let path = response.url().path().to_owned();
         let text = tokio::time::timeout(LIMIT, response.text()).await.expect("an answer in time").unwrap();
         Contract::get().check(&Seen { method, path: &path, status, headers: &headers, body: Some(&text) });
-        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-        Self { status, headers, body }
+        let body = serde_json::from_str(&text).unwrap_or_else(|_| Value::String(text.clone()));
+        Self { status, headers, body, text }
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
@@ -110,7 +107,9 @@ impl Stream {
     pub(crate) fn of(response: reqwest::Response) -> Self {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let path = response.url().path();
-        Contract::get().check(&Seen { method: None, path, status, headers: &headers, body: None });
+        // Events are asked for; whatever else streams is made by what is sent.
+        let method = if path.ends_with("/events") { "GET" } else { "POST" };
+        Contract::get().check(&Seen { method, path, status, headers: &headers, body: None });
         Self { bytes: response.bytes_stream().boxed(), pending: String::new(), compared: 0, headers }
     }
 

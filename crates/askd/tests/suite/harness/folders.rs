@@ -1,8 +1,10 @@
 //! The three folders of a server, in a temporary one.
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt as _, lchown};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 /// Removed when dropped.
 pub(crate) struct Folders {
@@ -61,6 +63,28 @@ impl Folders {
         names.sort();
         names
     }
+}
+
+/// Puts a program of the build at another place, by a link if that can be.
+///
+/// Neither here nor in [`script`] is a program written by this process: whatever another test starts at this moment has all
+/// of its files open until it is the program that it is to be, and nobody can execute what is open for writing.
+pub(crate) fn place_program(program: &Path, there: &Path) {
+    if fs::hard_link(program, there).is_err() {
+        #[expect(clippy::disallowed_methods, reason = "not this process")]
+        let copied = Command::new("cp").arg(program).arg(there).status();
+        assert!(copied.unwrap().success(), "{} cannot be copied to {}", program.display(), there.display());
+    }
+}
+
+/// Makes a script that can be executed.
+pub(crate) fn script(path: &Path, text: &str) {
+    #[expect(clippy::disallowed_methods, reason = "not this process")]
+    let mut writer = Command::new("sh");
+    writer.args(["-c", r#"cat > "$0" && chmod 755 "$0""#]).arg(path).stdin(Stdio::piped());
+    let mut writer = writer.spawn().unwrap();
+    writer.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    assert!(writer.wait().unwrap().success(), "{} cannot be written", path.display());
 }
 
 /// Gives a file, or a folder and all in it, to another user. Links are not followed.

@@ -63,6 +63,8 @@ impl Program {
             ("ASKD_CLAUDE_BIN", fake_cli().into_os_string()),
             ("PATH", "/usr/local/bin:/usr/bin:/bin".into()),
             ("ASKD_ALLOW_ROOT", "1".into()),
+            // A link to the CLI, as other tests make them, counts as another CLI, and the server would start that by itself.
+            ("ASKD_CLI_CHECK_EVERY", "1h".into()),
             // Scripts note process ids, which are others in a namespace.
             ("ASKD_ISOLATION", "off".into()),
         ]);

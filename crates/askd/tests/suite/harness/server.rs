@@ -102,6 +102,8 @@ impl TestServerBuilder {
         let mut settings = Settings::for_testing(folders.root());
         settings.paths.claude_bin = cli;
         settings.permissions.allow_root = true;
+        // A link to the CLI, as other tests make them, counts as another CLI, and the server would start that by itself.
+        settings.health.cli_check_every = Duration::from_hours(1);
         Self { folders, settings, ambient: Ambient::system() }
     }
 
@@ -189,7 +191,7 @@ impl TestServer {
 
     /// `POST /ask`, to the end.
     pub(crate) async fn ask(&self, body: Value) -> Answer {
-        Answer::to(Some("POST"), self.request(&body).send().await.unwrap()).await
+        Answer::by(self.request(&body)).await
     }
 
     /// `POST /ask` with `"stream": true`; the answer must be a stream.
@@ -207,7 +209,7 @@ impl TestServer {
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
-        Answer::to(Some("GET"), self.getting(path).send().await.unwrap()).await
+        Answer::by(self.getting(path)).await
     }
 
     /// `GET` with the right key, not yet sent.
@@ -222,7 +224,7 @@ impl TestServer {
 
     /// `POST` of a JSON body.
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
-        Answer::to(Some("POST"), self.posting(path).json(body).send().await.unwrap()).await
+        Answer::by(self.posting(path).json(body)).await
     }
 
     /// `POST /v1/runs` that is taken in; the run's id.
@@ -295,7 +297,7 @@ impl TestServer {
     pub(crate) async fn stop(mut self) {
         self.app.lifecycle().stop();
         let running = self.running.take().unwrap();
-        tokio::time::timeout(Duration::from_secs(30), running).await.expect("a server that ends").unwrap();
+        tokio::time::timeout(Duration::from_mins(1), running).await.expect("a server that ends").unwrap();
         assert_eq!(self.folders.list("data/homes"), [""; 0], "homes are left");
         assert_eq!(self.folders.list("data/records"), [""; 0], "records are left");
         assert_eq!(self.processes(), [0; 0], "processes are left");

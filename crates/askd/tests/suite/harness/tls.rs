@@ -20,7 +20,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::{Folders, TestServerBuilder};
 
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// Somebody who vouches for servers and clients.
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);

@@ -30,12 +30,12 @@ impl V1 {
     /// `GET`, of any path.
     pub(crate) async fn get(&self, path: &str) -> Answer {
         let request = with_key(self.client.get(format!("http://{}{path}", self.address)));
-        Answer::to(Some("GET"), request.send().await.unwrap()).await
+        Answer::by(request).await
     }
 
     /// Submits a run that is to be taken in; its id.
     pub(crate) async fn submit(&self, body: &Value) -> String {
-        let answer = Answer::to(Some("POST"), self.post("/runs", body).send().await.unwrap()).await;
+        let answer = Answer::by(self.post("/runs", body)).await;
         assert_eq!(answer.status, 202, "{answer:?}");
         answer.body["id"].as_str().unwrap().to_owned()
     }
@@ -64,10 +64,9 @@ impl V1 {
     pub(crate) async fn events_after(&self, id: &str, after: u64) -> Vec<Value> {
         let url = self.url(&format!("/runs/{id}/events?after={after}"));
         let request = with_key(self.client.get(url)).header("accept", "application/x-ndjson");
-        let response = request.send().await.unwrap();
-        assert_eq!(response.status(), 200);
-        let text = response.text().await.unwrap();
-        let events: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let answer = Answer::by(request).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let events: Vec<Value> = answer.text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         for (event, number) in events.iter().zip(after + 1..) {
             assert_eq!(event["seq"], number);
         }

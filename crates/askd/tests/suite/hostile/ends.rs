@@ -1,5 +1,5 @@
 //! Processes that would live on: with a PID namespace nothing is left at the moment the run, or the server, ends; without
-//! one nothing two seconds after the server's restart.
+//! one nothing soon after the server's restart. How soon is measured by `scripts/soak`; here the machine may be busy.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -30,9 +30,12 @@ const SHORT: [(&str, &str); 4] = [
 /// Ways to leave processes behind that `!attack daemons` knows.
 const WAYS: usize = 7;
 /// How soon nothing is left when a whole PID namespace dies: the time to look, on a busy machine.
-const AT_ONCE: Duration = Duration::from_millis(250);
+const AT_ONCE: Duration = Duration::from_secs(3);
 /// How soon after the restart otherwise.
-const SOON: Duration = Duration::from_secs(2);
+const SOON: Duration = Duration::from_secs(10);
+
+/// What a run may take that does not end by itself, in seconds: enough for all that it is to leave behind before.
+const RUN_TIME: u32 = 12;
 
 /// A run that has left processes behind, and how they are recognised.
 struct Daemons {
@@ -44,7 +47,7 @@ impl Daemons {
     /// Begins a run that leaves processes behind and then does what the script says.
     async fn of(attacked: &Attacked, script: &str) -> Self {
         let mut daemons = Self::to_be();
-        let body = json!({"prompt": daemons.prompt(script), "cwd": "own", "timeout_seconds": 4});
+        let body = json!({"prompt": daemons.prompt(script), "cwd": "own", "timeout_seconds": RUN_TIME});
         daemons.run = attacked.client.submit(&body).await;
         daemons.are_there().await;
         daemons
@@ -98,7 +101,7 @@ impl Drop for Daemons {
 }
 
 /// How long the tree of a run may live after the run is said to have ended: the ladder.
-const LADDER: Duration = Duration::from_secs(5);
+const LADDER: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_left_by_a_run_however_it_ends() {

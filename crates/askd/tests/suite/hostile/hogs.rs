@@ -24,14 +24,14 @@ const IMPATIENT: [(&str, &str); 4] = [
 
 /// The hogs, what they meet, and whether the machine may stop one before the watch does.
 const HOGS: [(&str, &str); 8] = [
-    ("bomb 7 4", "process_limit"),
-    ("bomb-within 7 4", "process_limit"),
-    ("threads 300 4", "process_limit"),
-    ("memory 300 4", "memory_limit"),
-    ("files 400 4", "open_files_limit"),
-    ("fill ~/filled 96 4", "disk_limit"),
-    ("fill ~/tmp/filled 96 4", "disk_limit"),
-    ("fill /tmp/filled-TEST 96 4", "disk_limit"),
+    ("bomb 7 8", "process_limit"),
+    ("bomb-within 7 8", "process_limit"),
+    ("threads 300 8", "process_limit"),
+    ("memory 300 8", "memory_limit"),
+    ("files 400 8", "open_files_limit"),
+    ("fill ~/filled 96 8", "disk_limit"),
+    ("fill ~/tmp/filled 96 8", "disk_limit"),
+    ("fill /tmp/filled-TEST 96 8", "disk_limit"),
 ];
 
 /// Names a file in a folder that may be everybody's.
@@ -59,7 +59,7 @@ async fn hogs_get_what_they_want_where_there_is_no_limit() {
         let (run, ()) = tokio::join!(hog(attacked, "bomb 7 8"), beside);
         assert!(run["result"].as_str().is_some_and(|text| text.contains("it went off")), "{attacked}: {run}");
         for (attack, _) in &HOGS[1..] {
-            let attack = of_this_test(attack).replace(" 4", " 0");
+            let attack = of_this_test(attack).replace(" 8", " 0");
             let run = hog(attacked, &attack).await;
             let worked = run["result"].as_str().is_some_and(|text| text.contains(r#""worked":true"#));
             assert!(worked, "{attacked}: {run}");

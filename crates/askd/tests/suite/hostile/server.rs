@@ -11,7 +11,9 @@ use rustix::process::{Signal, geteuid};
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::harness::{Folders, Program, V1, as_user, eventually, fake_cli, give, launcher, marked_processes};
+use crate::harness::{
+    Folders, Program, V1, as_user, eventually, fake_cli, give, launcher, marked_processes, place_program,
+};
 
 /// A user of this machine whom nobody else is: what the kernel counts by user is then counted for one server alone.
 fn some_user() -> u32 {
@@ -277,7 +279,7 @@ fn furnish(folders: &Folders, who: Who, user: u32) {
     let attacker = fake_cli().with_file_name("attacker");
     for program in [launcher(), fake_cli(), attacker] {
         let there = folders.root().join("bin").join(program.file_name().unwrap());
-        fs::hard_link(&program, &there).or_else(|_| fs::copy(&program, &there).map(drop)).unwrap();
+        place_program(&program, &there);
     }
     for secret in ["config/secret", "home/secret", "workspace/other/secret", "data/secret"] {
         folders.write(secret, "a secret\n");

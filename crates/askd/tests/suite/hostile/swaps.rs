@@ -100,7 +100,7 @@ impl Swap {
                     let [here, there] = places.map(|place| format!("!attack write {place}"));
                     body["prompt"] = format!("!touch {name}\n{here}\n{there}").into();
                 }
-                let answer = Answer::of(attacked.client.post("/runs?wait=30", &body).send().await.unwrap()).await;
+                let answer = Answer::by(attacked.client.post("/runs?wait=60", &body)).await;
                 // Refused: the link led out of the root, or the folder was not what it had been when its turn came.
                 assert!([200, 400].contains(&answer.status), "{attacked}: {answer:?}");
                 let place = (answer.body["state"] == "completed").then(|| answer.body["workspace"].clone());

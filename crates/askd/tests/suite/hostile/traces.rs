@@ -70,7 +70,7 @@ async fn a_signal_to_all_processes_reaches_the_own_ones_alone() {
         let victim = attacked.victim().await;
         let body = json!({"prompt": "!attack kill-all", "cwd": "own"});
         if attacked.layer == Layer::None {
-            drop(attacked.client.post("/runs?wait=30", &body).send().await);
+            drop(attacked.client.post("/runs?wait=60", &body).send().await);
             let status = attacked.program.ended().await;
             assert_eq!(status.signal(), Some(9), "{attacked}: the server itself is killed");
             attacked.restart().await;

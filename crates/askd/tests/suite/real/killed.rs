@@ -11,8 +11,8 @@ use super::background::{sleeping, unique_sleep};
 use super::outside::Outside;
 use crate::harness::{Folders, eventually, marked_processes};
 
-/// How soon after the restart everything must be gone.
-const SOON: Duration = Duration::from_secs(2);
+/// How soon after the restart everything must be gone, also on a busy machine. `scripts/soak` measures how soon it is.
+const SOON: Duration = Duration::from_secs(10);
 
 /// Kills the server while a run has a daemon, a background command and an answer under way; then starts it again.
 async fn nothing_outlives(daemon: &str, kill_guardians: bool) {

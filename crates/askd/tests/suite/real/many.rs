@@ -30,6 +30,19 @@ fn contents(folder: &Path, into: &mut BTreeMap<String, Vec<u8>>) {
     }
 }
 
+/// The most homes that are there at the same time, for ever. One list of a folder that changes may hold both a home that has
+/// gone meanwhile and the one that came in its place; what is in two lists was there from the end of the first one to the
+/// beginning of the second.
+async fn count_homes(folders: &Folders, most: &mut usize) {
+    let mut before = Vec::new();
+    loop {
+        let now = folders.list("data/homes");
+        *most = (*most).max(now.iter().filter(|home| before.contains(*home)).count());
+        before = now;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_clients_share_three_slots() {
     let world = World::with(|server| {
@@ -54,16 +67,10 @@ async fn fifty_clients_share_three_slots() {
 
     let answers = (0..CLIENTS).map(|number| ask(&world, number));
     let mut most = 0;
-    let watch = async {
-        loop {
-            // Each run has a home as long as anything of it is left.
-            most = most.max(world.server.folders.list("data/homes").len());
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
+    // Each run has a home as long as anything of it is left.
     let answers = tokio::select! {
         answers = join_all(answers) => answers,
-        () = watch => unreachable!(),
+        () = count_homes(&world.server.folders, &mut most) => unreachable!(),
     };
 
     for (number, answer) in answers.into_iter().enumerate() {
@@ -97,6 +104,8 @@ async fn twenty_isolated_runs_at_once_know_nothing_of_each_other() {
     folders.write("config/CLAUDE.md", "Remember the heron.");
     folders.write("config/skills/s/SKILL.md", "---\nname: s\ndescription: d\n---\nx");
     folders.write("config/settings.json", r#"{"permissions": {"deny": ["WebFetch"]}}"#);
+    // The guard refuses what it cannot read in time, which twenty at once on a busy machine may be.
+    folders.write("config/askd-policy.json", r#"{"version": 1}"#);
     let canaries: Vec<String> = (0..TOGETHER).map(|number| format!("canary-{number:02}-{}", Uuid::new_v4())).collect();
     for (number, canary) in canaries.iter().enumerate() {
         folders.write(&format!("workspace/w{number}/canary.txt"), canary);
@@ -124,15 +133,9 @@ async fn twenty_isolated_runs_at_once_know_nothing_of_each_other() {
         server.ask(body).await.result().to_owned()
     });
     let mut most = 0;
-    let watch = async {
-        loop {
-            most = most.max(folders.list("data/homes").len());
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
     let answers = tokio::select! {
         answers = join_all(asked) => answers,
-        () = watch => unreachable!(),
+        () = count_homes(&folders, &mut most) => unreachable!(),
     };
 
     assert_eq!(answers, canaries);

@@ -11,7 +11,7 @@ use scripted_model::ScriptedModel;
 use serde_json::Value;
 
 use crate::harness::{
-    Answer, Folders, Program, Stream, UNPRIVILEGED, launcher, marked_processes, real_cli, unprivileged,
+    Answer, Folders, Program, Stream, UNPRIVILEGED, launcher, marked_processes, place_program, real_cli, unprivileged,
 };
 
 /// The program, and how it is reached.
@@ -59,7 +59,7 @@ impl Outside {
 
     pub(super) async fn get(&self, path: &str) -> Answer {
         let request = self.client.get(format!("http://{}{path}", self.address));
-        Answer::of(request.header("x-api-key", Settings::TEST_API_KEY).send().await.unwrap()).await
+        Answer::by(request.header("x-api-key", Settings::TEST_API_KEY)).await
     }
 
     async fn post(&self, body: &Value) -> reqwest::Response {
@@ -68,7 +68,7 @@ impl Outside {
     }
 
     pub(super) async fn ask(&self, body: Value) -> Answer {
-        Answer::of(self.post(&body).await).await
+        Answer::to("POST", self.post(&body).await).await
     }
 
     pub(super) async fn stream(&self, mut body: Value) -> Stream {
@@ -90,6 +90,6 @@ impl Outside {
 fn reachable(program: &Path, folders: &Folders) -> PathBuf {
     let there = folders.root().join("bin").join(program.file_name().unwrap());
     fs::create_dir_all(there.parent().unwrap()).unwrap();
-    fs::hard_link(program, &there).or_else(|_| fs::copy(program, &there).map(drop)).unwrap();
+    place_program(program, &there);
     there
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use askd::usd::Usd;
 use claude::version::capabilities::CHECKED;
@@ -139,7 +140,8 @@ impl Chain<'_> {
 }
 
 async fn a_chain_sums_up_to_the_bill(cli: PathBuf) {
-    let world = World::of(cli, |server| server).await;
+    // Time to tell what an interrupted call has used, also on a busy machine.
+    let world = World::of(cli, |server| server.set(|settings| settings.stopping.soft = Duration::from_secs(30))).await;
     let mut chain = Chain { world: &world, before: Sums::new(), runs: Vec::new() };
     let complete = |run: &Value, state: &str| {
         assert_eq!((&run["state"], &run["usage"]["complete"]), (&json!(state), &json!(true)), "{run}");
@@ -286,7 +288,8 @@ async fn a_run_whose_server_is_killed_is_charged_what_its_cli_had_said() {
 
 /// What cannot be exact: a call that is cut off. New CLIs count what its beginning told, old ones nothing, and say so.
 async fn a_call_that_is_cut_off(cli: PathBuf, counts: bool) {
-    let world = World::of(cli, |server| server).await;
+    // Time to tell what an interrupted call has used, also on a busy machine.
+    let world = World::of(cli, |server| server.set(|settings| settings.stopping.soft = Duration::from_secs(30))).await;
     let slow = call(5, 1, &format!("{}[[hang]]", text("begun")));
     let script = turns([call(1, 1, &bash("echo on")), slow]);
     let mut asked = body("sonnet", &script);

@@ -10,7 +10,7 @@ use crate::harness::{Answer, Stream};
 const A_WHILE: &str = "[[pause_ms:6000]]";
 
 async fn post(world: &World, run: &str, what: &str) -> Answer {
-    Answer::of(world.server.posting(&format!("/v1/runs/{run}/{what}")).send().await.unwrap()).await
+    Answer::by(world.server.posting(&format!("/v1/runs/{run}/{what}"))).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

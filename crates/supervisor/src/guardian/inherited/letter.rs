@@ -34,9 +34,9 @@ struct Names {
 impl Letter {
     /// Takes a share apart: the letter, and what is enclosed in the order in which [`read`](Self::read) wants it.
     pub(super) fn write(share: Share) -> (Self, Vec<OwnedFd>) {
-        let Share { directory, cwd, secret, confinement } = share;
+        let Share { directory, cwd, environment, secret, confinement } = share;
         let Confinement { view, resources, cgroup } = confinement;
-        let mut enclosed = vec![directory];
+        let mut enclosed = vec![directory, environment];
         let (has_secret, has_cgroup) = (secret.is_some(), cgroup.is_some());
         enclosed.extend(secret);
         enclosed.extend(cgroup);
@@ -53,7 +53,7 @@ impl Letter {
     /// Puts a share together; `None`: too little is enclosed.
     pub(super) fn read(self, enclosed: &mut impl Iterator<Item = OwnedFd>) -> Option<Share> {
         let Self { cwd, secret, cgroup, resources, view } = self;
-        let directory = enclosed.next()?;
+        let (directory, environment) = (enclosed.next()?, enclosed.next()?);
         let secret = if secret { Some(enclosed.next()?) } else { None };
         let cgroup = if cgroup { Some(enclosed.next()?) } else { None };
         let view = match view {
@@ -63,7 +63,7 @@ impl Letter {
             }
             Sight::Landlock { folders } => View::Landlock(folders.read(enclosed)?),
         };
-        Some(Share { directory, cwd, secret, confinement: Confinement { view, resources, cgroup } })
+        Some(Share { directory, cwd, environment, secret, confinement: Confinement { view, resources, cgroup } })
     }
 }
 
@@ -100,6 +100,7 @@ mod tests {
         let share = Share {
             directory: open(),
             cwd: "/ws/grün".into(),
+            environment: open(),
             secret: Some(open()),
             confinement: Confinement {
                 view: View::Bubblewrap(Bubblewrap {
