@@ -14,7 +14,7 @@ from kubernetes_validate import utils
 import chart
 
 # The oldest that Chart.yaml allows, and the newest that is known.
-VERSIONS = ("1.27", utils.latest_version())
+VERSIONS = ("1.27", utils.major_minor(utils.latest_version()))
 FOREIGN = json.loads(Path(__file__).with_name("schemas.json").read_text())
 
 # Reading the definitions takes longer than all the rest.

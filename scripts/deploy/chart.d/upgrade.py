@@ -1,5 +1,6 @@
 """An upgrade of a release never asks Kubernetes for what it refuses, and stops no server without need."""
 
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -21,14 +22,15 @@ def main(work):
     shutil.rmtree(newer, ignore_errors=True)
     shutil.copytree(chart.FOLDER, newer)
     text = (newer / "Chart.yaml").read_text()
-    assert "\nversion: 0.1.0\n" in text, "the version of the chart is not where it was"
-    (newer / "Chart.yaml").write_text(text.replace("\nversion: 0.1.0\n", "\nversion: 9.9.9\n"))
+    bumped, found = re.subn(r"^version: .*$", "version: 9.9.9", text, flags=re.M)
+    assert found == 1, "the version of the chart is not where it was"
+    (newer / "Chart.yaml").write_text(bumped)
     for name in chart.names():
         given = chart.values(name)
         before, after = chart.Rendered(given), chart.Rendered(given, folder=newer, is_upgrade=True)
         assert fixed(before) == fixed(after), f"{name}: a newer chart changes what cannot be changed"
         assert before.server["spec"]["template"] == after.server["spec"]["template"], f"{name}: a newer chart stops servers"
-    (newer / "Chart.yaml").write_text(text.replace('appVersion: "0.1.0"', 'appVersion: "9.9.9"'))
+    (newer / "Chart.yaml").write_text(re.sub(r"^appVersion: .*$", 'appVersion: "9.9.9"', text, flags=re.M))
     base = chart.values("default")
     before, after = chart.Rendered(base), chart.Rendered(base, folder=newer)
     assert fixed(before) == fixed(after), "a newer askd changes what cannot be changed"

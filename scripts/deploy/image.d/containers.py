@@ -2,12 +2,13 @@
 
 import json
 import os
-import re
 import select
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
 
+import commands
 import compose
 from database import Database
 from engine import Container, get, post, until
@@ -58,12 +59,33 @@ class Model:
         self.process.wait(timeout=30)
 
 
-def _of_page(begin, language="sh"):
-    """The block of the page that begins with these words."""
-    blocks = re.findall(rf"^```{language}\n(.*?)^```$", PAGE.read_text(), re.M | re.S)
-    found = [block for block in blocks if block.startswith(begin)]
-    assert len(found) == 1, f"{PAGE} has {len(found)} blocks that begin with {begin}"
-    return found[0]
+def _of_page(begin):
+    """The commands of the page that begin with these words, from top to bottom."""
+    every = [command for block in commands.blocks(PAGE.read_text()) for command in commands.commands(block.text)]
+    found = [command for command in every if command.startswith(begin)]
+    assert found, f"{PAGE} has no command that begins with {begin}"
+    return found
+
+
+def _by_page(begin, folder):
+    """Runs the only command of the page that begins so, as it stands there, and gives the JSON that it prints."""
+    (command,) = _of_page(begin)
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", command], cwd=folder, capture_output=True, text=True, timeout=90
+    )
+    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+    commands.ran(PAGE, command)
+    return json.loads(done.stdout)
+
+
+def _secrets_of_page(folder):
+    """Makes the secrets as the page does."""
+    blocks = [block.text for block in commands.blocks(PAGE.read_text()) if "> secrets/" in block.text]
+    assert len(blocks) == 2, f"{PAGE} makes secrets in {len(blocks)} places"
+    for block in blocks:
+        environment = os.environ | {"ANTHROPIC_API_KEY": "sk-ant-x"}
+        subprocess.run(["bash", "-euc", block], cwd=folder, check=True, env=environment)
+        commands.ran(PAGE, block)
 
 
 class Server:
@@ -89,14 +111,7 @@ class World:
         service = compose.load(*files, variables={"ASKD_ISOLATION": "required"})["services"]["askd"]
         folder = self.engine.work / "volumes" / name
         _node_layout(folder)
-        # The secrets, as the page makes them.
-        for begin in ["install --directory", "openssl rand -hex 24 > secrets/postgres"]:
-            subprocess.run(
-                ["bash", "-euc", _of_page(begin)],
-                cwd=folder,
-                check=True,
-                env=os.environ | {"ANTHROPIC_API_KEY": "sk-ant-x"},
-            )
+        _secrets_of_page(folder)
         service["environment"] |= {"ANTHROPIC_BASE_URL": self.model.address, **environment}
         volumes = {volume: folder / volume for volume in ("config", "workspace", "data")}
         options = compose.podman_options(service, folder / "secrets", volumes, os.getcwd())
@@ -212,6 +227,11 @@ def _as_compose_says(world):
 
         run = _a_run(server, "landlock")
         _nothing_left(container)
+        assert _by_page("curl -s http://127.0.0.1:3000/readyz", server.folder)["status"] == "ready"
+        answer = _by_page("curl -s http://127.0.0.1:3000/ask", server.folder)
+        assert answer["is_error"] is False and answer["result"], answer
+        told = _by_page("curl -s http://127.0.0.1:3000/v1/isolation", server.folder)
+        assert told["layer"] == "landlock" and told["in_force"], told
         agents = get("/config/agents", server.key)[1]
         assert "reviewer" in json.dumps(agents), f"the agents of the Node image's volume are not there: {agents}"
         # It is the server that the health check asks.
@@ -297,6 +317,13 @@ def _without_the_cli(world):
             assert words in log, f'it does not say "{words}": {log}'
     version = Path("scripts/cli-version").read_text().strip()
     assert f"/target/cli/{version}:/opt/claude:ro" in PAGE.read_text(), f"{PAGE} mounts another CLI than {version}"
+    # In a folder with both: the CLI, as this checkout has it, and the secrets.
+    (server.folder / "target").symlink_to(os.path.abspath("target"))
+    (command,) = _of_page("docker run --rm")
+    words = shlex.split(command.replace("$PWD", str(server.folder)))
+    done = world.engine.call(*words[1:2], *Container.OPTIONS, *words[2:], check=False)
+    assert done.returncode == 0 and version in done.stdout, f"{command}: {done.stdout}{done.stderr}"
+    commands.ran(PAGE, command, "run by Podman")
     options = [*server.options, f"--volume={os.path.abspath('target/cli')}/{version}:/opt/claude:ro"]
     with Container(world.engine, "without-cli", WITHOUT_CLI, options) as container:
         container.until_ready()

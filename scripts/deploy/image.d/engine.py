@@ -33,16 +33,18 @@ class Engine:
 class Container:
     """One that is removed at the end, and whose log is printed if something did not hold."""
 
+    # This machine may forbid to raise limits, which podman would do.
+    OPTIONS = (
+        "--cgroups=disabled",
+        "--network=host",
+        "--ulimit=nofile=16384:16384",
+        "--ulimit=nproc=8192:8192",
+        "--pull=never",
+    )
+
     def __init__(self, engine, name, image, options, arguments=()):
         self.engine, self.name = engine, name
-        # This machine may forbid to raise limits, which podman would do.
-        self.options = [
-            "--cgroups=disabled",
-            "--network=host",
-            "--ulimit=nofile=16384:16384",
-            "--ulimit=nproc=8192:8192",
-        ]
-        self.options += ["--pull=never", f"--name={name}", *options]
+        self.options = [*self.OPTIONS, f"--name={name}", *options]
         self.image, self.arguments = image, arguments
 
     def __enter__(self):

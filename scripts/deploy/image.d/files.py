@@ -8,7 +8,7 @@ from pathlib import Path
 USER = 1000
 FOLDERS = ["/home/node/.claude", "/var/lib/askd", "/workspace"]
 # Limits that are noticed, in MB: of what Debian brings, and of the whole with the CLI, which is two thirds of it.
-LARGEST = {"without-cli": 400, "test": 850}
+LARGEST = {"without-cli": 350, "test": 750}
 
 
 def check(engine):

@@ -1,38 +1,28 @@
-"""The shell commands of docs/install/server.md: which a test runs, and which not, and why.
+"""The shell commands of docs/install/server.md, as a person would take them from it.
 
-A comment before a block says `not run: WHY`, or names the part of a test that runs it, such as `archive`.
+    pages.py SECTION        those of a section, but for blocks with a mark
+    pages.py --mark MARK    those of the block that has this mark
 """
 
 import re
+import sys
 from pathlib import Path
 
+from commands import blocks
+
 PAGE = Path("docs/install/server.md")
-START = "systemctl enable --now askd"
 
 
-class Block:
-    def __init__(self, mark: str | None, text: str) -> None:
-        self.mark, self.text = mark or "", text
-
-    @property
-    def why_not(self) -> str | None:
-        return self.mark.removeprefix("not run: ") if self.mark.startswith("not run: ") else None
-
-
-def blocks() -> list[Block]:
-    found = re.findall(r"(?:^<!-- (.*?) -->\n)?^```sh\n(.*?)^```", PAGE.read_text(), re.M | re.S)
-    return [Block(*each) for each in found]
+def main(first: str, *rest: str) -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    if first == "--mark":
+        wanted = [block.text for block in blocks(text) if [block.mark] == list(rest)]
+    else:
+        sections = dict(re.findall(r"^## ([^\n]*)\n(.*?)(?=^## |\Z)", text, re.M | re.S))
+        wanted = [block.text for block in blocks(sections[first]) if not block.mark]
+    if not wanted:
+        sys.exit(f"{PAGE} has no commands of {first} {' '.join(rest)}")
+    print("".join(wanted), end="")
 
 
-def before_start() -> list[Block]:
-    every = blocks()
-    return every[: next(at for at, block in enumerate(every) if START in block.text)]
-
-
-def after_start() -> list[Block]:
-    return blocks()[len(before_start()) + 1 :]
-
-
-def marked(mark: str) -> str:
-    """The commands of the block with this mark."""
-    return next(block.text for block in blocks() if block.mark == mark)
+main(*sys.argv[1:])

@@ -19,6 +19,7 @@ mod bare;
 mod bare_cli;
 mod budgets;
 mod bypass;
+mod compare;
 mod config;
 mod config_left_out;
 mod config_skips;
@@ -70,7 +71,7 @@ struct World {
 }
 
 /// No request takes longer to reach the model, unless something is broken.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 impl World {
     async fn new() -> Self {
