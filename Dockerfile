@@ -22,7 +22,7 @@ RUN cargo build --release --locked --package askd --bin askd && \
 FROM node:${NODE}-${DEBIAN}-slim AS cli
 ARG CLAUDE_CODE_VERSION=2.1.330
 WORKDIR /src
-COPY scripts/install-cli scripts/cli-version scripts/
+COPY scripts/install-cli scripts/cli-version scripts/cli-sha256 scripts/
 # As every checkout does it: the package for this platform alone, checked by npm, without its scripts.
 RUN scripts/install-cli "${CLAUDE_CODE_VERSION}" && \
     mv "target/cli/${CLAUDE_CODE_VERSION}" /opt/claude

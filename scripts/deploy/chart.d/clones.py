@@ -173,6 +173,21 @@ def replacing_removes_what_agents_left_and_nothing_outside(place):
     assert place.left() == ["shop"] and (outside / "file").read_text() == "stays\n"
 
 
+def a_link_in_the_place_of_a_workspace_is_not_followed(place):
+    place.fresh()
+    outside = place.tmp / "linked"
+    outside.mkdir()
+    place.give(outside)
+    outside.chmod(0o500)
+    for link in (place.into / "shop", place.into / ".shop.cloning"):
+        link.symlink_to(outside)
+        place.give(link)
+    done = place.clone(existing="replace")
+    assert done.returncode == 0 and place.text == "version 2\n" and place.left() == ["shop"], done
+    mode = stat.S_IMODE(outside.stat().st_mode)
+    assert mode == 0o500, f"what a link leads to has got {oct(mode)}"
+
+
 def an_interrupted_start_is_mended(place):
     place.fresh()
     assert place.clone().returncode == 0
@@ -228,6 +243,7 @@ CASES = [
     only_https_and_ssh_are_spoken,
     what_is_there_is_kept_and_git_is_not_run_in_it,
     replacing_removes_what_agents_left_and_nothing_outside,
+    a_link_in_the_place_of_a_workspace_is_not_followed,
     an_interrupted_start_is_mended,
     a_password_is_used_and_left_nowhere,
     a_secret_without_what_it_needs_is_told,

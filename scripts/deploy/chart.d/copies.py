@@ -72,6 +72,7 @@ def main(is_update):
 
     for source, copy in COPIES.items():
         same(chart.FOLDER / copy, Path(source).read_text())
+    same(chart.FOLDER / "files/variables.json", json.dumps(settings.places(), indent=2, sort_keys=True) + "\n")
     place = chart.FOLDER / "values.schema.json"
     schema = json.loads(place.read_text())
     schema["properties"]["settings"] = settings.schema()

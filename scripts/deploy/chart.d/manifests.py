@@ -31,6 +31,19 @@ def identities(found):
     return sorted((each["kind"], each["metadata"]["name"]) for each in found)
 
 
+def database_is_reached(variant, found):
+    """Nothing but what some policy says goes out, so a server of PostgreSQL needs one that says it."""
+    workload = next(each["spec"]["template"] for each in found if "template" in each.get("spec", {}))
+    variables = {each["name"] for each in workload["spec"]["containers"][0].get("env", [])}
+    rules = [
+        rule for each in found if each["kind"] == "NetworkPolicy"
+        and each["spec"]["podSelector"]["matchLabels"].items() <= workload["metadata"]["labels"].items()
+        and "Egress" in each["spec"]["policyTypes"] for rule in each["spec"]["egress"]
+    ]
+    is_open = any(rule.get("to") and {"protocol": "TCP", "port": 5432} in rule["ports"] for rule in rules)
+    assert is_open == ("ASKD_DATABASE_URL_FILE" in variables), f"{variant}: the port of PostgreSQL is open: {is_open}"
+
+
 def slips_are_noticed(workload):
     """A name that there is not, at three depths, and a value of another type."""
     for change in (
@@ -78,6 +91,7 @@ def main():
             except ValidationError as error:
                 at = ".".join(map(str, error.absolute_path))
                 raise SystemExit(f"{variant}: {each['kind']} {each['metadata']['name']}: {at}: {error.message}") from error
+        database_is_reached(variant, made)
         slips_are_noticed(next(each for each in found if "template" in each.get("spec", {})))
         print(f"{variant}: {len(found)} objects fit Kubernetes {' and '.join(strict.VERSIONS)}, and a slip does not")
     told = f"the schemas of Kubernetes {' and '.join(strict.VERSIONS)}"

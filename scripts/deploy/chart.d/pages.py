@@ -13,7 +13,9 @@ from commands import commands, not_run, ran
 from commands import blocks as shell_blocks
 
 import chart
+import rules
 import strict
+import upgrade
 
 PAGES = [Path("docs/install/kubernetes.md"), Path("docs/how-to/kubernetes.md"), chart.FOLDER / "README.md"]
 
@@ -44,7 +46,7 @@ def main(work):
     kubectl = shutil.which("kubectl")
     rendered, made, taken, objects = 0, 0, 0, 0
     for page in PAGES:
-        files = {}
+        files, installed = {}, None
         for language, block in blocks(page.read_text()):
             if language == "yaml" and "\nkind: Pod\n" in block:
                 for found in chart.load(block):
@@ -68,6 +70,13 @@ def main(work):
                 assert Path(folder) == chart.FOLDER, f"{page}: {line}"
                 refused = chart.refusal(values)
                 assert refused is None, f"{page}: {line}: {refused}"
+                # What is installed first is what the page upgrades.
+                installed = installed or values
+                if "upgrade" in words[:4]:
+                    before, after = (chart.Rendered(each) for each in (installed, values))
+                    assert upgrade.fixed(before) == upgrade.fixed(after), f"{page}: {line}: it changes what cannot be changed"
+                    stores = {"ASKD_DATABASE_URL_FILE" in rules.env(each) for each in (before, after)}
+                    assert len(stores) == 1, f"{page}: {line}: the runs would stay in the other store"
                 ran(page, line, "rendered without a cluster")
                 rendered += 1
             elif words[0] == "kubectl" and "create" in words[:4] and "|" not in words:

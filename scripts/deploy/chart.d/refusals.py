@@ -68,6 +68,8 @@ CASES = [
     ({"keda": {"enabled": True}}, "needs PostgreSQL"),
     ({"replicas": 2} | POSTGRES, "must be ReadWriteMany"),
     (chart.merged({"replicas": 2} | POSTGRES | SHARED, {"persistence": {"data": {"existingClaim": "one"}}}), "two servers cannot"),
+    (chart.merged({"replicas": 2, "repositories": [REPOSITORY]} | POSTGRES | SHARED,
+                  {"persistence": {"workspaces": {"existingClaim": "one"}}}), "clone into persistence.workspaces.existingClaim"),
     ({"autoscaling": {"enabled": True}, "keda": {"enabled": True}} | POSTGRES | SHARED, "both enabled"),
     ({"keda": {"enabled": True}} | POSTGRES | SHARED, "keda.serverAddress is empty"),
     ({"autoscaling": {"enabled": True, "minReplicas": 9}} | POSTGRES | SHARED, "more than autoscaling.maxReplicas"),
@@ -78,6 +80,9 @@ CASES = [
     ({"ingress": {"enabled": True, "hosts": ["https://a.example.com"]} | TLS}, "/ingress/hosts/0"),
     ({"ingress": {"enabled": True, "hosts": ["a.example.com"]}}, "in the clear"),
     ({"ingress": {"enabled": True, "hosts": ["a.example.com"], "basicAuth": {"existingSecret": "s"}} | TLS}, "knows no basic auth"),
+    ({"ingress": {"enabled": True, "hosts": ["a.example.com", "b.example.com"]} | TLS}, "its hosts do not have b.example.com"),
+    ({"service": {"type": "LoadBalancer"}}, "service.allowPlainHttp"),
+    ({"service": {"type": "NodePort"}}, "service.allowPlainHttp"),
     ({"httpRoute": {"enabled": True}}, "needs parentRefs and hostnames"),
     ({"tls": {"clientCaSecret": "ca"}}, "needs tls.existingSecret"),
     ({"tls": {"existingSecret": "t", "clientCaSecret": "ca"}, "metrics": {"enabled": False}}, "probes have no certificate"),
@@ -90,6 +95,15 @@ CASES = [
     ({"isolation": {"policy": "off", "layer": "bubblewrap"}}, "choose one"),
     ({"extraEnv": [{"name": "ASKD_LISTEN", "value": "x"}]}, "set by the chart"),
     ({"extraEnv": [{"name": "API_KEY", "value": "x"}]}, "set by the chart"),
+    ({"extraEnv": [{"name": "ASKD_SHUTDOWN_GRACE", "value": "1h"}]}, "use settings.shutdown_grace"),
+    ({"extraEnv": [{"name": "MAX_CONCURRENT", "value": "99"}]}, "use settings.max_concurrent"),
+    ({"extraEnv": [{"name": "ASKD_TLS_CERT", "value": "/x"}]}, "use other values of the chart"),
+    # Kubernetes would take the last of two, silently.
+    ({"commonLabels": {"app.kubernetes.io/name": "x"}}, "invalid propertyName 'app.kubernetes.io/name'"),
+    ({"podLabels": {"app.kubernetes.io/component": "x"}}, "invalid propertyName"),
+    ({"podAnnotations": {"checksum/settings": "x"}}, "invalid propertyName"),
+    ({"metrics": {"prometheusRule": {"labels": {"helm.sh/chart": "x"}}}}, "invalid propertyName"),
+    ({"commonLabels": {"release": "a"}, "metrics": {"serviceMonitor": {"labels": {"release": "b"}}}}, "in commonLabels, too"),
     ({"extraEnv": [{"name": "A", "value": "x"}, {"name": "A", "value": "y"}]}, "there twice"),
 ]
 
@@ -102,6 +116,10 @@ TAKEN = [
     {"replicas": 0},
     {"networkPolicy": {"enabled": True, "ingress": {"from": []}, "egress": {"dns": None}}},
     {"terminationGracePeriodSeconds": 7200},
+    {"service": {"type": "LoadBalancer"}, "tls": {"existingSecret": "askd-tls"}},
+    {"ingress": {"enabled": True, "hosts": ["a.example.com", "b.example.com"], "allowPlainHttp": True} | TLS},
+    {"extraEnv": [{"name": "CLAUDE_CODE_OAUTH_TOKEN", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]},
+    {"commonLabels": {"team": "a"}, "podLabels": {"team": "b"}, "podAnnotations": {"checksum/mine": "x"}},
     {"persistence": {"retention": {"whenDeleted": "Delete"}}},
 ]
 

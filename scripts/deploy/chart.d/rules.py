@@ -229,7 +229,10 @@ def selectors_find_the_servers_and_nothing_else(name, rendered):
         names = {port["name"] for port in found[0]["spec"]["ports"]}
         check({endpoint["port"] for endpoint in monitor["spec"]["endpoints"]} <= names, "the ServiceMonitor's port")
     for policy in rendered.of("NetworkPolicy"):
-        peers = [peer for rule in policy["spec"]["ingress"] for peer in rule["from"]]
+        asked = services[re.search("//([^:]+):", rendered.of("Pod")[0]["spec"]["containers"][0]["command"][-1])[1]]
+        port = asked["spec"]["ports"][0]["targetPort"]
+        rules = [rule for rule in policy["spec"]["ingress"] if port in [found["port"] for found in rule["ports"]]]
+        peers = [peer for rule in rules for peer in rule["from"]]
         allows = [peer for peer in peers if subset(peer.get("podSelector", {}).get("matchLabels", {"": ""}), others[0])]
         check(allows, "helm test could not reach the server")
         check(all(rule.get("from") for rule in policy["spec"]["ingress"]), "a rule lets everybody in")
@@ -295,6 +298,13 @@ def objects_say_whose_they_are(name, rendered):
         check(identity not in seen, f"{identity} is there twice")
         seen.add(identity)
         check("claude-code" not in json.dumps([found["metadata"]]), "the name of somebody else's product")
+
+
+def the_notes_say_what_does_not_isolate(name, rendered):
+    policy = env(rendered)["ASKD_ISOLATION"]["value"]
+    check(("isolation.policy is " in rendered.notes) == (policy != "required"), f"the notes on isolation, which is {policy}")
+    off = chart.merged(chart.values(name), {"isolation": {"policy": "off", "layer": "landlock"}})
+    check("isolation.policy is off" in chart.Rendered(off).notes, "the notes say nothing of isolation that is off")
 
 
 def names_and_labels_are_such_as_kubernetes_takes(name, rendered):

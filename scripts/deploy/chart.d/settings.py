@@ -70,6 +70,14 @@ def form(said):
     return {"type": "string"}
 
 
+def places():
+    """Where the chart takes each setting, by its variable: `extraEnv` is not the place. Secrets may come by it."""
+    return {
+        names[0]: "other values of the chart" if keys[0] in CHART_DECIDES else f"settings.{keys[0]}"
+        for names, keys, _ in rows() if keys and len(names) == 1
+    }
+
+
 def schema():
     """`settings` of values.schema.json: every setting that is no secret and that the chart does not decide itself."""
     properties = {}

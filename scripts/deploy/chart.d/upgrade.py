@@ -14,7 +14,10 @@ CHANGEABLE = {
 
 
 def fixed(rendered):
-    return {key: value for key, value in rendered.server["spec"].items() if key not in CHANGEABLE}
+    """What must be the same after an upgrade. Of a claim only its size can be changed."""
+    server = {key: value for key, value in rendered.server["spec"].items() if key not in CHANGEABLE}
+    claims = {found["metadata"]["name"]: found["spec"] | {"resources": None} for found in rendered.of("PersistentVolumeClaim")}
+    return server, claims
 
 
 def main(work):
@@ -44,14 +47,16 @@ def main(work):
     after = chart.Rendered(chart.merged(reloads, {"settings": {"max_concurrent": 2}}))
     assert chart.Rendered(reloads).server == after.server, "other settings make new pods"
     assert chart.Rendered(reloads).objects != after.objects, "other settings are not in the ConfigMap"
-    # From one server to several: what is there stays, the claim of the configuration too.
-    several = chart.merged(base, {
-        "replicas": 3,
+    after = chart.Rendered(chart.merged(base, {"persistence": {"config": {"size": "2Gi"}}}))
+    assert fixed(before) == fixed(after), "a claim cannot be enlarged"
+    # From one server to several: what is there stays, the claim of the configuration too. It was made for several.
+    one = chart.merged(base, {
         "secrets": {"databaseUrl": {"existingSecret": "askd-database"}},
         "persistence": {"config": {"accessModes": ["ReadWriteMany"]}},
     })
-    after = chart.Rendered(several)
-    assert fixed(before) == fixed(after), "several servers need another StatefulSet"
+    assert fixed(before) != fixed(chart.Rendered(one)), "other access modes of a claim are not noticed"
+    before, after = chart.Rendered(one), chart.Rendered(chart.merged(one, {"replicas": 3}))
+    assert fixed(before) == fixed(after), "several servers need other objects"
     strategy = [found.server["spec"]["updateStrategy"]["type"] for found in (before, after)]
     assert strategy == ["RollingUpdate", "OnDelete"], strategy
 

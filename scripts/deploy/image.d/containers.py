@@ -270,7 +270,7 @@ def _with_bubblewrap(world):
 
 def _with_postgres(world):
     if not (programs := Database.programs()):
-        print("NOT RUN: image: compose.postgres.yaml: PostgreSQL's programs are not on this machine")
+        commands.not_run("compose.postgres.yaml", "PostgreSQL's programs are not on this machine")
         return
     server = world.service("postgres", "compose.yaml", "compose.postgres.yaml")
     url = (server.folder / "secrets/database-url").read_text().strip()

@@ -69,6 +69,13 @@ def slips_are_noticed():
     assert judge("other", [Block(1, "", "a\n")], ledger)[2], "a command that another page has is not noticed"
 
 
+def nothing_is_said_past_the_ledgers():
+    """What a part prints itself, this part and `target/deploy/not-run` do not know."""
+    sources = (file for file in Path("scripts/deploy").rglob("*") if file.is_file() and file.suffix in ["", ".py"])
+    say = {str(file.relative_to("scripts/deploy")) for file in sources if b"NOT RUN" + b": " in file.read_bytes()}
+    assert say == {"common", "install.d/commands.py"}, f"{sorted(say)} print what was not run"
+
+
 def of_scripts_test(page):
     """A page whose commands scripts/test runs: by which tests, and what it leaves out."""
     registry = REGISTRY.read_text(encoding="utf-8")
@@ -85,6 +92,7 @@ def of_scripts_test(page):
 
 def main(folder, *parts):
     slips_are_noticed()
+    nothing_is_said_past_the_ledgers()
     wrong = []
     for page, part in PAGES.items():
         if part not in parts:

@@ -211,6 +211,7 @@ async fn what_earlier_versions_have_counted_belongs_to_no_model(place: Place) {
         "ALTER TABLE runs DROP COLUMN warnings",
         "ALTER TABLE runs DROP COLUMN answer_seq",
         "ALTER TABLE runs DROP COLUMN trace_context",
+        "ALTER TABLE store DROP COLUMN brought_by",
     ] {
         connection.execute_unprepared(sql).await.unwrap();
     }

@@ -24,9 +24,13 @@ target=$CLONE_INTO/$CLONE_NAME
 new=$CLONE_INTO/.$CLONE_NAME.cloning
 old=$CLONE_INTO/.$CLONE_NAME.replaced
 
-# What an agent made may have folders that even their owner cannot enter. Links are not followed.
+# What an agent made may have folders that even their owner cannot enter, and be a link: chmod would follow it.
 remove() {
-    [ -e "$1" ] || [ -L "$1" ] || return 0
+    if [ -L "$1" ]; then
+        rm -f -- "$1"
+        return
+    fi
+    [ -e "$1" ] || return 0
     chmod -R u+rwX -- "$1" 2>/dev/null || true
     rm -rf -- "$1"
 }

@@ -21,6 +21,9 @@
 {{- if and $several $values.persistence.data.existingClaim -}}
 {{- fail "persistence.data.existingClaim: two servers cannot share a data folder; leave it empty, so that each gets a claim of its own" -}}
 {{- end -}}
+{{- if and $several $values.repositories $values.persistence.workspaces.existingClaim -}}
+{{- fail "repositories: several servers would clone into persistence.workspaces.existingClaim at the same time, and replace what another works in; leave existingClaim empty and set persistence.workspaces.enabled, so that each gets a claim of its own, or put the repositories on the claim yourself" -}}
+{{- end -}}
 {{- if and $values.autoscaling.enabled $values.keda.enabled -}}
 {{- fail "autoscaling and keda are both enabled: KEDA makes its own HorizontalPodAutoscaler; enable one" -}}
 {{- end -}}
@@ -43,6 +46,18 @@
 {{- if and $values.ingress.enabled (empty $values.ingress.tls) (not $values.ingress.allowPlainHttp) -}}
 {{- fail "ingress.tls is empty: keys, prompts and answers would travel in the clear; give it, or set ingress.allowPlainHttp if something in front encrypts" -}}
 {{- end -}}
+{{- if and $values.ingress.enabled (not $values.ingress.allowPlainHttp) -}}
+{{- $encrypted := list -}}
+{{- range $values.ingress.tls -}}{{- $encrypted = concat $encrypted .hosts -}}{{- end -}}
+{{- range $host := $values.ingress.hosts -}}
+{{- if not (has $host $encrypted) -}}
+{{- fail (printf "ingress.tls: its hosts do not have %s, so keys, prompts and answers would travel in the clear; add it, or set ingress.allowPlainHttp if something in front encrypts" $host) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if and (ne $values.service.type "ClusterIP") (not $values.tls.existingSecret) (not $values.service.allowPlainHttp) -}}
+{{- fail (printf "service.type %s without tls.existingSecret: keys, prompts and answers would travel in the clear; give it, or set service.allowPlainHttp if something in front encrypts" $values.service.type) -}}
+{{- end -}}
 {{- if and $values.ingress.basicAuth.existingSecret (eq $values.ingress.controller "none") -}}
 {{- fail "ingress.basicAuth needs ingress.controller (nginx or traefik): an Ingress itself knows no basic auth" -}}
 {{- end -}}
@@ -59,6 +74,13 @@
 {{- range $name := list "serviceMonitor" "prometheusRule" -}}
 {{- if and (get $values.metrics $name).enabled (not $values.metrics.enabled) -}}
 {{- fail (printf "metrics.%s needs metrics.enabled" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- range $name := list "serviceMonitor" "prometheusRule" "dashboard" -}}
+{{- range $label, $_ := (get $values.metrics $name).labels -}}
+{{- if hasKey $values.commonLabels $label -}}
+{{- fail (printf "metrics.%s.labels: %s is in commonLabels, too; give it in one place" $name $label) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- if eq (int $values.metrics.port) 3000 -}}
@@ -79,13 +101,18 @@
 {{- end -}}
 
 {{- $own := include "askd.variables" . | fromJson -}}
+{{- $settings := .Files.Get "files/variables.json" | fromJson -}}
 {{- $file := dict -}}
-{{- range $values.extraEnv -}}
-{{- if or (hasKey $own .name) (hasKey $own (printf "%s_FILE" .name)) (has .name (list "POD_IP" "POD_NAME")) -}}
-{{- fail (printf "extraEnv: %s is set by the chart from other values; use those" .name) -}}
+{{- range $variable := $values.extraEnv -}}
+{{- if or (hasKey $own $variable.name) (hasKey $own (printf "%s_FILE" $variable.name)) (has $variable.name (list "POD_IP" "POD_NAME")) -}}
+{{- fail (printf "extraEnv: %s is set by the chart from other values; use those" $variable.name) -}}
 {{- end -}}
-{{- if hasKey $file .name -}}{{- fail (printf "extraEnv: %s is there twice" .name) -}}{{- end -}}
-{{- $_ := set $file .name true -}}
+{{- with get $settings $variable.name -}}
+{{- /* A variable would win over the file, and what the chart computes from settings would be wrong. */ -}}
+{{- fail (printf "extraEnv: %s is a setting of askd; use %s" $variable.name .) -}}
+{{- end -}}
+{{- if hasKey $file $variable.name -}}{{- fail (printf "extraEnv: %s is there twice" $variable.name) -}}{{- end -}}
+{{- $_ := set $file $variable.name true -}}
 {{- end -}}
 
 {{- $seen := dict -}}

@@ -127,9 +127,9 @@ async fn a_run_that_two_clients_hold_ends_when_both_have_left() {
     drop(first);
     assert_eq!(server.occupancy().await, (1, 0), "one client is still there");
     drop(second);
+    let run = server.get("/v1/runs").await.body["data"][0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(server.ended(&run).await["state"], "cancelled");
     server.at_rest().await;
-    let runs = server.get("/v1/runs").await.body;
-    assert_eq!(runs["data"][0]["state"], "cancelled");
     server.stop().await;
 }
 

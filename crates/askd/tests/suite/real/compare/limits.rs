@@ -22,16 +22,26 @@ async fn nothing_that_costs_or_changes_is_sent_unasked() {
         json!({"path": "/ask", "body": {"prompt": "hello"}}),
         json!({"method": "DELETE", "path": "/config/rules/a"}),
         json!({"path": "/config/rules/a"}),
+        json!({"path": "/ASK/", "body": {"prompt": "hello"}}),
+        json!({"path": "/v1/runs", "body": {"prompt": "hello"}}),
+        json!({"path": "/v1/messages", "body": {"prompt": "hello"}}),
     ];
     let url = world.server.url("");
     let compared = compare(&old.folders, &requests, &[], &old.url, &url).await;
     let verdicts: Vec<_> = compared.differences().into_iter().map(|(verdict, _)| verdict).collect();
-    assert_eq!((compared.status, verdicts), (0, ["not_sent", "not_sent", "same"].map(str::to_owned).to_vec()));
+    let expected = ["not_sent", "not_sent", "same", "not_sent", "not_sent", "not_sent"].map(str::to_owned);
+    assert_eq!((compared.status, verdicts), (0, expected.to_vec()));
     assert!(world.model.recorded().is_empty());
     // Only that much of it was asked for.
-    let compared = compare(&old.folders, &requests[..2], &["--write"], &old.url, &url).await;
-    assert_eq!(compared.differences()[0].0, "not_sent");
+    let unasked = [&requests[..2], &requests[3..]].concat();
+    let compared = compare(&old.folders, &unasked, &["--write"], &old.url, &url).await;
+    let verdicts: Vec<_> = compared.differences().into_iter().map(|(verdict, _)| verdict).collect();
+    assert_eq!(verdicts, ["not_sent", "same", "not_sent", "not_sent", "not_sent"], "{}", compared.said);
     assert!(world.model.recorded().is_empty() && world.server.folders.list("config/rules").is_empty());
+    // What it may do nobody knows.
+    let compared = compare(&old.folders, &requests[4..], &["--ask"], &old.url, &url).await;
+    assert_eq!(compared.report()["summary"]["not_sent"], json!(2), "{}", compared.said);
+    assert!(world.model.recorded().is_empty());
     // That there is nothing to compare is no success.
     assert_eq!(compare(&old.folders, &requests[..2], &[], &old.url, &url).await.status, 2);
     world.stop().await;
@@ -104,10 +114,13 @@ async fn what_cannot_be_compared_ends_with_a_status_of_its_own() {
     let server = TestServerBuilder::fake().start().await;
     let (folders, url) = (Folders::new(), server.url(""));
     let health = json!({"path": "/health"});
-    let silent = Old::start(NOWHERE, &[], "silence");
+    let [silent, deep, deep_code] =
+        ["silence", "depth", "a deep code"].map(|planted| Old::start(NOWHERE, &[], planted));
     for (old, new, timeout, why) in [
         (&*url, NOWHERE, "--timeout=60", "ECONNREFUSED"),
         (&*silent.url, &*url, "--timeout=0.2", "did not end within 0.2 s"),
+        (&*deep.url, &*url, "--timeout=60", "nested more than 200 deep"),
+        (&*deep_code.url, &*url, "--timeout=60", "call stack"),
     ] {
         let compared = compare(&folders, &[health.clone(), health.clone()], &[timeout], old, new).await;
         let report = compared.report();
@@ -116,9 +129,12 @@ async fn what_cannot_be_compared_ends_with_a_status_of_its_own() {
         assert_eq!((compared.status, failed.len()), (2, 1), "{report:#}");
         assert!(failed[0]["because"].as_str().unwrap().contains(why), "{report:#}");
     }
-    let refused: [(Value, &[&str], &str, &str); 7] = [
+    let refused: [(Value, &[&str], &str, &str); 10] = [
         (json!({"path": "health"}), &[], &url, "line 1 of the requests: the path"),
         (json!({"path": "//elsewhere.example/"}), &[], &url, "line 1 of the requests: the path"),
+        (json!({"path": "/config/../ask", "body": {}}), &[], &url, "no part that is . or .."),
+        (json!({"path": "/config/%2E./ask?a=b"}), &[], &url, "no part that is . or .."),
+        (json!({"path": "/config/..%2fask"}), &[], &url, "no part that is . or .."),
         (json!({"path": "/health", "url": "x"}), &[], &url, "\"url\" is none of"),
         (json!({"path": "/health", "method": "PATCH"}), &[], &url, "the method is none of"),
         (health.clone(), &[], "http://me:secret@127.0.0.1:1", "keys come from variables"),

@@ -169,7 +169,10 @@ const server = http.createServer(async (request, response) => {
   const type = planted.has('another type') ? 'text/json' : 'application/json';
   if (status === 429) response.setHeader('retry-after', '0');
   response.writeHead(status, { 'x-request-id': requestId, ...(body && { 'content-type': `${type}; charset=utf-8` }) });
-  response.end(body && JSON.stringify(body));
+  const deep = '['.repeat(20_000) + ']'.repeat(20_000);
+  if (planted.has('depth')) response.end(deep);
+  else if (planted.has('a deep code')) response.end(`{"error": {"code": ${deep}}}`);
+  else response.end(body && JSON.stringify(body));
 });
 
 server.listen(0, '127.0.0.1', () => console.log(`http://127.0.0.1:${server.address().port}`));
