@@ -186,7 +186,7 @@ fn run_server(sources: &Sources) -> Result<ExitCode, Failure> {
 
 fn of_start(error: StartError) -> Failure {
     match error {
-        StartError::Store(OpenError::Newer { .. }) => Failure::usage(error.to_string()),
+        StartError::Store(OpenError::Newer { .. } | OpenError::Url(_)) => Failure::usage(error.to_string()),
         error => error.into(),
     }
 }

@@ -7,11 +7,13 @@ use crate::backup::{BackupError, has_data, has_store, locked};
 use crate::serve::restored;
 use crate::settings::{Settings, add_flags};
 use crate::store::Store;
-use crate::store::backup::known_schema;
+use crate::store::backup::{STORE_FILE, known_schema};
 
 /// What was found, and done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Migration {
+    /// Where was looked: a file's path, or `PostgreSQL`.
+    pub store: String,
     /// The version of the store's tables; absent: there is no store yet.
     pub found: Option<i64>,
     /// The version that this askd brings them to.
@@ -29,15 +31,17 @@ impl Migration {
 
 impl std::fmt::Display for Migration {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let known = self.known;
+        let Self { store, known, .. } = self;
         match self.found {
-            None => write!(f, "there is no store yet; this askd makes one of version {known}"),
-            Some(found) if found == known => write!(f, "the store has version {found}, which is this askd's"),
-            Some(found) if self.done => write!(f, "the store had version {found}, and has version {known} now"),
+            None => write!(f, "{store}: there is no store yet; this askd makes one of version {known}"),
+            Some(found) if found == *known => write!(f, "{store}: the store has version {found}, which is this askd's"),
+            Some(found) if self.done => {
+                write!(f, "{store}: the store had version {found}, and has version {known} now")
+            }
             Some(found) => write!(
                 f,
-                "the store has version {found}, and a start of this askd brings it to {known}; make a backup first: there is \
-                 no way back"
+                "{store}: the store has version {found}, and a start of this askd brings it to {known}; make a backup first: \
+                 there is no way back"
             ),
         }
     }
@@ -61,19 +65,27 @@ pub async fn migrate(settings: &Settings, only_look: bool) -> Result<Migration, 
     let data = &settings.paths.data_dir;
     let refused = |error: &dyn std::fmt::Display| BackupError::Refused(error.to_string());
     let is_settled = || {
-        if restored::is_begun(data).map_err(|error| refused(&error))? {
+        let unseen = |error| refused(&format!("ASKD_DATA_DIR cannot be looked through: {error}"));
+        if restored::is_begun(data).map_err(unseen)? {
             let why = "a restore into ASKD_DATA_DIR has begun and is not finished; start the server or restore again";
             return Err(refused(&why));
         }
         Ok(())
     };
-    // To the wrong user there would be nothing.
-    if has_data(settings)? && settings.store.database_url.is_none() {
+    let store = if settings.store.database_url.is_some() {
+        "PostgreSQL".to_owned()
+    } else {
+        // To the wrong user there would be nothing, and a folder that is not there is perhaps not the server's.
+        if !has_data(settings)? {
+            let why = format!("there is no folder {}; hint: ASKD_DATA_DIR names that of the server", data.display());
+            return Err(refused(&why));
+        }
         has_store(settings)?;
-    }
+        data.join(STORE_FILE).display().to_string()
+    };
     is_settled()?;
     let found = Store::version(&settings.store, data).await.map_err(|error| refused(&error))?;
-    let migration = Migration { found, known: known_schema(), done: false };
+    let migration = Migration { store, found, known: known_schema(), done: false };
     if only_look || !migration.is_due() {
         return Ok(migration);
     }

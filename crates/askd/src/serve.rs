@@ -239,10 +239,9 @@ pub async fn prepare(mut settings: Settings, ambient: Ambient, launcher: PathBuf
     let data = settings.paths.data_dir.clone();
     let lock = lock_patiently(&data).await?;
     let in_data = |error| folder("ASKD_DATA_DIR", &data, error);
-    if restored::finish(&data).map_err(in_data)? {
-        tracing::warn!("finished a restore into ASKD_DATA_DIR that was cut off");
-    }
-    let restored = restored::note(&data).map_err(in_data)?;
+    let restored = restored::at_start(&data).map_err(in_data)?;
+    // Before anything of a later askd's is touched.
+    Store::refuse_newer_file(&settings.store, &data).await?;
     let marker = MarkerPrefix::of_data_dir(&data, ambient.uuid()).map_err(in_data)?;
     let config = config_dir(&settings).await?;
     let sessions = Sessions::open(&data, config.path(), settings.paths.max_session).map_err(in_data)?;

@@ -105,6 +105,20 @@ impl Store {
         version
     }
 
+    /// Refuses an embedded store that a later askd has brought to its version, and leaves it as it is, to the byte. Whether
+    /// it can be used otherwise is for [`Self::open`] to say, and so is everything about PostgreSQL.
+    ///
+    /// # Errors
+    /// [`OpenError::Newer`].
+    pub async fn refuse_newer_file(settings: &groups::Store, data_dir: &Path) -> Result<(), OpenError> {
+        if settings.database_url.is_none()
+            && let Err(newer @ OpenError::Newer { .. }) = backup::version_in(data_dir).await
+        {
+            return Err(newer);
+        }
+        Ok(())
+    }
+
     /// Opens the database that the settings name and brings its tables up to date. Its tasks run until
     /// [`Store::close`], or until the last clone is gone.
     ///
@@ -120,10 +134,7 @@ impl Store {
         let (engine, wal) = if let Some(url) = &settings.database_url {
             (Engine::Postgres(Arc::new(postgres::Database::new(url, settings.timeout)?)), None)
         } else {
-            // Before it is opened for writing: what a later askd has made stays as it is, to the byte.
-            if let Err(newer @ OpenError::Newer { .. }) = backup::version_in(data_dir).await {
-                return Err(newer);
-            }
+            Self::refuse_newer_file(settings, data_dir).await?;
             let database = sqlite::Database::new(data_dir, settings.sqlite_synchronous)?;
             let signals = Arc::new(checkpoint::Signals::default());
             let wal = checkpoint::Wal::new(&database, Arc::clone(&signals));

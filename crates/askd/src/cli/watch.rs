@@ -61,9 +61,12 @@ pub async fn watch<S: Future<Output = Option<Result<(), Fault>>>>(
         has_version = version.is_ok();
         let found = match version {
             Ok(()) => match start().await {
-                Some(Err(Fault::Missing | Fault::NotExecutable)) if answers(cli, programs).await => {
-                    Some(Err(Fault::OutOfView))
-                }
+                // Twice: an update may have been in the middle the first time.
+                Some(Err(Fault::Missing | Fault::NotExecutable)) if answers(cli, programs).await => match start().await
+                {
+                    Some(Err(Fault::Missing | Fault::NotExecutable)) => Some(Err(Fault::OutOfView)),
+                    again => again,
+                },
                 found => found,
             },
             Err(fault) => Some(Err(fault)),

@@ -106,6 +106,14 @@ pub fn finish(data: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
+/// [`finish`] and then [`note`]: what a start begins with.
+pub fn at_start(data: &Path) -> io::Result<Option<Note>> {
+    if finish(data)? {
+        tracing::warn!("finished a restore into ASKD_DATA_DIR that was cut off");
+    }
+    note(data)
+}
+
 /// The backup whose runs no server has settled yet; one that cannot be read is one.
 pub fn note(data: &Path) -> io::Result<Option<Note>> {
     match small_file::read_text(&data.join(NOTE), MAX_PLAN) {

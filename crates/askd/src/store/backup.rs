@@ -87,6 +87,7 @@ pub(super) async fn version_in(data_dir: &Path) -> Result<Option<i64>, OpenError
         return Ok(None);
     }
     // What a server that was cut off has written last is read, and not taken in: that is the next start's business.
+    // Without a log it is opened for writing, and written by nobody: a read-only opening would leave an empty log behind.
     let has_log = size(&data_dir.join(format!("{FILE}-wal")))? > 0;
     let connection = connect(options(&file).read_only(has_log));
     let version = super::migrations::version(&connection).await;

@@ -57,7 +57,7 @@ async fn file(headers: HeaderMap) -> Result<Response, ApiError> {
         let etag = Etag::of_bytes(text.as_bytes());
         (text, etag)
     });
-    answer(&headers, "application/json", text.as_bytes(), etag)
+    answer(&headers, "application/json", || Ok(text.as_str().into()), etag)
 }
 
 #[utoipa::path(
@@ -68,7 +68,7 @@ async fn file(headers: HeaderMap) -> Result<Response, ApiError> {
     responses((status = 200, description = "The page.", body = String, content_type = "text/html")),
 )]
 async fn page(headers: HeaderMap) -> Result<Response, ApiError> {
-    answer(&headers, "text/html; charset=utf-8", PAGE.as_bytes(), &Etag::of_bytes(PAGE.as_bytes()))
+    answer(&headers, "text/html; charset=utf-8", || Ok(PAGE.into()), &Etag::of_bytes(PAGE.as_bytes()))
 }
 
 #[utoipa::path(
@@ -84,22 +84,31 @@ async fn asset(PathOf(name): PathOf<String>, headers: HeaderMap) -> Result<Respo
     let unknown = || ApiError::new(ErrorCode::NotFound, "the documentation has no such file");
     let (name, kind) = ASSETS.into_iter().find(|(known, _)| *known == name).ok_or_else(unknown)?;
     if name == "start.js" {
-        return answer(&headers, kind, START.as_bytes(), &Etag::of_bytes(START.as_bytes()));
+        return answer(&headers, kind, || Ok(START.into()), &Etag::of_bytes(START.as_bytes()));
     }
     let found = utoipa_swagger_ui::serve(name, Arc::new(Config::from(""))).ok().flatten().ok_or_else(unknown)?;
-    let mut bytes = Vec::new();
-    // In the program they are compressed.
-    GzDecoder::new(&*found.bytes).read_to_end(&mut bytes).map_err(|_| unknown())?;
     // Its bytes are those of a version of askd: a hash of them would be worked out for each answer.
     let etag = Etag::of_bytes(concat!("askd ", env!("CARGO_PKG_VERSION")).as_bytes());
-    answer(&headers, kind, &bytes, &etag)
+    // In the program they are compressed.
+    let inflated = || {
+        let mut bytes = Vec::new();
+        GzDecoder::new(&*found.bytes).read_to_end(&mut bytes).map_err(|_| unknown())?;
+        Ok(bytes.into())
+    };
+    answer(&headers, kind, inflated, &etag)
 }
 
-fn answer(headers: &HeaderMap, kind: &'static str, bytes: &[u8], etag: &Etag) -> Result<Response, ApiError> {
+/// The `body` is made only for a client that does not have it.
+fn answer(
+    headers: &HeaderMap,
+    kind: &'static str,
+    body: impl FnOnce() -> Result<Body, ApiError>,
+    etag: &Etag,
+) -> Result<Response, ApiError> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::OK;
     if !conditions::is_known(headers, etag)? {
-        *response.body_mut() = Body::from(bytes.to_vec());
+        *response.body_mut() = body()?;
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     }
     let mut response = conditions::tagged(headers, etag, response)?;

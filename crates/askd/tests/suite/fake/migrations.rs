@@ -86,8 +86,8 @@ async fn askd(
     variables: &[(&str, &str)],
 ) -> (Option<i32>, String) {
     let mut command = Command::new(launcher());
-    command.arg(subcommand).args(arguments).env_clear().envs(variables.iter().copied());
-    command.env("ASKD_DATA_DIR", folders.data()).env("ASKD_ALLOW_ROOT", "1");
+    command.arg(subcommand).args(arguments).env_clear();
+    command.env("ASKD_DATA_DIR", folders.data()).env("ASKD_ALLOW_ROOT", "1").envs(variables.iter().copied());
     let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
     let said = [output.stdout, output.stderr].concat();
     (output.status.code(), String::from_utf8(said).unwrap())
@@ -97,9 +97,13 @@ async fn askd(
 async fn what_an_update_would_do_is_told_without_doing_it_and_can_be_done_alone() {
     let folders = Folders::new();
     let (code, said) = migrate(&folders, &["--check"], &[]).await;
-    assert!(code == Some(0) && said.contains("no store yet"), "{said}");
-    assert_eq!(folders.list("data"), [""; 0]);
     let file = folders.data().join("askd.db");
+    assert!(code == Some(0) && said.starts_with(&format!("{}: there is no store yet", file.display())), "{said}");
+    assert_eq!(folders.list("data"), [""; 0]);
+    let nowhere = folders.root().join("nowhere");
+    let elsewhere = [("ASKD_DATA_DIR", nowhere.to_str().unwrap())];
+    let (code, said) = migrate(&folders, &["--check"], &elsewhere).await;
+    assert!(code == Some(1) && said.contains("there is no folder") && !nowhere.exists(), "{code:?} {said}");
     let url = format!("sqlite://{}?mode=rwc", file.display());
     let first = include_str!("../../store/schemas/0001.sqlite.sql");
     let store = Database::connect(&url).await.unwrap();

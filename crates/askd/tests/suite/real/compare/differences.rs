@@ -97,7 +97,8 @@ async fn answers_to_questions_differ_as_the_guide_says() {
     let unknown = "00000000-0000-4000-8000-000000000000";
     let command = r#"[[tool:Bash {"command":"sh -c 'echo hello'"}]][[then]][[text:done]]"#;
     let schema = json!({"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]});
-    let told: [Told<'_>; 15] = [
+    let turns = r#"[[tool:Read {"file_path":"x"}]][[then]][[text:done]]"#;
+    let told: [Told<'_>; 14] = [
         (ask(json!({"prompt": "[[text:one]]", "agent": "reviewer"})), "expected", &[FURTHER]),
         (ask(json!({"prompt": "[[text:two]]", "resume": "$session", "cwd": "shop"})), "expected", &[FURTHER]),
         (ask(json!({"prompt": "[[text:x]]", "stream": true})), "expected", &[NO_ID, FURTHER]),
@@ -106,8 +107,11 @@ async fn answers_to_questions_differ_as_the_guide_says() {
         (ask(json!({"prompt": "[[text:x]]", "colour": "red"})), "expected", &[("outcome", "fields-and-types")]),
         (ask(json!({"prompt": "[[text:x]]", "maxTurns": "5"})), "expected", &[("outcome", "fields-and-types")]),
         (ask(json!({"prompt": "x", "resume": unknown})), "expected", &[("outcome", "errors")]),
-        (ask(json!({"prompt": "[[error:400]]"})), "expected", &[("outcome", "errors")]),
-        (ask(json!({"prompt": "[[error:400]]", "stream": true})), "expected", &[NO_ID, ("event: error", "streams")]),
+        (
+            ask(json!({"prompt": turns, "maxTurns": 1, "stream": true})),
+            "expected",
+            &[NO_ID, ("event: error", "streams")],
+        ),
         (ask(json!({"prompt": command})), "expected", &[("denied calls", "permissions"), FURTHER]),
         (ask(json!({"prompt": command, "allowedTools": ["Bash"]})), "expected", &[FURTHER]),
         (
@@ -120,11 +124,7 @@ async fn answers_to_questions_differ_as_the_guide_says() {
             "expected",
             &[("outcome", "structured-answers")],
         ),
-        (
-            ask(json!({"prompt": r#"[[tool:Read {"file_path":"x"}]][[then]][[text:done]]"#, "maxTurns": 1})),
-            "expected",
-            &[("outcome", "turn-limit")],
-        ),
+        (ask(json!({"prompt": turns, "maxTurns": 1})), "expected", &[("outcome", "turn-limit")]),
     ];
     tells(&world, "", 0, &told).await;
     // The old server took the path of a folder as well.

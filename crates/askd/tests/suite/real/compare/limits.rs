@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use askd::settings::Settings;
 use serde_json::{Value, json};
 
-use super::{OLD_KEY, Old, World, can_run, compare, ended, node, root};
+use super::{Compared, OLD_KEY, Old, World, can_run, compare, ended, node, root};
 use crate::harness::{Folders, TestServerBuilder};
 
 /// Nobody listens there.
@@ -57,12 +57,14 @@ async fn a_server_does_not_differ_from_itself() {
     let requests: Vec<Value> =
         page.lines().filter(|line| !line.starts_with('#')).map(|line| serde_json::from_str(line).unwrap()).collect();
     let url = world.server.url("");
+    // Twice the same URL is refused.
+    let other = url.replace("127.0.0.1", "localhost");
     let asked = ["--ask", "--exact", "result", "--exact", ".error.message"];
     // Both keys are the same one here.
     let variables = [("API_KEY", Settings::TEST_API_KEY), ("OLD_API_KEY", ""), ("NEW_API_KEY", "")];
     let mut command = node(root().join("scripts/compare"));
     command.args(["--json", "--requests"]).arg(root().join("docs/install/compare-requests.jsonl"));
-    command.args(asked).args([&url, &url]).envs(variables);
+    command.args(asked).args([&url, &other]).envs(variables);
     let compared = ended(command).await;
     let report = compared.report();
     assert_eq!(
@@ -71,6 +73,47 @@ async fn a_server_does_not_differ_from_itself() {
         "{}",
         compared.said
     );
+    assert!(compared.errors.contains("up to 9 questions"), "{}", compared.errors);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_both_servers_refuse_for_their_own_reasons_is_not_compared() {
+    if !can_run("what_both_servers_refuse_for_their_own_reasons_is_not_compared") {
+        return;
+    }
+    let world = World::new().await;
+    let old = Old::start(&world.model.base_url(), &[], "");
+    let url = world.server.url("");
+    let verdicts = |compared: &Compared| -> Vec<String> {
+        compared.differences().into_iter().map(|(verdict, _)| verdict).collect()
+    };
+    // The provider refuses some, and the others are compared all the same.
+    let ask = |body: Value| json!({"path": "/ask", "body": body});
+    let refused = "[[error:401,type=authentication_error]]";
+    let requests =
+        [ask(json!({"prompt": refused})), ask(json!({"prompt": refused, "stream": true})), ask(json!({"prompt": ""}))];
+    let compared = compare(&old.folders, &requests, &["--ask"], &old.url, &url).await;
+    assert_eq!((compared.status, verdicts(&compared)), (2, ["failed", "failed", "same"].map(str::to_owned).to_vec()));
+    let report = compared.report();
+    let because = |at: usize| report["requests"][at]["because"].as_str().unwrap();
+    assert!(because(0).contains("500 INTERNAL_ERROR") && because(0).contains("502 UPSTREAM_ERROR"), "{report:#}");
+    assert!(because(1).contains("a stream with code 1"), "{report:#}");
+    // Both keys are wrong, which a request that takes them away does not show.
+    let requests = [
+        json!({"path": "/health"}),
+        json!({"path": "/config/agents", "headers": {"X-API-Key": null}}),
+        json!({"path": "/config/agents"}),
+        json!({"path": "/config/rules"}),
+    ];
+    let lines: Vec<_> = requests.iter().map(Value::to_string).collect();
+    old.folders.write("requests.jsonl", &lines.join("\n"));
+    let mut command = node(root().join("scripts/compare"));
+    command.args(["--json", "--requests"]).arg(old.folders.root().join("requests.jsonl")).args([&old.url, &url]);
+    command.env("API_KEY", "wrong");
+    let compared = ended(command).await;
+    assert_eq!((compared.status, verdicts(&compared)), (2, ["same", "same", "failed"].map(str::to_owned).to_vec()));
+    assert!(compared.said.contains("401 UNAUTHORIZED"), "{}", compared.said);
     world.stop().await;
 }
 
@@ -129,7 +172,7 @@ async fn what_cannot_be_compared_ends_with_a_status_of_its_own() {
         assert_eq!((compared.status, failed.len()), (2, 1), "{report:#}");
         assert!(failed[0]["because"].as_str().unwrap().contains(why), "{report:#}");
     }
-    let refused: [(Value, &[&str], &str, &str); 10] = [
+    let refused: [(Value, &[&str], &str, &str); 11] = [
         (json!({"path": "health"}), &[], &url, "line 1 of the requests: the path"),
         (json!({"path": "//elsewhere.example/"}), &[], &url, "line 1 of the requests: the path"),
         (json!({"path": "/config/../ask", "body": {}}), &[], &url, "no part that is . or .."),
@@ -138,6 +181,7 @@ async fn what_cannot_be_compared_ends_with_a_status_of_its_own() {
         (json!({"path": "/health", "url": "x"}), &[], &url, "\"url\" is none of"),
         (json!({"path": "/health", "method": "PATCH"}), &[], &url, "the method is none of"),
         (health.clone(), &[], "http://me:secret@127.0.0.1:1", "keys come from variables"),
+        (health.clone(), &[], &format!("{url}/"), "both URLs are the same"),
         (health.clone(), &["--timeout=0"], &url, "--timeout takes"),
         (health.clone(), &["--key=x"], &url, "Unknown option '--key'"),
     ];
