@@ -3,6 +3,7 @@
 //!
 //! Strings are searched as what they mean: an escape of any spelling hides nothing.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use memchr::{memchr, memchr2};
@@ -28,15 +29,16 @@ pub(super) fn redact(line: &str, finder: &Finder) -> Option<String> {
             return Some(replaced(line, &finder.find(line))).filter(|new| new != line);
         };
         let (body, after) = (&line[open + 1..close], close + 1);
+        let meant = meaning(body);
         let is_name = line[after..].trim_start_matches(BLANKS).starts_with(':');
         let stays = if is_name {
-            named = PROTOCOL.contains(&body).then_some(after);
+            named = PROTOCOL.contains(&&*meant).then_some(after);
             true
         } else {
             named.take().is_some_and(|end| line[end..open].trim_matches(BLANKS) == ":")
         };
-        if !(stays && is_plain(body))
-            && let Some(new) = string(body, finder)
+        if !(stays && is_plain(&meant))
+            && let Some(new) = string(body, &meant, finder)
         {
             out.push_str(&line[copied..=open]);
             out.push_str(&new);
@@ -48,8 +50,8 @@ pub(super) fn redact(line: &str, finder: &Finder) -> Option<String> {
 }
 
 /// Words of the protocol and names of members are such.
-fn is_plain(body: &str) -> bool {
-    body.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'_')
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'_')
 }
 
 /// Where the string ends whose inside begins here.
@@ -64,11 +66,10 @@ fn end(line: &str, from: usize) -> Option<usize> {
     }
 }
 
-/// The inside of a string with what is found in it replaced, if something is.
-fn string(body: &str, finder: &Finder) -> Option<String> {
+/// What the inside of a string means.
+fn meaning(body: &str) -> Cow<'_, str> {
     if memchr(b'\\', body.as_bytes()).is_none() {
-        let places = finder.find(body);
-        return (!places.is_empty()).then(|| replaced(body, &places));
+        return Cow::Borrowed(body);
     }
     let mut meant = String::with_capacity(body.len());
     for Piece { spelt, means } in Pieces(body) {
@@ -77,8 +78,16 @@ fn string(body: &str, finder: &Finder) -> Option<String> {
             None => meant.push_str(spelt),
         }
     }
-    let places = finder.find(&meant);
-    (!places.is_empty()).then(|| spelt_again(body, &places))
+    Cow::Owned(meant)
+}
+
+/// The inside of a string with what is found in it replaced, if something is.
+fn string(body: &str, meant: &Cow<'_, str>, finder: &Finder) -> Option<String> {
+    let places = finder.find(meant);
+    (!places.is_empty()).then(|| match meant {
+        Cow::Borrowed(_) => replaced(body, &places),
+        Cow::Owned(_) => spelt_again(body, &places),
+    })
 }
 
 /// The string again, as it was spelt, without what stands at these places of what it means.
@@ -197,12 +206,20 @@ mod tests {
             (r#"{"type":"hush-hush","hush-hush":1}"#, r#"{"type":"[redacted]","[redacted]":1}"#),
             (r#"{"a":"{\"type\":\"x\"}"}"#, r#"{"a":"{[redacted]x\"}"}"#),
             (r#"{"a":"\\hush-hush\n","b":"\nhush-hus\u0068"}"#, r#"{"a":"\\[redacted]\n","b":"\n[redacted]"}"#),
+            (r#"{"is_err\u006fr":"hush-hus\u0068"}"#, r#"{"is_err\u006fr":"[redacted]"}"#),
             (r#"{"a":"hush-hush"#, r#"{"a":"[redacted]"#),
         ];
         for (line, expected) in table {
             assert_eq!(redact(line, &finder).as_deref(), Some(expected), "{line}");
         }
-        for line in [r#"{"a":"\\"}"#, r#"{"a":"\ud83d","b":"\udd11\ud83d"}"#, r#"{"12":12345678}"#, "", "{}"] {
+        for line in [
+            r#"{"typ\u0065":"complet\u0065d"}"#,
+            r#"{"a":"\\"}"#,
+            r#"{"a":"\ud83d","b":"\udd11\ud83d"}"#,
+            r#"{"12":12345678}"#,
+            "",
+            "{}",
+        ] {
             assert_eq!(redact(line, &finder), None, "{line}");
         }
     }
