@@ -84,8 +84,9 @@ fn name_of(address: IpAddr) -> String {
 
 fn plain_name(name: &str) -> Option<String> {
     let name = name.strip_suffix('.').unwrap_or(name);
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    let fits = (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(allowed) && !name.starts_with('.');
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    let is_whole = name.split('.').all(|label| !label.is_empty() && label.bytes().all(allowed));
+    let fits = name.len() <= MAX_NAME && is_whole;
     fits.then(|| name.to_ascii_lowercase())
 }
 
@@ -222,7 +223,22 @@ mod tests {
 
     #[test]
     fn what_is_no_host_is_not_guessed_at() {
-        let odd = ["", ".", ":80", "a b", "a/b", "user@host", "a%00", "ä", "[host]", "::1", "[fe80::1%eth0]"];
+        let odd = [
+            "",
+            ".",
+            "a..",
+            "a..b",
+            ".a",
+            ":80",
+            "a b",
+            "a/b",
+            "user@host",
+            "a%00",
+            "ä",
+            "[host]",
+            "::1",
+            "[fe80::1%eth0]",
+        ];
         let odd_ports = ["host:+80", "host:65536", "host:80:80", "[::1", "[::1]80"];
         for text in odd.into_iter().chain(odd_ports) {
             assert_eq!(Host::read(text), None, "{text:?}");

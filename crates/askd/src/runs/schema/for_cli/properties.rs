@@ -3,7 +3,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::for_cli;
 
@@ -106,8 +106,26 @@ fn object() -> impl Strategy<Value = Value> {
         .prop_map(|members| members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<Value>())
 }
 
+/// Whether judging by this part comes back to it without going on to a part of the value. What that means is not defined
+/// (JSON Schema 2020-12, core, 9.4.1), and validators differ.
+fn never_ends(part: &Value, definitions: &Value, depth: usize) -> bool {
+    let Value::Object(members) = part else { return false };
+    depth > 100
+        || members.iter().any(|(name, value)| {
+            let (of_list, of_object) = (value.as_array(), value.as_object());
+            let same_value: Vec<&Value> = match (name.as_str(), value.as_str()) {
+                ("allOf" | "anyOf" | "oneOf", _) => of_list.into_iter().flatten().collect(),
+                ("not" | "if" | "then" | "else", _) => vec![value],
+                ("dependentSchemas", _) => of_object.into_iter().flat_map(Map::values).collect(),
+                (_, Some("#/definitions/d" | "#here")) => vec![&definitions["d"]],
+                _ => vec![],
+            };
+            same_value.into_iter().any(|part| never_ends(part, definitions, depth + 1))
+        })
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 500, max_global_rejects: 100_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { max_global_rejects: 10_000_000, ..ProptestConfig::default() })]
 
     #[test]
     fn the_copy_is_a_schema_of_draft_7_and_never_narrower(
@@ -115,6 +133,7 @@ proptest! {
         draft in select(DRAFTS.to_vec()),
         objects in vec(object(), 8),
     ) {
+        prop_assume!(!never_ends(&defined, &json!({"d": defined}), 0));
         let mut schema = top;
         let members = schema.as_object_mut().unwrap();
         members.insert("$schema".to_owned(), draft.into());
