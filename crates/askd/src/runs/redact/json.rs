@@ -81,13 +81,12 @@ fn meaning(body: &str) -> Cow<'_, str> {
     Cow::Owned(meant)
 }
 
-/// The inside of a string with what is found in it replaced, if something is.
-fn string(body: &str, meant: &Cow<'_, str>, finder: &Finder) -> Option<String> {
+/// The inside of a string with what is found in its meaning replaced, if something is.
+fn string(body: &str, meant: &str, finder: &Finder) -> Option<String> {
     let places = finder.find(meant);
-    (!places.is_empty()).then(|| match meant {
-        Cow::Borrowed(_) => replaced(body, &places),
-        Cow::Owned(_) => spelt_again(body, &places),
-    })
+    // An escape is longer than what it means.
+    let is_spelt_out = body.len() == meant.len();
+    (!places.is_empty()).then(|| if is_spelt_out { replaced(body, &places) } else { spelt_again(body, &places) })
 }
 
 /// The string again, as it was spelt, without what stands at these places of what it means.
