@@ -13,7 +13,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use rustix::fs::Access;
 
 use crate::privileges::{self, PrivilegesError};
-use crate::serve::lock::{self, Holder};
+use crate::serve::lock::{self, Attempt, DataLock};
 use crate::settings::{Settings, SettingsErrors, Sources, add_flags};
 use crate::store::backup::{CopyError, STORE_FILE};
 
@@ -136,13 +136,13 @@ pub struct OpenArchive {
     bytes: Box<dyn Read + Send>,
 }
 
-/// The lock of a data folder, which nobody else has as long as it is kept.
-pub fn locked(data: &Path) -> Result<File, BackupError> {
+/// The lock of a data folder, which nobody else has as long as it is kept. Blocking, for a second at most.
+pub fn locked(data: &Path) -> Result<DataLock, BackupError> {
     let taken = lock::take(data).map_err(BackupError::io(format!("cannot take the lock of `{}`", data.display())))?;
     match taken {
-        Holder::Nobody(lock) => Ok(lock),
-        Holder::Server(holder) => Err(BackupError::Refused(format!(
-            "a server (process {holder}) works in ASKD_DATA_DIR `{}`; stop it first",
+        Attempt::Taken(lock) => Ok(lock),
+        Attempt::Held(holder) => Err(BackupError::Refused(format!(
+            "another askd (process {holder}) works in ASKD_DATA_DIR `{}`; stop it first, or wait for its end",
             data.display()
         ))),
     }
@@ -177,11 +177,7 @@ pub fn has_store(settings: &Settings) -> Result<bool, BackupError> {
     is_there(&settings.paths.data_dir.join(STORE_FILE), Access::READ_OK | Access::WRITE_OK)
 }
 
-/// The settings of the server. Its key is not needed, and often not at hand.
-pub fn settings(mut sources: Sources) -> Result<Settings, BackupError> {
-    let has_key = sources.env.iter().any(|(name, value)| name.starts_with("API_KEY") && !value.is_empty());
-    if !has_key {
-        sources.env.push(("API_KEY".to_owned(), "not-needed-for-a-backup".to_owned()));
-    }
-    Ok(Settings::load(&sources)?.settings)
+/// The settings of the server.
+pub fn settings(sources: Sources) -> Result<Settings, BackupError> {
+    Ok(Settings::load(&sources.without_api_key())?.settings)
 }

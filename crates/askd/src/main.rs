@@ -1,5 +1,5 @@
-//! The program: `serve`, `backup`, `restore`, `migrate`, `keys`, `doctor`, `demo`, `settings`, `openapi`, and the hidden `__launch`, `__enter`, `__probe` and
-//! `__judge`.
+//! The program: `serve`, `backup`, `restore`, `migrate`, `healthcheck`, `keys`, `doctor`, `demo`, `settings`, `openapi`, and
+//! the hidden `__launch`, `__enter`, `__probe` and `__judge`.
 
 use std::ffi::OsString;
 use std::io::{IsTerminal as _, Write, stderr, stdout};
@@ -192,17 +192,12 @@ fn of_start(error: StartError) -> Failure {
 }
 
 fn run_doctor(matches: &ArgMatches) -> Result<ExitCode, Failure> {
-    let mut sources = Sources::of_process(matches);
+    let sources = Sources::of_process(matches);
     // A server's key is not needed to look at a machine, and often not at hand.
     let in_variables = sources.env.iter().any(|(name, value)| KEY.contains(&name.as_str()) && !value.is_empty());
     let as_given = Settings::load(&sources);
     let has_key = in_variables || as_given.is_ok();
-    let loaded = if has_key {
-        as_given
-    } else {
-        sources.env.push((KEY[0].to_owned(), "only-for-this-look".to_owned()));
-        Settings::load(&sources)
-    };
+    let loaded = if has_key { as_given } else { Settings::load(&sources.without_api_key()) };
     let loaded = match loaded {
         Err(errors) if matches.get_flag("json") => {
             print_diagnosis(&Diagnosis::of_settings(&errors), true)?;
@@ -292,8 +287,10 @@ fn of_backup(error: BackupError) -> Failure {
 fn run_healthcheck(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     // It asks one question: the threads of a server would cost more than that.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let is_well = runtime.block_on(healthcheck::run(matches, &mut stdout()))?;
-    Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let is_well = runtime.block_on(healthcheck::run(matches, &mut stdout()));
+    // A name that is still being looked up must not hold up the answer.
+    runtime.shutdown_background();
+    Ok(if is_well? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn print_diagnosis(diagnosis: &Diagnosis, as_json: bool) -> Result<(), Failure> {

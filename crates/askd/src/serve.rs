@@ -1,7 +1,7 @@
 //! From settings to a running server, and to its end.
 
-use std::fs::{self, DirBuilder, File};
-use std::io::{self, Write as _};
+use std::fs::{self, DirBuilder};
+use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,8 @@ use rustix::fs::Access;
 use supervisor::leftovers;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -51,7 +52,7 @@ use crate::settings::{InForce, ProjectConfig, Settings};
 use crate::store::{OpenError, Store, StoreError};
 use crate::traces::{Traces, TracesError};
 use crate::workspaces::Workspaces;
-use lock::Holder;
+use lock::{Attempt, DataLock};
 use reload::{Reloader, Reloading};
 use signals::Signals;
 use systemd::Systemd;
@@ -86,7 +87,7 @@ pub struct Server {
     reloader: Option<Arc<Reloader>>,
     systemd: Systemd,
     /// Held as long as the server lives; the lock goes with it.
-    _lock: File,
+    _lock: DataLock,
 }
 
 /// Why a server does not start. The texts say what to do.
@@ -237,7 +238,7 @@ pub async fn prepare(mut settings: Settings, ambient: Ambient, launcher: PathBuf
         .map_err(|error| folder("ASKD_DATA_DIR", &data, error))?;
     places::resolve(&mut settings);
     let data = settings.paths.data_dir.clone();
-    let lock = lock_patiently(&data).await?;
+    let lock = lock(&data).await?;
     let in_data = |error| folder("ASKD_DATA_DIR", &data, error);
     let restored = restored::at_start(&data).map_err(in_data)?;
     // Before anything of a later askd's is touched.
@@ -551,30 +552,14 @@ async fn isolate(settings: &Settings, cli: &Cli, programs: &Programs, name: Stri
     Ok(Box::pin(Isolation::choose(ground)).await?)
 }
 
-/// [`lock()`], past those who only look whether somebody has it.
-async fn lock_patiently(data: &Path) -> Result<File, StartError> {
-    let begun = Instant::now();
-    loop {
-        match lock(data) {
-            Err(StartError::Locked { .. }) if begun.elapsed() < lock::PATIENCE => sleep(LOOK_AGAIN).await,
-            done => return done,
-        }
-    }
-}
-
-/// Between two attempts to take the lock.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
-
 /// Held for the server's life. Two servers in one folder would take each other's runs for leftovers and kill them.
-fn lock(data: &Path) -> Result<File, StartError> {
+async fn lock(data: &Path) -> Result<DataLock, StartError> {
     let unusable = |source| StartError::Folder { what: "ASKD_DATA_DIR", path: data.to_owned(), source };
-    match lock::take(data).map_err(unusable)? {
-        Holder::Nobody(mut file) => {
-            // For people: who is it?
-            let noted = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
-            noted.map(|()| file).map_err(unusable)
-        }
-        Holder::Server(holder) => Err(StartError::Locked { folder: data.to_owned(), holder }),
+    let folder = data.to_owned();
+    let taken = spawn_blocking(move || lock::take(&folder)).await.map_err(io::Error::other).flatten();
+    match taken.map_err(unusable)? {
+        Attempt::Taken(lock) => Ok(lock),
+        Attempt::Held(holder) => Err(StartError::Locked { folder: data.to_owned(), holder }),
     }
 }
 

@@ -54,16 +54,19 @@ impl<W: Write> Writer<W> {
         Ok(writer)
     }
 
+    /// Whether so many further files, whose paths have so many bytes together, are not too many for one archive.
+    pub(super) fn has_room(&self, files: usize, paths: usize) -> bool {
+        self.manifest.files.len() + files <= MAX_FILES && self.paths + paths <= MAX_PATHS
+    }
+
     /// Adds a file of exactly so many bytes.
     pub(super) fn file(&mut self, path: &str, size: u64, bytes: impl Read) -> io::Result<()> {
-        self.paths += path.len();
-        if !is_fit(path) || self.manifest.files.len() >= MAX_FILES || self.paths > MAX_PATHS {
+        if !is_fit(path) || !self.has_room(1, path.len()) {
             return Err(io::Error::other(format!("`{path}` has no place in a backup")));
         }
-        let mut hashing = Hashing { inner: bytes, hash: Sha256::new(), count: 0 };
-        self.entry(path, size, &mut hashing)?;
-        let entry = FileEntry { size, sha256: hex(&hashing.hash.finalize()) };
-        self.manifest.files.insert(path.to_owned(), entry);
+        let sha256 = self.entry(path, size, bytes)?;
+        self.paths += path.len();
+        self.manifest.files.insert(path.to_owned(), FileEntry { size, sha256 });
         Ok(())
     }
 
@@ -75,14 +78,18 @@ impl<W: Write> Writer<W> {
         Ok((self.tar.into_inner()?.finish()?, files))
     }
 
-    fn entry(&mut self, path: &str, size: u64, bytes: impl Read) -> io::Result<()> {
+    /// Writes an entry; the hash of its bytes.
+    fn entry(&mut self, path: &str, size: u64, bytes: impl Read) -> io::Result<String> {
         let mut header = TarHeader::new_gnu();
         header.set_entry_type(EntryType::Regular);
         header.set_mode(0o600);
         header.set_size(size);
-        let mut counted = Hashing { inner: bytes.take(size), hash: Sha256::new(), count: 0 };
-        self.tar.append_data(&mut header, path, &mut counted)?;
-        if counted.count == size { Ok(()) } else { Err(io::Error::other(format!("`{path}` became shorter"))) }
+        let mut hashing = Hashing { inner: bytes.take(size), hash: Sha256::new(), count: 0 };
+        self.tar.append_data(&mut header, path, &mut hashing)?;
+        if hashing.count != size {
+            return Err(io::Error::other(format!("`{path}` became shorter")));
+        }
+        Ok(hex(&hashing.hash.finalize()))
     }
 }
 

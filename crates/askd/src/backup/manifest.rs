@@ -29,6 +29,10 @@ pub(super) const MAX_MANIFEST: u64 = 256 << 20;
 /// Files in an archive. One of the server's sessions has a handful.
 pub(super) const MAX_FILES: usize = 1_000_000;
 
+/// What the paths of one session may have together, in bytes: room for as many files as a session that is continued may have.
+/// An agent can make more, and is not to crowd out other sessions with it.
+pub(super) const MAX_PATHS_OF_SESSION: usize = 2 << 20;
+
 /// What their paths may have together, in bytes: whoever reads an archive keeps them to the end.
 pub(super) const MAX_PATHS: usize = 128 << 20;
 

@@ -16,6 +16,7 @@ use super::place::{SPARE, free, must_have_room};
 use super::{BackupError, OpenArchive, RestoreOptions, locked};
 use crate::disk::scratch::{ScratchFolder, make_folder, sync_folder};
 use crate::privileges::access;
+use crate::serve::lock::DataLock;
 use crate::serve::restored::{self, ASIDE, NOTE, Note, Plan, STAGING};
 use crate::settings::Settings;
 use crate::store::backup::{STORE_FILE, check, known_schema};
@@ -119,7 +120,7 @@ pub async fn restore(
 /// The data folder, locked.
 struct Place {
     data: PathBuf,
-    _lock: File,
+    _lock: DataLock,
     /// Made by us: it goes again if nothing comes of it.
     is_ours: std::cell::Cell<bool>,
 }

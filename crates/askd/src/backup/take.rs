@@ -16,14 +16,14 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::archive::Writer;
-use super::manifest::{FORMAT, Header, MAX_FILES, SESSIONS};
+use super::manifest::{FORMAT, Header, MAX_FILES, MAX_PATHS, MAX_PATHS_OF_SESSION, SESSIONS};
 use super::place::{Floor, size};
 use super::{BackupError, BackupOptions, has_data, has_store, is_there};
 use crate::disk::scratch::{ScratchFolder, make_folder, put_in_place, remove, scratch_name, sweep};
 use crate::disk::usage;
 use crate::homes;
 use crate::privileges::{own_folder, whose};
-use crate::serve::lock::{self, Holder};
+use crate::serve::lock;
 use crate::sessions::Sessions;
 use crate::settings::{Settings, show_size};
 use crate::small_file;
@@ -35,6 +35,9 @@ const SESSION: &str = "session";
 
 /// What a scratch folder in the data folder is for.
 const PIPED: &str = "askd-backup";
+
+/// How many sessions that are left out are named.
+const MAX_TOLD: usize = 100;
 
 /// How long the transcripts of runs that have just ended are waited for.
 const RETURNS: Duration = Duration::from_mins(1);
@@ -50,7 +53,7 @@ pub struct Taken {
     pub schema: Option<i64>,
     /// Sessions in it.
     pub sessions: usize,
-    /// Sessions that could not be read, and are not in it.
+    /// Sessions that could not be read or had no room, and are not in it.
     pub missing_sessions: usize,
     /// Files in it.
     pub files: usize,
@@ -223,9 +226,7 @@ impl Job {
         // Nobody looks at a backup before it is needed.
         self.schema = Some(check(path).await?);
         let at_work = sessions_at_work(path).await?;
-        let held = lock::take(&self.data).map_err(BackupError::io("cannot look at the lock of ASKD_DATA_DIR"))?;
-        let is_served = matches!(held, Holder::Server(_));
-        drop(held);
+        let is_served = lock::is_held(&self.data);
         let until = Instant::now() + RETURNS;
         // Those that ended a moment before: their transcripts are on their way out of the homes.
         let mut homes = self.ended_homes(&at_work);
@@ -329,37 +330,67 @@ impl Job {
                     return Err(BackupError::io(format!("session {id} could not be copied"))(error));
                 }
                 Err(error) => {
-                    self.missing += 1;
-                    self.warnings.push(format!("session {id} is not in the archive: {error}"));
+                    self.leave_out(id, &error.to_string());
                     continue;
                 }
             }
-            let base = format!("{SESSIONS}/{id}");
-            add_folder(writer, place, &base, content)
-                .map_err(BackupError::io(format!("session {id} could not be added")))?;
+            let unreadable = || BackupError::io(format!("session {id} could not be added"));
+            let (mut files, mut room) = (Vec::new(), MAX_PATHS_OF_SESSION);
+            let fits = collect(place, &format!("{SESSIONS}/{id}"), &mut files, &mut room).map_err(unreadable())?;
+            if !fits || !writer.has_room(files.len(), MAX_PATHS_OF_SESSION - room) {
+                let why = if fits {
+                    format!(
+                        "an archive has no room for more than {MAX_FILES} files, or {MAX_PATHS} bytes of their paths"
+                    )
+                } else {
+                    format!("the paths of its files have more than {MAX_PATHS_OF_SESSION} bytes together")
+                };
+                self.leave_out(id, &why);
+                continue;
+            }
+            for (path, file) in files {
+                *content += add(writer, &path, &file).map_err(unreadable())?;
+            }
             count += 1;
         }
         Ok(count)
     }
+
+    fn leave_out(&mut self, session: Uuid, why: &str) {
+        self.missing += 1;
+        if self.missing <= MAX_TOLD {
+            self.warnings.push(format!("session {session} is not in the archive: {why}"));
+        }
+    }
 }
 
-/// Adds all files below a folder that is ours alone. Names that are no text, which the CLI does not make, are left out.
-fn add_folder(writer: &mut Writer<Counted>, folder: &Path, path: &str, content: &mut u64) -> io::Result<()> {
+/// All files below a folder that is ours alone, each with its path in the archive; whether `room` was enough for those paths,
+/// in bytes. Names that are no text, which the CLI does not make, are left out.
+fn collect(folder: &Path, path: &str, files: &mut Vec<(String, PathBuf)>, room: &mut usize) -> io::Result<bool> {
     let mut entries = fs::read_dir(folder)?.collect::<Result<Vec<_>, _>>()?;
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {
         let Some(name) = entry.file_name().to_str().map(str::to_owned) else { continue };
         let (below, kind) = (format!("{path}/{name}"), entry.file_type()?);
         if kind.is_dir() {
-            add_folder(writer, &entry.path(), &below, content)?;
+            if !collect(&entry.path(), &below, files, room)? {
+                return Ok(false);
+            }
         } else if kind.is_file() {
-            let file = File::open(entry.path())?;
-            let size = file.metadata()?.len();
-            writer.file(&below, size, file)?;
-            *content += size;
+            let Some(left) = room.checked_sub(below.len()) else { return Ok(false) };
+            *room = left;
+            files.push((below, entry.path()));
         }
     }
-    Ok(())
+    Ok(true)
+}
+
+/// Adds a file; its size in bytes.
+fn add(writer: &mut Writer<Counted>, path: &str, file: &Path) -> io::Result<u64> {
+    let file = File::open(file)?;
+    let size = file.metadata()?.len();
+    writer.file(path, size, file)?;
+    Ok(size)
 }
 
 /// Counts what passes.

@@ -6,6 +6,8 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{
     AtFlags, CWD, Dir, Mode, OFlags, RenameFlags, fstat, mkdirat, openat, renameat_with, statat, unlinkat,
@@ -24,6 +26,12 @@ const LOCK: &CStr = c"lock";
 /// How often somebody else may make or remove the folder while it is taken.
 const TRIES: usize = 100;
 
+/// For how long somebody else may have it: who sweeps has one for a moment, also one that was made just now.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Between two looks.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
 /// A folder of ours, which goes when this is dropped, unless it was [kept](Self::keep).
 ///
 /// It is opened once, and taken, emptied and removed by that descriptor: whoever puts a link in its place has not led us
@@ -41,14 +49,16 @@ pub struct ScratchFolder {
 impl ScratchFolder {
     /// An empty folder; `None`: another process has it.
     pub fn create(path: &Path) -> io::Result<Option<Self>> {
-        for _ in 0..TRIES {
+        let (begun, mut gone) = (Instant::now(), 0);
+        while gone < TRIES {
             match mkdirat(parent_of(path)?, name_of(path)?, Mode::RWXU) {
                 Ok(()) | Err(Errno::EXIST) => {}
                 Err(error) => return Err(error.into()),
             }
             match Self::take(path) {
                 // Whoever had it has removed it.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => gone += 1,
+                Ok(None) if begun.elapsed() < PATIENCE => sleep(LOOK_AGAIN),
                 taken => return taken,
             }
         }
@@ -179,6 +189,8 @@ pub fn sync_folder(path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
 
     #[test]
@@ -198,6 +210,23 @@ mod tests {
         assert!(!path("killed").exists() && at_work.path().join("archive").exists());
         drop((at_work, taken));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn who_sweeps_meanwhile_is_no_other_process_at_work() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(scratch_name("x"));
+        let is_done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_done.load(Ordering::Relaxed) {
+                    sweep(folder.path());
+                }
+            });
+            let taken = (0..300).filter(|_| ScratchFolder::create(&path).unwrap().is_some()).count();
+            is_done.store(true, Ordering::Relaxed);
+            assert_eq!(taken, 300);
+        });
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! The lock of a data folder: one server works in it, or one command that needs it for itself.
 
 use std::fs::{File, TryLockError};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
 
@@ -13,17 +14,31 @@ use crate::small_file;
 /// A process id is shorter, in bytes.
 const MAX_PID: u64 = 20;
 
-/// Who holds the lock.
+/// The lock, as long as this is kept. The file names this process meanwhile: people ask who it is, and scripts send it signals.
 #[derive(Debug)]
-pub enum Holder {
-    /// Nobody did; it is held as long as this is kept.
-    Nobody(File),
-    /// Another server, by its process id as far as it is known.
-    Server(String),
+pub struct DataLock(File);
+
+impl Drop for DataLock {
+    fn drop(&mut self) {
+        // The lock goes with the file, after this. Who cannot write here any more has nothing better to do.
+        let _ = self.0.set_len(0);
+    }
 }
 
-/// For how long a server that starts tries: whoever only looks ([`is_held`]) has the lock for a moment.
-pub const PATIENCE: Duration = Duration::from_secs(1);
+/// What came of taking it.
+#[derive(Debug)]
+pub enum Attempt {
+    /// This process.
+    Taken(DataLock),
+    /// Another one had it, by its id as far as it is known.
+    Held(String),
+}
+
+/// For how long it is tried: whoever only looks ([`is_held`]) has the lock for a moment.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Between two attempts.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Whether somebody works in the data folder, as far as this user may see. It is tried, for a moment, and beside others who
 /// look: the kernel's own list of locks is another one in each namespace of processes, and names other devices than files do
@@ -34,20 +49,27 @@ pub fn is_held(data: &Path) -> bool {
     matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
 }
 
-/// Takes the lock, if nobody has it.
-pub fn take(data: &Path) -> io::Result<Holder> {
+/// Takes the lock, if nobody has it. Blocking, for a second at most.
+pub fn take(data: &Path) -> io::Result<Attempt> {
     let path = data.join("lock");
     let mut options = File::options();
     options.create(true).truncate(false).write(true).custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
-    let file = options.open(&path)?;
-    match file.try_lock() {
-        Ok(()) => Ok(Holder::Nobody(file)),
-        Err(TryLockError::WouldBlock) => {
-            let holder = small_file::read_text(&path, MAX_PID).unwrap_or_default();
-            Ok(Holder::Server(if holder.is_empty() { "unknown".to_owned() } else { holder }))
+    let mut file = options.open(&path)?;
+    let begun = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) if begun.elapsed() < PATIENCE => sleep(LOOK_AGAIN),
+            Err(TryLockError::WouldBlock) => {
+                let holder = small_file::read_text(&path, MAX_PID).unwrap_or_default();
+                return Ok(Attempt::Held(if holder.is_empty() { "unknown".to_owned() } else { holder }));
+            }
+            Err(TryLockError::Error(error)) => return Err(error),
         }
-        Err(TryLockError::Error(error)) => Err(error),
     }
+    file.set_len(0)?;
+    write!(file, "{}", std::process::id())?;
+    Ok(Attempt::Taken(DataLock(file)))
 }
 
 #[cfg(test)]
@@ -55,13 +77,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_held_lock_is_seen_and_who_only_looks_has_it_no_longer() {
+    fn a_held_lock_names_its_process_and_who_only_looks_has_it_no_longer() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(!is_held(folder.path()), "there is none");
-        let Holder::Nobody(lock) = take(folder.path()).unwrap() else { panic!("somebody has it") };
-        assert!(is_held(folder.path()));
+        let data = folder.path();
+        assert!(!is_held(data), "there is none");
+        std::fs::write(data.join("lock"), "4711 of a server that was killed").unwrap();
+        let Attempt::Taken(lock) = take(data).unwrap() else { panic!("somebody has it") };
+        assert!(is_held(data));
+        let Attempt::Held(holder) = take(data).unwrap() else { panic!("two have it") };
+        assert_eq!(holder, std::process::id().to_string());
         drop(lock);
-        assert!(!is_held(folder.path()));
-        assert!(matches!(take(folder.path()).unwrap(), Holder::Nobody(_)));
+        assert!(!is_held(data));
+        assert_eq!(std::fs::read_to_string(data.join("lock")).unwrap(), "", "nobody is named");
+        assert!(matches!(take(data).unwrap(), Attempt::Taken(_)));
+    }
+
+    #[test]
+    fn who_only_looks_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        std::fs::write(&path, "").unwrap();
+        let looking = File::open(path).unwrap();
+        looking.try_lock_shared().unwrap();
+        std::thread::scope(|scope| {
+            let taking = scope.spawn(|| take(folder.path()).unwrap());
+            drop(looking);
+            assert!(matches!(taking.join().unwrap(), Attempt::Taken(_)));
+        });
     }
 }

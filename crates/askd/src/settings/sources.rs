@@ -43,6 +43,14 @@ impl Sources {
         let flags = keys.filter_map(|key| given(key).map(|text| (key.to_owned(), text))).collect();
         Self { flags, env, file: given(table::CONFIG.key).map(PathBuf::from), current_dir }
     }
+
+    /// With something in the place of the server's key, for a command that has no use for it: the key is often not at hand.
+    #[must_use]
+    pub fn without_api_key(mut self) -> Self {
+        self.env.retain(|(name, _)| !matches!(name.as_str(), "API_KEY" | "API_KEY_FILE"));
+        self.env.push(("API_KEY".to_owned(), "not-needed-here".to_owned()));
+        self
+    }
 }
 
 /// A value together with its origin.

@@ -405,7 +405,7 @@ async fn a_restore_moves_what_is_askd_s_and_only_where_it_can() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_that_cannot_be_read_is_told_by_the_exit_code() {
+async fn sessions_that_cannot_be_read_or_have_too_many_files_are_told_by_the_exit_code() {
     use std::os::unix::fs::PermissionsExt as _;
     let folders = Folders::new();
     let mut program = serve(&folders);
@@ -415,14 +415,25 @@ async fn a_session_that_cannot_be_read_is_told_by_the_exit_code() {
     program.signal(Signal::TERM);
     assert!(program.ended().await.success());
     let folder = folders.data().join("sessions").join(&session);
+    // What an agent has made of its session: more names than one may have, and nothing in them.
+    let crowded = "00000000-0000-4000-8000-000000000007";
+    let files = folders.data().join("sessions").join(crowded);
+    std::fs::create_dir_all(files.join(crowded)).unwrap();
+    std::fs::write(files.join(format!("{crowded}.jsonl")), "{}\n").unwrap();
+    for file in 0..7_000 {
+        std::fs::write(files.join(crowded).join(format!("{file:0>250}")), "").unwrap();
+    }
     // Root can read all, and becomes the owner, who cannot.
     folders.give_to(UNPRIVILEGED);
     std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o000)).unwrap();
     let archive = folders.data().join("backup").display().to_string();
     let output = done(askd(&folders.data(), &["backup", "--json", "--to", &archive], &[])).await;
     let taken: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((output.status.code(), &taken["missing_sessions"]), (Some(3), &json!(1)), "{}", said(&output));
-    assert!(said(&output).contains(&format!("session {session} is not in the archive")), "{}", said(&output));
+    assert_eq!((output.status.code(), &taken["missing_sessions"]), (Some(3), &json!(2)), "{}", said(&output));
+    for (session, why) in [(&*session, ""), (crowded, "the paths of its files have more than 2097152 bytes together")] {
+        let told = format!("session {session} is not in the archive: {why}");
+        assert!(said(&output).contains(&told), "{told}: {}", said(&output));
+    }
     std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700)).unwrap();
 }
 
