@@ -53,7 +53,7 @@ pub struct Seeded {
 
 /// What is copied into a home, besides the settings. State of the CLI (`projects`, `.claude.json`, `history.jsonl`, …) is
 /// not.
-const SEEDED: [&str; 7] = ["CLAUDE.md", "agents", "commands", "output-styles", "rules", "skills", "workflows"];
+const SEEDED: [&str; 8] = ["CLAUDE.md", "agents", "commands", "hooks", "output-styles", "rules", "skills", "workflows"];
 
 /// The CLI's settings.
 pub const SETTINGS_FILE: &str = "settings.json";

@@ -53,7 +53,7 @@ mod tests {
         let (folder, home) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         for (name, text) in [
             ("CLAUDE.md", "hello"),
-            ("skills/guard/deny.sh", "exit 2"),
+            ("hooks/deny.sh", "exit 2"),
             (".mcp.json", r#"{"mcpServers": {"own": {"command": "x"}}}"#),
             ("askd-policy.json", r#"{"version": 1}"#),
             (
@@ -70,7 +70,7 @@ mod tests {
         assert_eq!(Value::Object(restrained.kept), serde_json::json!({"permissions": {}, "model": "opus"}));
         assert!(restrained.mcp_servers.contains_key("own") && !restrained.policy.has_guard());
         let given = home.path().join(CONFIG_FOLDER);
-        assert!(given.join("CLAUDE.md").is_file() && given.join("skills/guard/deny.sh").is_file());
+        assert!(given.join("CLAUDE.md").is_file() && given.join("hooks/deny.sh").is_file());
         assert!(!given.join("settings.json").exists());
     }
 

@@ -57,19 +57,18 @@ async fn a_bare_run_has_no_configuration_but_what_holds_it_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_operator_s_hooks_refuse_and_record_they_do_in_every_profile() {
-    // A script among the files of the configuration, as the hooks of a skill are.
     let script = "echo no >&2; exit 2";
     let forbidden = "if grep -q forbidden; then echo no >&2; exit 2; fi";
     let hook = |matcher: &str, command: &str| json!([{"matcher": matcher, "hooks": [{"type": "command", "command": command}]}]);
     let settings = json!({"hooks": {
-        "PreToolUse": hook("Write", "sh ~/.claude/skills/guard/deny.sh"),
+        "PreToolUse": hook("Write", "sh ~/.claude/hooks/deny.sh"),
         "UserPromptSubmit": hook("", forbidden),
         "PostToolUse": hook("Read", "touch recorded"),
     }});
     let world = World::with(|server| {
         server
             .file("config/settings.json", &settings.to_string())
-            .file("config/skills/guard/deny.sh", script)
+            .file("config/hooks/deny.sh", script)
             .file("workspace/a.txt", "a")
     })
     .await;
