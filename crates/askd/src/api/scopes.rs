@@ -84,6 +84,7 @@ pub const ROUTES: &[(&str, &str, Need)] = &[
     // Where `ASKD_DOCS` wants a key for them.
     ("GET", "/openapi.json", Need::Key),
     ("GET", "/docs", Need::Key),
+    ("GET", "/docs/", Need::Key),
     ("GET", "/docs/{file}", Need::Key),
 ];
 

@@ -149,12 +149,12 @@ pub(super) fn complete(document: &mut Value) {
                     about.head(response);
                 }
             }
-            named.push((name, status, about.is_v1));
+            if status != 304 {
+                named.push((name, error(status, about.is_v1, about.is_of_a_run())));
+            }
         }
     });
-    let errors = named.into_iter().filter(|(_, status, _)| *status != 304);
-    let errors = errors.map(|(name, status, is_v1)| (name, error(status, is_v1)));
-    document["components"]["responses"] = Value::Object(errors.collect::<Map<_, _>>());
+    document["components"]["responses"] = Value::Object(named.into_iter().collect::<Map<_, _>>());
     let headers = HEADERS
         .iter()
         .map(|(name, kind, what)| ((*name).to_owned(), json!({"description": what, "schema": {"type": kind}})));
@@ -268,9 +268,16 @@ impl Operation {
         Value::Object(all.map(|name| (name.to_owned(), header(name))).collect::<Map<_, _>>())
     }
 
+    /// Whether its answers may be about a run that it has begun or changed, or that an earlier request has.
+    fn is_of_a_run(&self) -> bool {
+        self.has("Idempotency-Key")
+    }
+
     /// The name of an error in the file.
     fn error(&self, status: u16) -> String {
-        if self.is_v1 { format!("Error{status}") } else { format!("LegacyError{status}") }
+        let form = if self.is_v1 { "Error" } else { "LegacyError" };
+        let about = if self.is_of_a_run() { "OfRun" } else { "" };
+        format!("{form}{status}{about}")
     }
 }
 
@@ -286,8 +293,8 @@ fn rest_marked(path: &str) -> String {
     }
 }
 
-/// An error as every operation answers it.
-fn error(status: u16, is_v1: bool) -> Value {
+/// An error as every operation answers it, or every one that is about a run.
+fn error(status: u16, is_v1: bool, is_of_a_run: bool) -> Value {
     let schema = if is_v1 { "Error" } else { "LegacyError" };
     let mut headers = Map::from_iter([("x-request-id".to_owned(), header("x-request-id"))]);
     if is_v1 {
@@ -305,7 +312,7 @@ fn error(status: u16, is_v1: bool) -> Value {
         }
     }
     // A key that counts no more while its run is waited for is a 401 of a run.
-    if !matches!(status, 403 | 405 | 406 | 408 | 412 | 415 | 421) {
+    if is_of_a_run && !matches!(status, 403 | 405 | 406 | 408 | 412 | 415 | 421) {
         names.extend(OF_A_RUN);
         if is_v1 {
             names.extend(OF_A_RUN_V1);

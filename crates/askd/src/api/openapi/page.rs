@@ -5,7 +5,8 @@ use std::sync::{Arc, OnceLock};
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::Response;
+use axum::response::{Redirect, Response};
+use axum::routing::get;
 use flate2::read::GzDecoder;
 use utoipa_swagger_ui::Config;
 
@@ -19,7 +20,12 @@ use crate::config::document::Etag;
 
 /// The routes, without what stands before them.
 pub(in crate::api) fn routes() -> Routes {
-    Routes::default().routes(routes!(file)).routes(routes!(page)).routes(routes!(asset))
+    Routes::default()
+        .routes(routes!(file))
+        .routes(routes!(page))
+        .routes(routes!(asset))
+        // Typed by hand. What the page loads is named relative to `/docs`, and a proxy may have put more before it.
+        .untold("/docs/", get(async || Redirect::permanent("../docs")))
 }
 
 /// What the page may load: scripts, styles and pictures of this server. Pictures within its styles are `data:`.

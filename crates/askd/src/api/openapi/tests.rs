@@ -46,7 +46,7 @@ fn the_table_of_scopes_and_the_file_name_the_same_operations_and_needs() {
     });
     let wanted: BTreeSet<_> = ROUTES
         .iter()
-        // The Node server took these with a slash at the end, too.
+        // Second names of others.
         .filter(|(_, path, _)| !path.ends_with('/'))
         .map(|(method, path, need)| {
             let scope = match need {

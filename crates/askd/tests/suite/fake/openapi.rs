@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::harness::{Answer, TestServer, TestServerBuilder};
 
 /// The documentation's own routes.
-const ROUTES: [&str; 4] = ["/openapi.json", "/docs", "/docs/start.js", "/docs/swagger-ui.css"];
+const ROUTES: [&str; 5] = ["/openapi.json", "/docs", "/docs/", "/docs/start.js", "/docs/swagger-ui.css"];
 
 async fn status(server: &TestServer, path: &str, key: bool) -> u16 {
     let mut request = server.client.get(server.url(path));
