@@ -117,7 +117,7 @@ async fn without_any_credential_the_run_fails_and_says_so() {
     let world = World::with(only(|_| ())).await;
     let (answer, told) = world.ask_both_ways(json!({"prompt": "[[text:no]]"})).await;
     assert_ne!((answer.status, answer.code()), (200, ""), "{answer:?}");
-    assert!(answer.message().contains("Not logged in"), "{answer:?}");
+    assert!(answer.message().contains("the server has no credential for the model"), "{answer:?}");
     assert_eq!(told.code(), 1);
     assert!(world.model.messages().is_empty());
     world.stop().await;
