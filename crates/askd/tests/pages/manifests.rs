@@ -12,6 +12,9 @@ use crate::page::{read, root};
 
 const FOLDER: &str = "deploy/kubernetes";
 
+/// The address that the pod of these tests has.
+const POD_IP: &str = "10.42.0.7";
+
 /// The documents of a YAML file.
 fn documents(file: &str) -> Vec<Value> {
     let text = read(file);
@@ -50,7 +53,15 @@ fn variables(objects: &[Value]) -> BTreeMap<String, String> {
     let container = &pod(objects)["containers"][0];
     assert_eq!(container["envFrom"][0]["configMapRef"]["name"], config["metadata"]["name"]);
     for entry in container["env"].as_array().into_iter().flatten() {
-        found.insert(text(&entry["name"]), text(&entry["value"]));
+        let value = match entry["valueFrom"]["fieldRef"]["fieldPath"].as_str() {
+            Some("status.podIP") => POD_IP.to_owned(),
+            Some(other) => panic!("{other} is not known here"),
+            // As Kubernetes does it, with what stands before.
+            None => {
+                found.iter().fold(text(&entry["value"]), |value, (name, is)| value.replace(&format!("$({name})"), is))
+            }
+        };
+        found.insert(text(&entry["name"]), value);
     }
     found
 }
@@ -92,7 +103,8 @@ fn the_settings_of_the_manifests_are_askds() {
     for variant in ["sqlite", "postgresql"] {
         let objects = objects(variant);
         settings(&objects);
-        let names = of_kind(&objects, "ConfigMap")["data"]["ASKD_ALLOWED_HOSTS"].as_str().unwrap().to_owned();
+        let names = variables(&objects)["ASKD_ALLOWED_HOSTS"].clone();
+        assert!(names.split(',').any(|name| name == POD_IP), "{variant}: Prometheus calls the pod by its address");
         let container = &pod(&objects)["containers"][0];
         for probe in ["startupProbe", "livenessProbe", "readinessProbe"] {
             let get = &container[probe]["httpGet"];
