@@ -5,6 +5,7 @@ import base64
 import http.server
 import os
 import shutil
+import socket
 import stat
 import subprocess
 import sys
@@ -215,6 +216,7 @@ def a_password_is_used_and_left_nowhere(place):
             (secret / "password").write_text("wrong")
             done = place.clone(url=url, secret=str(secret))
             assert done.returncode != 0 and "wrong" not in done.stderr.replace("wrongly", ""), done
+            assert "could not be fetched; git's words" in done.stderr, done
             (secret / "password").write_text(PASSWORD)
             done = place.clone(url=url, secret=str(secret))
         finally:
@@ -223,6 +225,14 @@ def a_password_is_used_and_left_nowhere(place):
     assert PASSWORD not in done.stdout + done.stderr
     for file in place.into.rglob("*"):
         assert not file.is_file() or PASSWORD.encode() not in file.read_bytes(), f"{file} has the password"
+
+
+def a_server_that_says_nothing_is_given_up(place):
+    place.fresh()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        done = place.clone(url=f"http://127.0.0.1:{silent.getsockname()[1]}/x", seconds="1")
+    assert done.returncode != 0 and "could not be fetched within 1 s" in done.stderr, done
+    assert not (place.into / "shop").exists()
 
 
 def a_secret_without_what_it_needs_is_told(place):
@@ -246,6 +256,7 @@ CASES = [
     a_link_in_the_place_of_a_workspace_is_not_followed,
     an_interrupted_start_is_mended,
     a_password_is_used_and_left_nowhere,
+    a_server_that_says_nothing_is_given_up,
     a_secret_without_what_it_needs_is_told,
 ]
 

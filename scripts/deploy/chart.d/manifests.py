@@ -44,6 +44,19 @@ def database_is_reached(variant, found):
     assert is_open == ("ASKD_DATABASE_URL_FILE" in variables), f"{variant}: the port of PostgreSQL is open: {is_open}"
 
 
+def metrics_are_reached(variant, found):
+    """Prometheus calls pods by their address, which has to be one of the names of the server."""
+    container = next(each["spec"]["template"] for each in found if "template" in each.get("spec", {}))["spec"]["containers"][0]
+    policies = [each["spec"] for each in found if each["kind"] == "NetworkPolicy"]
+    ports = [port["port"] for policy in policies for rule in policy.get("ingress", []) for port in rule["ports"]]
+    assert "metrics" in ports, f"{variant}: nobody reaches the metrics"
+    # One refers to another that stands before it.
+    first, *others = container["env"]
+    address = {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
+    hosts = next(each["value"] for each in others if each["name"] == "ASKD_ALLOWED_HOSTS").split(",")
+    assert first == address and "$(POD_IP)" in hosts, f"{variant}: who reaches the metrics is refused by ASKD_ALLOWED_HOSTS"
+
+
 def slips_are_noticed(workload):
     """A name that there is not, at three depths, and a value of another type."""
     for change in (
@@ -92,6 +105,7 @@ def main():
                 at = ".".join(map(str, error.absolute_path))
                 raise SystemExit(f"{variant}: {each['kind']} {each['metadata']['name']}: {at}: {error.message}") from error
         database_is_reached(variant, made)
+        metrics_are_reached(variant, made)
         slips_are_noticed(next(each for each in found if "template" in each.get("spec", {})))
         print(f"{variant}: {len(found)} objects fit Kubernetes {' and '.join(strict.VERSIONS)}, and a slip does not")
     told = f"the schemas of Kubernetes {' and '.join(strict.VERSIONS)}"

@@ -91,6 +91,11 @@ wanted += [f'--volume "$PWD/secrets/{name}:/run/secrets/{name}:ro"' for name in 
 missing = [words for words in [w.replace("${ASKD_PORT:-3000}", "3000") for w in wanted] if words not in command]
 assert not missing, f"docs/install/docker.md starts the container without {missing}"
 
+# The page on health shows what the image asks, and says why it is not what compose.yaml asks.
+asked = re.search(r"^HEALTHCHECK .*$", Path("Dockerfile").read_text(encoding="utf-8"), re.M)[0]
+assert asked in Path("docs/health.md").read_text(encoding="utf-8"), f"docs/health.md does not have the image's {asked}"
+assert asked.endswith('"--live"]') and "--live" not in askd["healthcheck"]["test"], "docs/health.md: what is asked of which"
+
 # A slip is found.
 slip = {"services": {"askd": {"image": "askd", "read_onyl": True}}}
 assert list(validator.iter_errors(slip)), "the schema takes anything"

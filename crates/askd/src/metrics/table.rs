@@ -11,7 +11,7 @@ use prometheus_client::registry::{Registry, Unit as Suffix};
 use super::kinds::{
     Counter, Counters, Elapsed, Fraction, Gauge, Gauges, Histogram, Histograms, Kind, Registered, Spending,
 };
-use super::words::{self, FAILURES};
+use super::words::{self, FAILURES, LIMITS};
 
 /// What the numbers of a metric are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -359,6 +359,9 @@ impl Table {
         self.runs_ended.of(["lost", "lost"]);
         for reason in FAILURES {
             self.runs_ended.of(["failed", reason]);
+        }
+        for reason in LIMITS {
+            self.runs_ended.of(["incomplete", reason]);
         }
         self.errors.of(["api_error", "INTERNAL_ERROR"]);
         self.run_duration.begin();

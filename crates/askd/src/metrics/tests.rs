@@ -28,6 +28,18 @@ fn what_the_values_of_each_label_are_is_said() {
 }
 
 #[test]
+fn a_fresh_server_has_a_series_for_each_word() {
+    let fresh = Metrics::new(1, 1).text(Form::Classic);
+    for (metric, label, words) in words::WORDS {
+        for word in *words {
+            let pair = format!("{label}=\"{word}\"");
+            let is_there = fresh.lines().any(|line| line.starts_with(metric) && line.contains(&pair));
+            assert!(is_there, "a fresh server has no {metric} with {pair}");
+        }
+    }
+}
+
+#[test]
 fn both_forms_tell_the_same_samples() {
     let metrics = Metrics::new(2, 2);
     metrics.cost.of([metrics.model("large"), metrics.key("admin")]).inc_by(money::Money(1_250_001));

@@ -102,6 +102,10 @@ pub(super) const FAILURES: &[&str] = &[
     "timeout",
 ];
 
+/// What runs reached that are incomplete.
+pub(super) const LIMITS: &[&str] =
+    &["turn_limit", "budget", "schema", "context_window", "max_output_tokens", "paused", "hook_stopped"];
+
 /// The words of a label of a metric; `None` if they are not words of this program.
 pub(super) fn of(metric: &Declared, label: &str) -> Option<&'static [&'static str]> {
     let name = metric.name();

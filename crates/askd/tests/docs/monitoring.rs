@@ -11,6 +11,7 @@ use askd::metrics::words::WORDS;
 use askd::metrics::{Form, Metrics};
 use askd::runs::warning::WarningCode;
 use askd::runs::{RunErrorKind, RunState};
+use claude::outcome::table::{ROWS, Verdict};
 use serde_json::Value;
 
 use super::promql::{Matcher, Named, named};
@@ -134,13 +135,43 @@ fn what_a_fresh_server_tells_are_words_of_runs_and_errors() {
     assert!(looked_at > 20, "{looked_at}");
 }
 
-/// Not required, and not in every distribution.
+#[test]
+fn every_way_to_be_incomplete_is_there_from_the_start() {
+    let fresh = Metrics::new(1, 1).text(Form::Classic);
+    let there = fresh.lines().filter(|line| line.starts_with("askd_runs_ended_total{state=\"incomplete\""));
+    let there: BTreeSet<_> = there.filter_map(|line| line.split("reason=\"").nth(1)?.split('"').next()).collect();
+    let judged: BTreeSet<_> = ROWS
+        .iter()
+        .filter_map(|row| match row.then {
+            Verdict::Incomplete(kind) => Some(RunErrorKind::from(kind).as_str()),
+            Verdict::Completed | Verdict::Cancelled | Verdict::Failed(_) => None,
+        })
+        .collect();
+    assert_eq!(there, judged, "a fresh server (left) and the table of outcomes");
+}
+
+/// Names the program; `scripts/test` sets it. Whoever sets it wants the test to be run.
+const PROMTOOL: &str = "ASKD_TEST_PROMTOOL";
+
+/// Prometheus' own reader of rules, as `scripts/promtool` finds or fetches it.
+fn promtool() -> Option<PathBuf> {
+    let of = |wanted: &str| std::env::vars_os().find(|(name, value)| name == wanted && !value.is_empty());
+    if let Some((_, path)) = of(PROMTOOL) {
+        let path = PathBuf::from(path);
+        assert!(path.is_file(), "{PROMTOOL} names {}, which is no file", path.display());
+        return Some(path);
+    }
+    let fetched = root().join("target/tools/promtool/promtool");
+    let (_, path) = of("PATH").unwrap_or_default();
+    std::env::split_paths(&path).map(|folder| folder.join("promtool")).chain([fetched]).find(|it| it.is_file())
+}
+
 #[test]
 #[expect(clippy::disallowed_methods, reason = "a tool for tests, outside of the server")]
 fn promtool_accepts_the_alerts_and_sees_them_fire() {
-    let path = std::env::vars_os().find(|(name, _)| name == "PATH").map(|(_, path)| path).unwrap_or_default();
-    let Some(tool) = std::env::split_paths(&path).map(|folder| folder.join("promtool")).find(|it| it.is_file()) else {
-        let line = "NOT RUN: promtool_accepts_the_alerts_and_sees_them_fire: there is no promtool\n";
+    let Some(tool) = promtool() else {
+        let line =
+            "NOT RUN: promtool_accepts_the_alerts_and_sees_them_fire: there is no promtool; run scripts/promtool\n";
         drop(std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes()));
         return;
     };
@@ -150,6 +181,14 @@ fn promtool_accepts_the_alerts_and_sees_them_fire() {
         let told = [ran.stdout, ran.stderr].concat();
         assert!(ran.status.success(), "{does} {path}: {}", String::from_utf8_lossy(&told));
     }
+    // It is asked whether it sees a bracket that is missing.
+    let slip = tempfile::NamedTempFile::new().expect("a file can be made");
+    fs::write(slip.path(), read(ALERTS).replacen("absent(", "absent((", 1)).expect("it can be written");
+    let ran = std::process::Command::new(&tool).args(["check", "rules"]).arg(slip.path()).output();
+    assert!(
+        !ran.expect("promtool can be run").status.success(),
+        "promtool takes an expression without its last bracket"
+    );
 }
 
 /// Notes the metrics that an expression asks for, and returns the labels that its result may have.

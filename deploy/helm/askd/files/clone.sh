@@ -86,8 +86,11 @@ set -- --no-tags --no-recurse-submodules
 git init --quiet --initial-branch=askd "$new"
 git -C "$new" remote add origin "$CLONE_URL"
 timeout -k 5 "$CLONE_SECONDS" git -C "$new" -c http.lowSpeedLimit=1000 -c http.lowSpeedTime=60 \
-    fetch --quiet "$@" origin "$CLONE_REF" ||
-    fail "$CLONE_REF could not be fetched within $CLONE_SECONDS s; git's words are above"
+    fetch --quiet "$@" origin "$CLONE_REF" || case $? in
+    # timeout's own, what it killed, and the timeout of BusyBox.
+    124 | 137 | 143) fail "$CLONE_REF could not be fetched within $CLONE_SECONDS s" ;;
+    *) fail "$CLONE_REF could not be fetched; git's words are above" ;;
+esac
 git -C "$new" -c core.hooksPath=/dev/null -c advice.detachedHead=false checkout --quiet --detach FETCH_HEAD
 commit=$(git -C "$new" rev-parse HEAD)
 case $CLONE_REF in

@@ -112,8 +112,10 @@ async fn what_both_servers_refuse_for_their_own_reasons_is_not_compared() {
     command.args(["--json", "--requests"]).arg(old.folders.root().join("requests.jsonl")).args([&old.url, &url]);
     command.env("API_KEY", "wrong");
     let compared = ended(command).await;
-    assert_eq!((compared.status, verdicts(&compared)), (2, ["same", "same", "failed"].map(str::to_owned).to_vec()));
+    let expected = ["same", "same", "failed", "not_sent"].map(str::to_owned);
+    assert_eq!((compared.status, verdicts(&compared)), (2, expected.to_vec()));
     assert!(compared.said.contains("401 UNAUTHORIZED"), "{}", compared.said);
+    assert_eq!(compared.report()["requests"][3]["because"], "line 3 failed", "{}", compared.said);
     world.stop().await;
 }
 
@@ -150,6 +152,32 @@ async fn keys_are_not_shown_and_values_only_if_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_not_sent_after_a_failure_is_in_the_report() {
+    if !can_run("what_was_not_sent_after_a_failure_is_in_the_report") {
+        return;
+    }
+    let server = TestServerBuilder::fake().start().await;
+    let old = Old::start(NOWHERE, &[], "silence on rules");
+    let requests = [
+        json!({"path": "/config/agents"}),
+        json!({"path": "/config/rules"}),
+        json!({"path": "/config/agents"}),
+        json!({"method": "DELETE", "path": "/config/agents/a"}),
+    ];
+    let compared = compare(&old.folders, &requests, &["--timeout=2"], &old.url, &server.url("")).await;
+    let report = compared.report();
+    let told: Vec<_> =
+        report["requests"].as_array().unwrap().iter().map(|it| (&it["verdict"], &it["because"])).collect();
+    assert_eq!((compared.status, told[0]), (2, (&json!("same"), &Value::Null)), "{report:#}");
+    assert!(told[1].0 == "failed" && told[1].1.as_str().unwrap().contains("did not end within 2 s"), "{report:#}");
+    assert_eq!(told[2], (&json!("not_sent"), &json!("line 2 failed")), "{report:#}");
+    assert_eq!(told[3], (&json!("not_sent"), &json!("--write sends it")), "{report:#}");
+    let counted = json!({"same": 1, "expected": 0, "different": 0, "not_sent": 2, "failed": 1});
+    assert_eq!(report["summary"], counted, "{report:#}");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_compared_ends_with_a_status_of_its_own() {
     if !can_run("what_cannot_be_compared_ends_with_a_status_of_its_own") {
         return;
@@ -167,10 +195,15 @@ async fn what_cannot_be_compared_ends_with_a_status_of_its_own() {
     ] {
         let compared = compare(&folders, &[health.clone(), health.clone()], &[timeout], old, new).await;
         let report = compared.report();
-        let failed = report["requests"].as_array().unwrap();
+        let told = report["requests"].as_array().unwrap();
         // The second one would fail as well, and take as long.
-        assert_eq!((compared.status, failed.len()), (2, 1), "{report:#}");
-        assert!(failed[0]["because"].as_str().unwrap().contains(why), "{report:#}");
+        assert_eq!((compared.status, &told[0]["verdict"], told.len()), (2, &json!("failed"), 2), "{report:#}");
+        assert!(told[0]["because"].as_str().unwrap().contains(why), "{report:#}");
+        assert_eq!(
+            (&told[1]["verdict"], &told[1]["because"]),
+            (&json!("not_sent"), &json!("line 1 failed")),
+            "{report:#}"
+        );
     }
     let refused: [(Value, &[&str], &str, &str); 11] = [
         (json!({"path": "health"}), &[], &url, "line 1 of the requests: the path"),

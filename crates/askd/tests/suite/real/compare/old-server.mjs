@@ -164,7 +164,7 @@ const server = http.createServer(async (request, response) => {
   };
   const answer = await route(request, response).catch(refusal);
   // A stream has begun already.
-  if (!answer || planted.has('silence')) return;
+  if (!answer || planted.has('silence') || (planted.has('silence on rules') && request.url === '/config/rules')) return;
   const [status, body] = answer;
   const type = planted.has('another type') ? 'text/json' : 'application/json';
   if (status === 429) response.setHeader('retry-after', '0');
