@@ -95,12 +95,12 @@ fn report(dir: &ConfigDir, root: &Root, id: &DocumentId, agents: &mut Names) -> 
 /// not there the CLI says nothing: it goes on without it (checked).
 fn hidden_hook(settings: &str, config_dir: &Path) -> Option<Problem> {
     let hooks = Json::object(settings).ok()?.value().get("hooks")?.to_string();
-    let names = [Some(config_dir.to_owned()), config_dir.canonicalize().ok()];
-    let mut names = names.iter().flatten().filter_map(|path| path.to_str());
-    let named = names.find(|path| hooks.contains(&format!("{path}/")))?;
+    let paths = [Some(config_dir.to_owned()), config_dir.canonicalize().ok()];
+    let found =
+        paths.iter().flatten().filter_map(|path| path.to_str()).find(|path| hooks.contains(&format!("{path}/")))?;
     Some(Problem::new(format!(
-        "`hooks`: one names a file below `{named}`, which isolated runs do not see, and is passed over; put the file into \
-         `{named}/hooks` and name it `~/.claude/hooks/…`"
+        "`hooks`: one names a file below `{found}`, which isolated runs do not see, and is passed over; put the file into \
+         `{found}/hooks` and name it `~/.claude/hooks/…`"
     )))
 }
 

@@ -56,7 +56,7 @@ pub(super) const NETWORK: &[Setting] = &[
         "ASKD_RATE_RUNS",
         RATE,
         Value("120"),
-        "Requests a minute of each key to `POST /v1/runs`; 0 turns the limit off.",
+        "Requests a minute of each key to `POST /v1/runs` and `POST /v1/uploads`; 0 turns the limit off.",
     ).reloadable(),
     Setting::new(
         "rate_v1",
