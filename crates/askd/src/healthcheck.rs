@@ -3,7 +3,6 @@
 //! It needs no key and reads no secret: what it wants to know of the settings is where the server listens.
 
 use std::io::{self, Write};
-use std::net::{SocketAddr, ToSocketAddrs as _};
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use hyper::Uri;
@@ -89,12 +88,8 @@ fn of_url(url: &str) -> Result<OwnServer, HealthcheckError> {
     if uri.query().is_some() || !matches!(uri.path(), "" | "/") {
         return Err(wrong());
     }
-    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-    let found: Option<SocketAddr> =
-        (host, authority.port_u16().unwrap_or(usual)).to_socket_addrs().ok().and_then(|mut all| all.next());
-    let address =
-        found.ok_or_else(|| HealthcheckError::Usage(format!("the host of `{}` is not known", url.escape_default())))?;
-    Ok(OwnServer::at(address, is_encrypted))
+    let place = format!("{}:{}", authority.host(), authority.port_u16().unwrap_or(usual));
+    Ok(OwnServer::at([place], is_encrypted))
 }
 
 #[cfg(test)]
@@ -111,7 +106,8 @@ mod tests {
         for (url, reached) in [
             ("http://127.0.0.1:3000", "http://127.0.0.1:3000"),
             ("https://127.0.0.1/", "https://127.0.0.1:443"),
-            ("http://[::1]:80", "http://[::1]:80"),
+            ("http://[::1]", "http://[::1]:80"),
+            ("http://localhost:3000", "http://localhost:3000"),
         ] {
             assert_eq!(of_url(url).unwrap().url(), reached);
         }

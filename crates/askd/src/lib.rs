@@ -36,6 +36,7 @@ pub mod cli;
 pub mod config;
 pub mod copy_tree;
 pub mod credentials;
+pub mod dial;
 pub mod disk;
 pub mod frontmatter;
 pub mod guard;

@@ -2,7 +2,6 @@
 //! sent, so whoever answers there is believed, whatever certificate it shows: as the probes of Kubernetes do it.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,21 +17,24 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
+use crate::dial;
+use crate::keys::name::is_unseen;
 use crate::settings::Door;
 
-/// From the connection to the end of the answer.
+/// From its name to the end of the answer.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The largest answer, in bytes.
 const MAX_ANSWER: usize = 64 << 10;
 
 /// A server of this machine.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct OwnServer {
-    address: SocketAddr,
+    /// Host and port. It is at one of them.
+    places: Vec<String>,
     is_encrypted: bool,
 }
 
@@ -41,7 +43,7 @@ pub struct OwnServer {
 pub struct Answer {
     /// The status.
     pub status: u16,
-    /// The text, without control characters but ends of lines.
+    /// The text, without characters that nobody sees but ends of lines.
     pub text: String,
 }
 
@@ -50,19 +52,22 @@ pub struct Answer {
 pub enum Unreached {
     /// Nobody listens.
     #[error("nothing listens on {0}")]
-    Nobody(SocketAddr),
-    /// It is too slow.
+    Nobody(String),
+    /// Whether somebody listens is not known.
+    #[error("{0} cannot be connected to: {1}")]
+    Unconnected(String, io::Error),
+    /// Somebody listens, who is too slow.
     #[error("{0} does not answer within {seconds} s", seconds = PATIENCE.as_secs())]
-    Late(SocketAddr),
-    /// It is something else.
+    Late(String),
+    /// Something else listens.
     #[error("{0} does not answer as an askd does: {1}")]
-    Odd(SocketAddr, String),
+    Odd(String, String),
 }
 
 impl OwnServer {
-    /// The one that listens there.
-    pub fn at(address: SocketAddr, is_encrypted: bool) -> Self {
-        Self { address, is_encrypted }
+    /// The one that listens in one of these places.
+    pub fn at(places: impl IntoIterator<Item = impl ToString>, is_encrypted: bool) -> Self {
+        Self { places: places.into_iter().map(|place| place.to_string()).collect(), is_encrypted }
     }
 
     /// The one behind this door. Where that asks for a certificate, which nobody here has: by the door for monitoring, if
@@ -74,30 +79,35 @@ impl OwnServer {
         }
     }
 
-    /// Its port; 0: it chooses one itself.
-    pub fn port(&self) -> u16 {
-        self.address.port()
+    /// Whether its port is known: with 0 it chooses one itself.
+    pub fn is_known(&self) -> bool {
+        !self.places.iter().any(|place| place.ends_with(":0"))
     }
 
     /// Where it is.
     pub fn url(&self) -> String {
-        format!("{}://{}", if self.is_encrypted { "https" } else { "http" }, self.address)
+        format!("{}://{}", if self.is_encrypted { "https" } else { "http" }, self.place())
     }
 
     /// What it answers to a `GET` of one of its health routes, as text.
     pub async fn get(&self, path: &str) -> Result<Answer, Unreached> {
-        timeout(PATIENCE, self.attempt(path)).await.unwrap_or(Err(Unreached::Late(self.address)))
+        let until = Instant::now() + PATIENCE;
+        let stream = dial::connect(&self.places, until).await.map_err(|error| match error.kind() {
+            io::ErrorKind::ConnectionRefused => Unreached::Nobody(self.place()),
+            _ => Unreached::Unconnected(self.place(), error),
+        })?;
+        timeout_at(until, self.ask(stream, path)).await.unwrap_or_else(|_| Err(Unreached::Late(self.place())))
     }
 
-    async fn attempt(&self, path: &str) -> Result<Answer, Unreached> {
-        let stream = TcpStream::connect(self.address).await.map_err(|error| match error.kind() {
-            io::ErrorKind::ConnectionRefused => Unreached::Nobody(self.address),
-            _ => self.odd(error),
-        })?;
+    fn place(&self) -> String {
+        self.places.join(" or ")
+    }
+
+    async fn ask(&self, stream: TcpStream, path: &str) -> Result<Answer, Unreached> {
         if !self.is_encrypted {
             return self.exchange(stream, path).await;
         }
-        let name = ServerName::IpAddress(self.address.ip().into());
+        let name = ServerName::IpAddress(stream.peer_addr().map_err(|error| self.odd(error))?.ip().into());
         let encrypted = TlsConnector::from(any_certificate().map_err(|error| self.odd(error))?).connect(name, stream);
         self.exchange(encrypted.await.map_err(|error| self.odd(error))?, path).await
     }
@@ -128,13 +138,13 @@ impl OwnServer {
     }
 
     fn odd(&self, why: impl std::fmt::Display) -> Unreached {
-        Unreached::Odd(self.address, why.to_string())
+        Unreached::Odd(self.place(), why.to_string())
     }
 }
 
 /// Whoever has the port may say what it likes, and the text ends up on a terminal.
 fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' { char::REPLACEMENT_CHARACTER } else { c }).collect()
+    text.chars().map(|c| if is_unseen(c) && c != '\n' { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 fn any_certificate() -> Result<Arc<ClientConfig>, rustls::Error> {
@@ -192,6 +202,7 @@ mod tests {
     #[test]
     fn what_a_stranger_answers_does_nothing_to_a_terminal() {
         assert_eq!(printable("[+]store ok\n\x1b[2Jgone\r\u{9b}1m"), "[+]store ok\n\u{fffd}[2Jgone\u{fffd}\u{fffd}1m");
+        assert_eq!(printable("\u{202e}ko\u{2066}"), "\u{fffd}ko\u{fffd}", "nor does it turn a line round");
     }
 
     #[test]
@@ -201,5 +212,29 @@ mod tests {
         assert_eq!(OwnServer::behind(&door).url(), "http://127.0.0.1:9100");
         assert_eq!(OwnServer::behind(&Door { monitoring: None, ..door }).url(), "https://127.0.0.1:3000");
         assert_eq!(OwnServer::behind(&Door { asks_certificate: false, ..door }).url(), "https://127.0.0.1:3000");
+    }
+
+    #[tokio::test]
+    async fn a_server_is_found_at_whichever_of_its_places_it_is() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let places = [format!("127.0.0.2:{port}"), format!("127.0.0.1:{port}")];
+        let answers = std::thread::spawn(move || {
+            use std::io::{Read as _, Write as _};
+            let (mut stream, _) = listener.accept().unwrap();
+            assert_ne!(stream.read(&mut [0; 1024]).unwrap(), 0);
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").unwrap();
+        });
+        let server = OwnServer::at(&places, false);
+        assert_eq!(server.get("/livez").await.unwrap().text, "ok");
+        answers.join().unwrap();
+        let told = server.get("/livez").await.unwrap_err().to_string();
+        assert_eq!(told, format!("nothing listens on 127.0.0.2:{port} or 127.0.0.1:{port}"));
+    }
+
+    #[tokio::test]
+    async fn a_place_that_cannot_be_connected_to_is_not_said_to_answer() {
+        let server = OwnServer::at(["nowhere.invalid:1"], false);
+        assert!(matches!(server.get("/livez").await, Err(Unreached::Unconnected(..))));
     }
 }

@@ -31,8 +31,7 @@ const LAST_LINES: Duration = Duration::from_secs(1);
 pub fn start(logging: &Logging) -> io::Result<(Guard, LogFilter)> {
     let (sender, receiver) = mpsc::sync_channel(WAITING);
     let lines = Lines { sender, dropped: Arc::default(), all_dropped: Arc::default() };
-    let mut guard = write_beside(receiver, Arc::clone(&lines.dropped), own_stderr()?, lines.sender.clone())?;
-    guard.all_dropped = Arc::clone(&lines.all_dropped);
+    let guard = write_beside(receiver, &lines, own_stderr()?)?;
     let filter = EnvFilter::try_new(&logging.filter).unwrap_or_default();
     let human = match logging.format {
         LogFormat::Auto => stderr().is_terminal(),
@@ -133,22 +132,18 @@ impl Drop for Guard {
     }
 }
 
-/// Starts the thread that writes.
-fn write_beside(
-    lines: Receiver<Message>,
-    dropped: Arc<AtomicU64>,
-    mut out: impl Write + Send + 'static,
-    sender: SyncSender<Message>,
-) -> io::Result<Guard> {
+/// Starts the thread that writes what comes of these lines.
+fn write_beside(coming: Receiver<Message>, lines: &Lines, mut out: impl Write + Send + 'static) -> io::Result<Guard> {
     let (finished, done) = mpsc::channel::<()>();
+    let dropped = Arc::clone(&lines.dropped);
     thread::Builder::new().name("log".into()).spawn(move || {
-        while let Some(Message::Line(line)) = next(&lines, &dropped) {
+        while let Some(Message::Line(line)) = next(&coming, &dropped) {
             // There is nowhere to say that it failed.
             drop(out.write_all(&line));
         }
         drop(finished);
     })?;
-    Ok(Guard { sender, done, all_dropped: Arc::default() })
+    Ok(Guard { sender: lines.sender.clone(), done, all_dropped: Arc::clone(&lines.all_dropped) })
 }
 
 /// The next message. When none waits, so that there is room again, it first says how many lines were dropped.
@@ -193,13 +188,14 @@ mod tests {
         let mut lines = Lines { sender, dropped: Arc::default(), all_dropped: Arc::default() };
         let ((open, gate), (written, out)) = (mpsc::channel(), mpsc::channel());
         let gate = Gate { open: gate, written };
-        let guard = write_beside(receiver, Arc::clone(&lines.dropped), gate, lines.sender.clone()).unwrap();
+        let guard = write_beside(receiver, &lines, gate).unwrap();
         for number in 0..100 {
             lines.write_all(format!("{number}\n").as_bytes()).unwrap();
         }
         let lost = usize::try_from(lines.dropped.load(Ordering::Relaxed)).unwrap();
         // Four wait, and the writer may have taken one or two.
         assert!((94..=96).contains(&lost), "{lost}");
+        assert_eq!(guard.dropped().load(Ordering::Relaxed), lost as u64, "which metrics tell");
         drop(open);
         drop(guard);
         let kept: Vec<_> = out.try_iter().collect();

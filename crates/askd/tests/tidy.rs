@@ -13,7 +13,7 @@ use source::{File, read, repository, rust_sources};
 const LEVELS: &[&[&str]] = &[
     &["migrate"],
     &["backup", "demo", "doctor", "healthcheck", "keys_command"],
-    &["serve", "docs", "telemetry"],
+    &["serve", "docs", "own_server", "telemetry"],
     &["api"],
     &["http_server"],
     &["encode"],
@@ -21,9 +21,9 @@ const LEVELS: &[&[&str]] = &[
     &["runs"],
     &["cli", "isolation", "keys"],
     &["audit", "programs", "config", "homes"],
-    &["credentials", "own_server", "privileges", "project_config", "sessions", "store", "traces"],
+    &["credentials", "privileges", "project_config", "sessions", "store", "traces"],
     &["ambient", "copy_tree", "frontmatter", "lifecycle", "marker", "settings", "workspaces"],
-    &["aside", "disk", "guard", "hex", "metrics", "small_file", "usd"],
+    &["aside", "dial", "disk", "guard", "hex", "metrics", "small_file", "usd"],
 ];
 
 /// Lines of a source file without its tests.

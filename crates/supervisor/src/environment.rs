@@ -15,9 +15,11 @@ use crate::descriptors::in_memory;
 pub(crate) fn write<'a>(variables: impl IntoIterator<Item = (&'a OsStr, &'a OsStr)>) -> io::Result<OwnedFd> {
     let mut text = Vec::new();
     for (name, value) in variables {
-        // A zero would begin another variable.
-        if name.as_bytes().contains(&0) || value.as_bytes().contains(&0) {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a variable holds a zero byte"));
+        // A zero would begin another variable, and a name ends at the first `=`.
+        let is_name = !name.is_empty() && !name.as_bytes().iter().any(|byte| matches!(byte, 0 | b'='));
+        if !is_name || value.as_bytes().contains(&0) {
+            let why = "a variable has no name, or holds a byte that would make another of it";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
         }
         for part in [name.as_bytes(), b"=", value.as_bytes(), b"\0"] {
             text.extend_from_slice(part);
@@ -60,8 +62,10 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_would_make_another_variable_is_refused() {
-        let error = written(&variables(&[("A", b"1\0LD_PRELOAD=x")])).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+    fn what_would_make_another_variable_is_refused() {
+        for wrong in [("A", &b"1\0LD_PRELOAD=x"[..]), ("A\0B", b"1"), ("A=B", b"1"), ("=", b"1"), ("", b"1")] {
+            let error = written(&variables(&[wrong])).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{wrong:?}");
+        }
     }
 }

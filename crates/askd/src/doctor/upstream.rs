@@ -4,19 +4,20 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hyper::Uri;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{CertificateError, ClientConfig, RootCertStore};
 use secrecy::ExposeSecret as _;
-use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
-use super::{Check, Status};
+use super::Check;
 use crate::credentials::CredentialSource;
+use crate::dial;
 use crate::settings::Settings;
 use crate::small_file;
 
@@ -60,10 +61,11 @@ pub(super) async fn upstream(settings: &Settings, is_offline: bool) -> Check {
         }
     };
     let begun = Instant::now();
-    let reached = timeout(PATIENCE, async {
+    let until = begun + PATIENCE;
+    let reached = timeout_at(until, async {
         match &proxy {
-            Some(proxy) => connect(proxy).await.map(|_| String::new()),
-            None => reach(&place, &authorities(settings)).await,
+            Some(proxy) => connect(proxy, until).await.map(|_| String::new()),
+            None => reach(&place, &authorities(settings), until).await,
         }
     });
     let reached = reached.await.unwrap_or(Err(Trouble::Late));
@@ -76,10 +78,7 @@ pub(super) async fn upstream(settings: &Settings, is_offline: bool) -> Check {
         (Ok(how), None) => Check::ok(NAME, format!("{place} answers ({how}{took} ms)")),
         (Err(trouble), proxy) => {
             let by = proxy.map_or_else(|| place.to_string(), |proxy| format!("the proxy {proxy}"));
-            Check {
-                status: Status::Warn,
-                ..Check::warn(NAME, format!("{by} {trouble}: runs will fail"), trouble.remedy())
-            }
+            Check::warn(NAME, format!("{by} {trouble}: runs will fail"), trouble.remedy())
         }
     }
 }
@@ -178,21 +177,17 @@ impl Trouble {
     }
 }
 
-async fn connect(place: &Place) -> Result<TcpStream, Trouble> {
-    let mut last = Trouble::Unknown;
-    let found = tokio::net::lookup_host((place.host.as_str(), place.port)).await;
-    for address in found.map_err(|_| Trouble::Unknown)? {
-        match TcpStream::connect(address).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => last = Trouble::Unconnected(error),
-        }
-    }
-    Err(last)
+async fn connect(place: &Place, until: Instant) -> Result<TcpStream, Trouble> {
+    let found = lookup_host((place.host.as_str(), place.port)).await.map_err(|_| Trouble::Unknown)?;
+    dial::connect(&found.collect::<Vec<_>>(), until).await.map_err(|error| match error.kind() {
+        io::ErrorKind::TimedOut => Trouble::Late,
+        _ => Trouble::Unconnected(error),
+    })
 }
 
 /// Connects, and looks at the certificate; what is to be said of it.
-async fn reach(place: &Place, trusted: &RootCertStore) -> Result<String, Trouble> {
-    let stream = connect(place).await?;
+async fn reach(place: &Place, trusted: &RootCertStore, until: Instant) -> Result<String, Trouble> {
+    let stream = connect(place, until).await?;
     if !place.is_encrypted {
         return Ok("not encrypted, ".to_owned());
     }

@@ -13,13 +13,13 @@ use rustls::pki_types::ServerName;
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
 use super::args::Request;
 use super::server::Server;
 use super::{KeysError, trouble};
+use crate::dial;
 
 /// From the connection to the end of the answer. Revoking a key waits for the ends of its runs no longer than this.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -42,7 +42,8 @@ impl Client {
 
     /// The JSON of a successful answer.
     pub(super) async fn ask(&self, request: &Request) -> Result<Value, KeysError> {
-        match timeout(PATIENCE, self.attempt(request)).await {
+        let until = Instant::now() + PATIENCE;
+        match timeout_at(until, self.attempt(request, until)).await {
             Ok(answered) => answered,
             Err(_) => Err(self.odd(&format!("there is no answer within {} seconds", PATIENCE.as_secs()))),
         }
@@ -53,9 +54,9 @@ impl Client {
         KeysError::Connection { url: self.server.url.clone(), why: why.to_owned() }
     }
 
-    async fn attempt(&self, request: &Request) -> Result<Value, KeysError> {
-        let Server { host, port, tls, .. } = &self.server;
-        let connected = TcpStream::connect((host.as_str(), *port)).await;
+    async fn attempt(&self, request: &Request, until: Instant) -> Result<Value, KeysError> {
+        let Server { host, places, tls, .. } = &self.server;
+        let connected = dial::connect(places, until).await;
         let stream =
             connected.map_err(|error| self.odd(&format!("cannot connect: {error}; is the server running?")))?;
         let Some(tls) = tls else { return self.exchange(stream, request).await };

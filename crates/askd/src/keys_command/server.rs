@@ -1,6 +1,6 @@
 //! Where the server is, and what is shown to it: from the command line, or from the settings that it was started with.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use rustls::ClientConfig;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{KeysError, tls};
-use crate::settings::{Settings, Sources};
+use crate::settings::{Door, Settings, Sources};
 use crate::small_file;
 
 /// The largest file with a key, in bytes.
@@ -22,10 +22,10 @@ pub(super) struct Server {
     pub(super) url: String,
     /// Host and port, as the URL has them.
     pub(super) authority: String,
-    /// The host, for a connection.
+    /// The host, for a certificate.
     pub(super) host: String,
-    /// The port.
-    pub(super) port: u16,
+    /// Host and port, for a connection: it is at one of them.
+    pub(super) places: Vec<String>,
     /// What stands before each path.
     pub(super) prefix: String,
     /// The key.
@@ -53,11 +53,13 @@ pub(super) fn of(matches: &ArgMatches) -> Result<Server, KeysError> {
     let settings = if enough { None } else { Some(settings(matches, key.is_some())?) };
     let own_certificate =
         settings.as_ref().and_then(|settings| settings.server.tls.as_ref()).map(|tls| tls.files.certificate.clone());
+    let mut own_places = Vec::new();
     let url = match (url, &settings) {
         (Some(url), _) => url,
         (None, Some(settings)) => {
             let scheme = if own_certificate.is_some() { "https" } else { "http" };
-            format!("{scheme}://{}", reachable(settings.server.listen))
+            own_places = Door::reachable(settings.server.listen);
+            format!("{scheme}://{}", own_places[0])
         }
         (None, None) => unreachable_without_settings()?,
     };
@@ -68,7 +70,9 @@ pub(super) fn of(matches: &ArgMatches) -> Result<Server, KeysError> {
     };
     let trusted = path("ca").map(|path| ("--ca", path)).or(own_certificate.map(|path| ("ASKD_TLS_CERT", path)));
     let tls = if is_encrypted(&url) { Some(tls::client(trusted, path("client-cert"))?) } else { None };
-    Ok(Server { shows_certificate: given("client-cert").is_some(), ..parse(&url, key, tls)? })
+    let mut server = Server { shows_certificate: given("client-cert").is_some(), ..parse(&url, key, tls)? };
+    server.places.extend(own_places.iter().skip(1).map(SocketAddr::to_string));
+    Ok(server)
 }
 
 /// As the URL is read afterwards, in which `HTTPS` is `https`.
@@ -83,9 +87,7 @@ fn unreachable_without_settings<T>() -> Result<T, KeysError> {
 fn settings(matches: &ArgMatches, has_key: bool) -> Result<Settings, KeysError> {
     let mut sources = Sources::of_process(matches);
     if has_key {
-        // The server's own is not needed, and often not at hand.
-        sources.env.retain(|(name, _)| !matches!(name.as_str(), "API_KEY" | "API_KEY_FILE"));
-        sources.env.push(("API_KEY".to_owned(), "only-to-read-the-others".to_owned()));
+        sources = sources.without_api_key();
     }
     Ok(Settings::load(&sources)?.settings)
 }
@@ -101,16 +103,6 @@ fn key_file(path: &Path) -> Result<SecretString, KeysError> {
     Ok(key.into())
 }
 
-/// A server that listens everywhere is reached on loopback.
-fn reachable(listen: SocketAddr) -> SocketAddr {
-    let ip = match listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, listen.port())
-}
-
 fn parse(url: &str, key: SecretString, tls: Option<Arc<ClientConfig>>) -> Result<Server, KeysError> {
     let wrong =
         || KeysError::Usage(format!("`{}` is no URL; write e.g. https://askd.example:3000", url.escape_default()));
@@ -124,12 +116,12 @@ fn parse(url: &str, key: SecretString, tls: Option<Arc<ClientConfig>>) -> Result
     if authority.as_str().contains('@') {
         return Err(wrong());
     }
-    let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+    let host = authority.host();
     Ok(Server {
         url: url.trim_end_matches('/').to_owned(),
         authority: authority.to_string(),
-        host,
-        port: authority.port_u16().unwrap_or(usual),
+        places: vec![format!("{host}:{}", authority.port_u16().unwrap_or(usual))],
+        host: host.trim_start_matches('[').trim_end_matches(']').to_owned(),
         prefix: uri.path().trim_end_matches('/').to_owned(),
         key,
         tls,
@@ -143,14 +135,15 @@ mod tests {
 
     #[test]
     fn a_url_names_host_port_and_what_stands_before_paths() {
-        for (url, host, port, prefix) in [
-            ("http://127.0.0.1:3000", "127.0.0.1", 3000, ""),
-            ("https://askd.example", "askd.example", 443, ""),
-            ("http://[::1]:80/", "::1", 80, ""),
-            ("http://proxy/askd/", "proxy", 80, "/askd"),
+        for (url, host, place, prefix) in [
+            ("http://127.0.0.1:3000", "127.0.0.1", "127.0.0.1:3000", ""),
+            ("https://askd.example", "askd.example", "askd.example:443", ""),
+            ("http://[::1]:80/", "::1", "[::1]:80", ""),
+            ("http://proxy/askd/", "proxy", "proxy:80", "/askd"),
         ] {
             let server = parse(url, "k".into(), None).unwrap();
-            assert_eq!((server.host.as_str(), server.port, server.prefix.as_str()), (host, port, prefix), "{url}");
+            assert_eq!((server.host.as_str(), server.prefix.as_str()), (host, prefix), "{url}");
+            assert_eq!(server.places, [place], "{url}");
         }
         for wrong in ["", "askd", "ftp://askd", "http://", "http://me:secret@askd", "http://askd?x=1", "/v1"] {
             assert!(parse(wrong, "k".into(), None).is_err(), "{wrong}");
@@ -168,14 +161,6 @@ mod tests {
             ("httpsx://askd", false),
         ] {
             assert_eq!(is_encrypted(url), encrypted, "{url}");
-        }
-    }
-
-    #[test]
-    fn a_server_that_listens_everywhere_is_reached_on_loopback() {
-        for (listens, reached) in [("0.0.0.0:1", "127.0.0.1:1"), ("[::]:1", "[::1]:1"), ("192.0.2.1:1", "192.0.2.1:1")]
-        {
-            assert_eq!(reachable(listens.parse().unwrap()).to_string(), reached);
         }
     }
 }

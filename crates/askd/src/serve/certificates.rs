@@ -1,8 +1,14 @@
 //! New certificates for a server at work.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use crate::aside::Gate;
 use crate::http_server::tls::{Certificates, Reloaded};
+use crate::settings::tls::TlsError;
+
+/// They may be on a mount that hangs: that costs one thread, and no reload.
+static LOOKS: Gate = Gate::new(1, Duration::from_secs(10), 2 << 20);
 
 /// Who wanted the files to be looked at.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -27,23 +33,52 @@ impl Looks {
             return tracing::info!("SIGHUP: there are no certificates to look at (ASKD_TLS_CERT is not set)");
         };
         let there = Arc::clone(certificates);
-        let said = match tokio::task::spawn_blocking(move || there.reload()).await {
-            Ok(Ok(Reloaded::Unchanged)) => {
+        let said = match look(&LOOKS, move || there.reload()).await {
+            Ok(Reloaded::Unchanged) => {
                 if asked == Asked::ByHand {
                     tracing::info!("SIGHUP: the certificates are what they were");
                 }
                 String::new()
             }
-            Ok(Ok(Reloaded::New)) => {
+            Ok(Reloaded::New) => {
                 tracing::info!("new certificates: they count for new connections");
                 String::new()
             }
-            Ok(Err(error)) => error.to_string(),
-            Err(error) => error.to_string(),
+            Err(why) => why,
         };
         if !said.is_empty() && (asked == Asked::ByHand || said != self.told) {
             tracing::error!("the new certificates cannot be used, those in use stay: {said}");
         }
         self.told = said;
+    }
+}
+
+async fn look(
+    gate: &'static Gate,
+    reload: impl FnOnce() -> Result<Reloaded, TlsError> + Send + 'static,
+) -> Result<Reloaded, String> {
+    match gate.run(reload).await {
+        Ok(looked) => looked.map_err(|error| error.to_string()),
+        Err(why) => Err(format!("their files do not answer in time ({why:?})")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn files_that_hang_are_not_waited_for() {
+        static GATE: Gate = Gate::new(1, Duration::from_millis(50), 2 << 20);
+        let (hung, hangs) = mpsc::channel::<()>();
+        let hanging = move || {
+            hangs.recv().unwrap_err();
+            Ok(Reloaded::New)
+        };
+        let told = look(&GATE, hanging).await.unwrap_err();
+        assert_eq!(told, "their files do not answer in time (Late)");
+        drop(hung);
     }
 }

@@ -2,15 +2,16 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use serde_json::json;
 use tokio::sync::Notify;
-use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use super::certificates::{Asked, Looks};
 use super::systemd::Systemd;
 use crate::app::App;
+use crate::aside::{Gate, Unfinished};
 use crate::audit::{Action, Event};
 use crate::http_server::LongestRun;
 use crate::http_server::tls::Certificates;
@@ -20,9 +21,15 @@ use crate::store::tokens::ForgetOf;
 /// Puts another filter of log lines in place; the text says why it could not.
 pub type SetFilter = Box<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
 
+/// Reads the settings once more, beside those that it is given. It blocks.
+type Read = dyn Fn(&Loaded, &Settings) -> Result<Reloaded, SettingsErrors> + Send + Sync;
+
+/// A file may be on a mount that hangs: that costs its reload and a thread, and up to so many of them no other reload.
+static READS: Gate = Gate::new(4, Duration::from_secs(10), 2 << 20);
+
 /// Where the settings came from, and what they were.
 pub struct Reloader {
-    sources: Sources,
+    read: Box<Read>,
     loaded: Mutex<Loaded>,
     set_filter: SetFilter,
 }
@@ -36,15 +43,23 @@ impl fmt::Debug for Reloader {
 impl Reloader {
     /// Of the settings that the server has started with: with the flags and the environment of that time.
     pub fn new(sources: Sources, loaded: Loaded, set_filter: SetFilter) -> Self {
-        Self { sources, loaded: Mutex::new(loaded), set_filter }
+        let read = move |before: &Loaded, current: &Settings| before.reload(&sources, current);
+        Self { read: Box::new(read), loaded: Mutex::new(loaded), set_filter }
     }
 
-    /// It blocks.
-    fn read(&self, current: &Settings) -> Result<Reloaded, SettingsErrors> {
-        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        let reloaded = loaded.reload(&self.sources, current)?;
-        *loaded = reloaded.loaded.clone();
-        Ok(reloaded)
+    /// What is read counts only if it is there in time.
+    async fn read(
+        self: &Arc<Self>,
+        gate: &'static Gate,
+        current: Arc<Settings>,
+    ) -> Result<Result<Reloaded, SettingsErrors>, Unfinished> {
+        let reader = Arc::clone(self);
+        let before = self.loaded.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let read = gate.run(move || (reader.read)(&before, &current)).await?;
+        if let Ok(reloaded) = &read {
+            *self.loaded.lock().unwrap_or_else(PoisonError::into_inner) = reloaded.loaded.clone();
+        }
+        Ok(read)
     }
 }
 
@@ -85,31 +100,22 @@ impl Reloading<'_> {
     async fn settings(&self) -> bool {
         let Some(reloader) = self.reloader.clone() else { return true };
         let current = self.app.settings();
-        let there = Arc::clone(&current);
-        let read = spawn_blocking(move || {
-            let read = reloader.read(&there);
-            (reloader, read)
-        });
-        let (source, outcome) = match read.await {
-            Ok(both) => both,
-            Err(error) => {
-                tracing::error!(%error, "SIGHUP: the settings could not be read");
-                return false;
-            }
-        };
-        let Reloaded { loaded, applied, needs_restart, unreadable } = match outcome {
-            Ok(new) => new,
-            Err(errors) => {
+        let read = reloader.read(&READS, Arc::clone(&current)).await;
+        let Reloaded { loaded, applied, needs_restart, unreadable } = match read {
+            Ok(Ok(new)) => new,
+            Ok(Err(errors)) => {
                 for problem in errors.problems() {
                     tracing::error!("SIGHUP: {}", problem.to_string().replace("\n  hint:", "; hint:"));
                 }
                 tracing::error!("SIGHUP: the settings are not valid; nothing was changed");
-                self.count("invalid");
-                self.note(&json!({"result": "invalid", "problems": errors.problems().len()})).await;
-                return false;
+                return self.refuse(errors.problems().len()).await;
+            }
+            Err(why) => {
+                tracing::error!(?why, "SIGHUP: a file of the settings does not answer in time; nothing was changed");
+                return self.refuse(1).await;
             }
         };
-        self.apply(&current, loaded.settings, &source).await;
+        self.apply(&current, loaded.settings, &reloader).await;
         for warning in &loaded.warnings {
             tracing::warn!("{warning}");
         }
@@ -133,6 +139,13 @@ impl Reloading<'_> {
         self.count("ok");
         self.note(&json!({"result": "done", "applied": applied, "needs_restart": needs_restart})).await;
         true
+    }
+
+    /// They were not taken.
+    async fn refuse(&self, problems: usize) -> bool {
+        self.count("invalid");
+        self.note(&json!({"result": "invalid", "problems": problems})).await;
+        false
     }
 
     fn count(&self, result: &'static str) {
@@ -169,5 +182,42 @@ impl Reloading<'_> {
         if let Err(error) = self.app.runs().shared().audit.record_here(event).await {
             tracing::warn!(%error, "the reload could not be written to the audit");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_file_that_hangs_costs_its_own_reload_and_not_the_next() {
+        static SHORT: Gate = Gate::new(1, Duration::from_millis(50), 2 << 20);
+        static LONG: Gate = Gate::new(1, Duration::from_mins(1), 2 << 20);
+        let variables = |queue: &str| Sources {
+            env: [("API_KEY", "a-key-for-tests"), ("ASKD_DATA_DIR", "/nowhere"), ("ASKD_QUEUE_LENGTH", queue)]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .to_vec(),
+            current_dir: "/".into(),
+            ..Sources::default()
+        };
+        let loaded = Settings::load(&variables("1")).unwrap();
+        let current = Arc::new(loaded.settings.clone());
+        let (hung, hangs) = mpsc::channel::<()>();
+        let calls = Mutex::new([(variables("2"), Some(hangs)), (variables("3"), None)].into_iter());
+        let read = move |before: &Loaded, current: &Settings| {
+            let (sources, hangs) = calls.lock().unwrap().next().unwrap();
+            if let Some(hangs) = hangs {
+                hangs.recv().unwrap_err();
+            }
+            before.reload(&sources, current)
+        };
+        let reloader =
+            Arc::new(Reloader { read: Box::new(read), loaded: Mutex::new(loaded), set_filter: Box::new(|_| Ok(())) });
+        assert_eq!(reloader.read(&SHORT, Arc::clone(&current)).await.unwrap_err(), Unfinished::Late);
+        let next = reloader.read(&LONG, current).await.unwrap().unwrap();
+        assert_eq!(next.loaded.settings.limits.queue_length, 3);
+        drop(hung);
     }
 }

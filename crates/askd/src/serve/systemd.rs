@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
+use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use crate::app::App;
@@ -37,6 +38,8 @@ const MAX_STATUS: usize = 200;
 pub struct Systemd {
     socket: Option<Arc<UnixDatagram>>,
     watchdog: Option<Duration>,
+    /// The last reload was refused.
+    refused: watch::Sender<bool>,
 }
 
 impl Systemd {
@@ -53,7 +56,8 @@ impl Systemd {
         // Variables that a wrapper has passed on may be meant for itself.
         let is_ours = get("WATCHDOG_PID").is_none_or(|pid| pid.parse() == Ok(own));
         let watchdog = get("WATCHDOG_USEC").filter(|_| is_ours).and_then(|micros| micros.parse().ok());
-        Self { socket, watchdog: watchdog.filter(|micros| *micros > 0).map(Duration::from_micros) }
+        let watchdog = watchdog.filter(|micros| *micros > 0).map(Duration::from_micros);
+        Self { socket, watchdog, ..Self::default() }
     }
 
     /// Whether somebody hears.
@@ -97,14 +101,10 @@ impl Systemd {
     }
 
     /// It is over, whatever came of it. The manager takes a reload for good either way: it has no word for a failed
-    /// one, so what was refused is said where `systemctl status` shows it.
+    /// one, so that one was refused stands where `systemctl status` shows it, until one is not.
     pub(super) fn reloaded(&self, is_taken: bool) {
         self.tell("READY=1");
-        self.status(if is_taken {
-            "the settings were read again"
-        } else {
-            "the new settings are not valid, and nothing was changed: the log names each problem"
-        });
+        self.refused.send_replace(!is_taken);
     }
 
     /// It stops.
@@ -124,19 +124,21 @@ impl Systemd {
     async fn keep_status(&self, app: &App) {
         let draining = app.lifecycle().leaving();
         self.tell("READY=1");
-        let mut told = String::new();
+        let (mut told, mut refused) = (String::new(), self.refused.subscribe());
         while !draining.is_cancelled() {
             let occupancy = app.runs().occupancy();
             let readiness = app.readiness();
             let failing = readiness.checks.iter().find(|check| check.required && !check.ok);
             let wrong = failing.map_or_else(String::new, |check| format!("; not ready: {}", check.name));
-            let text = format!("{} runs at work, {} waiting{wrong}", occupancy.active, occupancy.queued);
+            let reload = if *refused.borrow_and_update() { "; the last reload was refused: see the log" } else { "" };
+            let text = format!("{} runs at work, {} waiting{wrong}{reload}", occupancy.active, occupancy.queued);
             if text != told {
                 self.status(&text);
                 told = text;
             }
             tokio::select! {
                 () = sleep(STATUS_EVERY) => {}
+                _ = refused.changed() => {}
                 () = draining.cancelled() => {}
             }
         }

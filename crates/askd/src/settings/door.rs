@@ -1,6 +1,6 @@
 //! What it takes to find a server with these settings: none of its secrets, and no file but the settings file.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::Settings;
 use super::load::one;
@@ -54,14 +54,15 @@ impl Door {
         }
     }
 
-    /// Where it is reached from this machine: one that listens everywhere, on loopback.
-    pub fn reachable(listen: SocketAddr) -> SocketAddr {
-        let ip = match listen.ip() {
-            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-            ip => ip,
+    /// Where it is reached from this machine, the likeliest place first: one that listens everywhere, on loopback. One that
+    /// takes IPv6 takes IPv4 as well, as a rule, and the loopback of many a container has no IPv6.
+    pub fn reachable(listen: SocketAddr) -> Vec<SocketAddr> {
+        let loopback = match listen {
+            _ if !listen.ip().is_unspecified() => return vec![listen],
+            SocketAddr::V4(_) => vec![Ipv4Addr::LOCALHOST.into()],
+            SocketAddr::V6(_) => vec![Ipv6Addr::LOCALHOST.into(), Ipv4Addr::LOCALHOST.into()],
         };
-        SocketAddr::new(ip, listen.port())
+        loopback.into_iter().map(|ip| SocketAddr::new(ip, listen.port())).collect()
     }
 }
 
@@ -88,9 +89,14 @@ mod tests {
 
     #[test]
     fn a_server_that_listens_everywhere_is_reached_on_loopback() {
-        for (listens, reached) in [("0.0.0.0:1", "127.0.0.1:1"), ("[::]:1", "[::1]:1"), ("192.0.2.1:1", "192.0.2.1:1")]
-        {
-            assert_eq!(Door::reachable(listens.parse().unwrap()).to_string(), reached);
+        for (listens, reached) in [
+            ("0.0.0.0:1", &["127.0.0.1:1"][..]),
+            ("[::]:1", &["[::1]:1", "127.0.0.1:1"]),
+            ("192.0.2.1:1", &["192.0.2.1:1"]),
+            ("[fe80::1%2]:1", &["[fe80::1%2]:1"]),
+        ] {
+            let found = Door::reachable(listens.parse().unwrap());
+            assert_eq!(found.iter().map(SocketAddr::to_string).collect::<Vec<_>>(), reached);
         }
     }
 }

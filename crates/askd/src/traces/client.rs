@@ -22,10 +22,10 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
+use crate::dial;
 use crate::settings::groups;
 use crate::settings::otlp::Collector;
 use crate::small_file;
@@ -91,7 +91,7 @@ impl Client {
     }
 
     async fn attempt(&self, batch: Bytes, until: Instant) -> Result<u64, Refused> {
-        let connected = TcpStream::connect((self.collector.host.as_str(), self.collector.port)).await;
+        let connected = dial::connect(&[(self.collector.host.as_str(), self.collector.port)], until).await;
         let stream = connected.map_err(|error| away(format!("cannot connect: {error}")))?;
         let Some((config, name)) = &self.tls else { return self.exchange(stream, batch, until).await };
         let encrypted = TlsConnector::from(Arc::clone(config)).connect(name.clone(), stream).await;

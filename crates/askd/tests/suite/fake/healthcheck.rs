@@ -26,7 +26,10 @@ async fn it_says_by_its_exit_code_whether_the_server_is_ready_and_in_words_why_n
     let here = [("ASKD_LISTEN", listen.as_str()), ("API_KEY_FILE", "/nowhere/not-read")];
     assert_eq!(healthcheck(&[], &here), (Some(0), String::new()), "nothing to say");
     assert_eq!(healthcheck(&["--live"], &[("ASKD_LISTEN", &*everywhere)]), (Some(0), String::new()));
-    assert_eq!(healthcheck(&["--url", &format!("http://{listen}")], &[]).0, Some(0));
+    // `localhost` may be an IPv6 address first, where nobody listens.
+    for host in ["127.0.0.1", "localhost"] {
+        assert_eq!(healthcheck(&["--url", &format!("http://{host}:{}", address.port())], &[]).0, Some(0), "{host}");
+    }
     assert_eq!(healthcheck(&["--listen", &listen], &[]).0, Some(0));
     let (code, text) = healthcheck(&["--verbose"], &here);
     assert!(code == Some(0) && text.contains("[+]store ok\n") && text.ends_with("readyz check passed\n"), "{text}");
@@ -66,24 +69,28 @@ async fn it_reaches_a_server_that_encrypts_by_the_settings_alone() {
 }
 
 #[test]
-fn what_a_foreign_program_on_the_port_says_reaches_the_terminal_without_control_characters() {
+fn what_a_foreign_program_on_the_port_says_reaches_the_terminal_without_what_moves_or_turns_it() {
     use std::io::{Read as _, Write as _};
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let says = std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
         assert_ne!(stream.read(&mut [0; 1024]).unwrap(), 0);
-        let body = "\u{1b}]0;owned\u{7}\u{9b}2J[-]store\r\nfailed";
+        let body = "\u{1b}]0;owned\u{7}\u{9b}2J[-]\u{202e}store\r\nfailed";
         write!(stream, "HTTP/1.1 503 x\r\ncontent-length: {}\r\n\r\n{body}", body.len()).unwrap();
     });
     let (code, text) = healthcheck(&["--url", &url], &[]);
     says.join().unwrap();
-    assert_eq!((code, &*text), (Some(1), "\u{fffd}]0;owned\u{fffd}\u{fffd}2J[-]store\u{fffd}\nfailed\n"));
+    assert_eq!((code, &*text), (Some(1), "\u{fffd}]0;owned\u{fffd}\u{fffd}2J[-]\u{fffd}store\u{fffd}\nfailed\n"));
 }
 
 #[test]
 fn what_cannot_be_asked_is_no_health() {
-    for (args, told) in [(vec!["--url", "here"], "is no URL"), (vec!["--listen", "here"], "listen")] {
+    for (args, told) in [
+        (["--url", "here"], "is no URL"),
+        (["--url", "http://nowhere.invalid"], "nowhere.invalid:80 cannot be connected to"),
+        (["--listen", "here"], "listen"),
+    ] {
         let (code, text) = healthcheck(&args, &[]);
         assert!(code == Some(1) && text.contains(told), "{text}");
     }

@@ -188,4 +188,6 @@ async fn a_server_that_works_with_the_same_settings_is_asked_how_it_is() {
     let hanging_up = std::thread::spawn(move || drop(other.accept()));
     is(&finding(&folders, "server", &[("ASKD_LISTEN", &listen)]), "fail", "choose another ASKD_LISTEN");
     hanging_up.join().unwrap();
+    // No connection goes to an address of many.
+    is(&finding(&folders, "server", &[("ASKD_LISTEN", "224.0.0.1:3000")]), "warn", "cannot be connected to");
 }
