@@ -29,6 +29,7 @@ pub mod validate;
 mod edit;
 mod files;
 mod history;
+mod hook_scripts;
 mod import;
 mod in_flight;
 mod judge;

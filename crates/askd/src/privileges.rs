@@ -66,6 +66,18 @@ pub enum PrivilegesError {
          ASKD_ALLOW_ROOT=1 if this machine is the agent's alone"
     )]
     Root(PathBuf),
+    /// A command would work in a data folder of root's whose name others can give to something else.
+    #[error(
+        "root does this as the user to whom ASKD_DATA_DIR belongs, and `{0}` belongs to root, though others decide what is \
+         there: give it to the server's user (chown)"
+    )]
+    DataOfRoot(PathBuf),
+    /// The same of one that is not there.
+    #[error(
+        "root does this as the user to whom ASKD_DATA_DIR belongs, and `{0}` is not there: make it and give it to the \
+         server's user (mkdir, chown), or set ASKD_RUN_AS"
+    )]
+    DataOfNobody(PathBuf),
     /// The setting names root.
     #[error("ASKD_RUN_AS names root; choose an unprivileged user, or set ASKD_ALLOW_ROOT=1 instead to stay root")]
     RunAsRoot,
@@ -227,6 +239,9 @@ pub fn become_owner(settings: &Settings, is_to_be_made: bool) -> Result<(), Priv
             Ok(Standing::AsStarted | Standing::Root) => return Ok(()),
             // Whether a server may work as root is asked when one starts.
             Err(PrivilegesError::Root(_)) if handover::is_roots(data).unwrap_or(false) => return Ok(()),
+            // Workspaces and agents are no part of what such a command does.
+            Err(PrivilegesError::Root(_)) if data.exists() => return Err(PrivilegesError::DataOfRoot(data.clone())),
+            Err(PrivilegesError::Root(_)) => return Err(PrivilegesError::DataOfNobody(data.clone())),
             Err(error) => return Err(error),
         },
     };

@@ -34,7 +34,7 @@ mod walk;
 mod tests;
 
 /// How an operator or a user makes a folder's configuration load; for the end of a warning.
-pub const HOW_TO_TRUST: &str = "to load it, remove what is listed, or let the operator name the folder in \
+pub const HOW_TO_TRUST: &str = "to load it, mend or remove what is listed, or let the operator name the folder in \
     ASKD_TRUSTED_PROJECTS with ASKD_PROJECT_CONFIG=trusted";
 
 /// When the configuration in a run's folder is loaded (`ASKD_PROJECT_CONFIG`).

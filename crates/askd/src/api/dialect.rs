@@ -1,5 +1,7 @@
 //! What a route calls the options of a run.
 
+use crate::settings::suggest::closest;
+
 /// Names by name: the one in [`crate::runs::request::RunRequest`], and those that the route knows, the preferred one
 /// first.
 #[derive(Debug)]
@@ -103,7 +105,6 @@ impl Dialect {
     }
 
     /// All names of all fields.
-    #[cfg(test)]
     pub(super) fn all(&self) -> impl Iterator<Item = &'static str> {
         self.0.iter().flat_map(|(_, names)| names.iter().copied())
     }
@@ -131,6 +132,16 @@ impl Dialect {
     /// The field that has a name like this one.
     fn spelt_like(&self, name: &str) -> Option<&'static str> {
         self.0.iter().find(|(_, names)| names.iter().any(|known| same_name(known, name))).map(|(field, _)| *field)
+    }
+
+    /// The name that differs from this one by a slip of the finger, or the only one that it is the beginning of.
+    pub(super) fn like(&self, name: &str) -> Option<&'static str> {
+        let ends_a_word = |rest: &str| rest.starts_with(|c: char| c == '_' || c.is_ascii_uppercase());
+        let is_begun = |known: &&str| !name.is_empty() && known.strip_prefix(name).is_some_and(ends_a_word);
+        closest(name, self.all()).or_else(|| {
+            let mut begun = self.all().filter(is_begun);
+            begun.next().filter(|_| begun.next().is_none())
+        })
     }
 
     /// All preferred names.
@@ -173,6 +184,23 @@ mod tests {
         }
         for (dialect, name) in [(&RUNS, "effort_level"), (&ASK, "x"), (&KEY, "tools"), (&RUNS, "_")] {
             assert_eq!(dialect.meant(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_name_and_the_beginning_of_one_is_told_as_the_whole() {
+        for (dialect, name, told) in [
+            (&RUNS, "promt", Some("prompt")),
+            (&RUNS, "max_budget", Some("max_budget_usd")),
+            (&RUNS, "timeout", Some("timeout_seconds")),
+            (&ASK, "permission", Some("permissionMode")),
+            (&KEY, "scope", Some("scopes")),
+            (&RUNS, "max", None),
+            (&RUNS, "effort_level", None),
+            (&RUNS, "", None),
+            (&DOCUMENT, "mode", None),
+        ] {
+            assert_eq!(dialect.like(name), told, "{name}");
         }
     }
 

@@ -25,7 +25,9 @@ impl Fields {
     pub(super) fn new(object: Map<String, Value>, dialect: &'static Dialect, lenient: bool) -> Result<Self, ApiError> {
         match object.keys().find(|name| !dialect.knows(name)) {
             Some(name) if !lenient => {
-                let meant = dialect.meant(name).unwrap_or_else(|| format!("the fields are {}", dialect.list()));
+                let like = || dialect.like(name).map(|like| format!("did you mean `{like}`?"));
+                let meant = dialect.meant(name).or_else(like);
+                let meant = meant.unwrap_or_else(|| format!("the fields are {}", dialect.list()));
                 let name: String = name.chars().take(60).collect();
                 Err(ApiError::request(format!("there is no field `{name}`; {meant}")).with_param(&name))
             }

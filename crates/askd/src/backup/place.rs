@@ -51,7 +51,7 @@ impl Floor {
         if free >= self.free {
             return Ok(());
         }
-        let (free, least, folder) = (show_size(free), show_size(self.free), self.folder.display());
+        let (free, least, folder) = (rounded(free), show_size(self.free), self.folder.display());
         let why = format!("{free} are free on the disk of `{folder}`, and {least} must stay (ASKD_MIN_FREE_DISK)");
         Err(io::Error::new(io::ErrorKind::StorageFull, why))
     }
@@ -63,7 +63,7 @@ pub(super) fn must_have_room(folder: &Path, bytes: u64, spare: u64) -> Result<()
     if free >= bytes.saturating_add(spare) {
         return Ok(());
     }
-    let (bytes, spare, free, folder) = (show_size(bytes), show_size(spare), show_size(free), folder.display());
+    let (bytes, spare, free, folder) = (rounded(bytes), show_size(spare), rounded(free), folder.display());
     Err(BackupError::Refused(format!(
         "up to {bytes} are needed on the disk of `{folder}` beside {spare} that must stay free there (ASKD_MIN_FREE_DISK), and \
          {free} are free; make room, or name another place"
@@ -76,6 +76,12 @@ pub(super) fn free(folder: &Path) -> io::Result<u64> {
     Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
+/// A size for people, rounded down to whole units of which there are ten or more.
+pub(super) fn rounded(bytes: u64) -> String {
+    let unit = [30, 20, 10].into_iter().find(|unit| bytes >> unit >= 10).unwrap_or(0);
+    show_size(bytes >> unit << unit)
+}
+
 /// How large a file is; none: 0.
 pub(super) fn size(path: &Path) -> u64 {
     fs::symlink_metadata(path).map_or(0, |metadata| metadata.len())
@@ -84,6 +90,23 @@ pub(super) fn size(path: &Path) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_size_has_two_digits_or_more_and_no_more_bytes_than_there_are() {
+        for (bytes, shown) in [
+            (0, "0B"),
+            (10_239, "10239B"),
+            (10_240, "10KiB"),
+            (67_614, "66KiB"),
+            (1_788_960, "1747KiB"),
+            (3 << 30, "3GiB"),
+            ((3 << 30) + 1, "3GiB"),
+            (3_500_000_000, "3337MiB"),
+            (u64::MAX, "17179869183GiB"),
+        ] {
+            assert_eq!(rounded(bytes), shown, "{bytes}");
+        }
+    }
 
     #[test]
     fn what_would_take_the_last_of_the_disk_is_given_up_while_it_is_written() {

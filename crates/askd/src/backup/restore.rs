@@ -21,8 +21,11 @@ use crate::serve::restored::{self, ASIDE, NOTE, Note, Plan, STAGING};
 use crate::settings::Settings;
 use crate::store::backup::{STORE_FILE, check, known_schema};
 
+/// The file of the lock.
+const LOCK: &str = "lock";
+
 /// What stays where it is: the lock is held, and by its id what an earlier server has left running is recognised.
-const STAYS: [&str; 3] = ["lock", "instance-id", "cli.json"];
+const STAYS: [&str; 3] = [LOCK, "instance-id", "cli.json"];
 
 /// What else a server keeps in the folder. Names of others stay: they are not in the way, and may be a mount or root's.
 const MOVES: [&str; 9] =
@@ -121,8 +124,10 @@ pub async fn restore(
 struct Place {
     data: PathBuf,
     _lock: DataLock,
-    /// Made by us: it goes again if nothing comes of it.
-    is_ours: std::cell::Cell<bool>,
+    /// Whether the folder, and the file of the lock, were made by us: they go again if nothing comes of it.
+    is_ours: bool,
+    has_our_lock: bool,
+    is_done: std::cell::Cell<bool>,
 }
 
 impl Place {
@@ -131,8 +136,9 @@ impl Place {
         let is_ours = !data.exists();
         let failed = || BackupError::io(format!("cannot use ASKD_DATA_DIR `{}`", data.display()));
         make_folder(&data).map_err(failed())?;
+        let has_our_lock = fs::symlink_metadata(data.join(LOCK)).is_err();
         let lock = locked(&data)?;
-        Ok(Self { data, _lock: lock, is_ours: is_ours.into() })
+        Ok(Self { data, _lock: lock, is_ours, has_our_lock, is_done: false.into() })
     }
 
     /// The last steps. Up to `commit` nothing has happened, after it everything has.
@@ -146,7 +152,7 @@ impl Place {
             drop(fs::remove_dir(before));
             return Err(failed()(error));
         }
-        self.is_ours.set(false);
+        self.is_done.set(true);
         restored::finish(&self.data).map_err(BackupError::Begun)?;
         Ok(Restored {
             data_dir: self.data.clone(),
@@ -190,8 +196,13 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if self.is_ours.get() {
-            drop(fs::remove_file(self.data.join("lock")));
+        if self.is_done.get() {
+            return;
+        }
+        if self.has_our_lock {
+            drop(fs::remove_file(self.data.join(LOCK)));
+        }
+        if self.is_ours {
             // Only an empty one goes.
             drop(fs::remove_dir(&self.data));
         }

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::archive::Writer;
 use super::manifest::{FORMAT, Header, MAX_FILES, MAX_PATHS, MAX_PATHS_OF_SESSION, SESSIONS};
-use super::place::{Floor, size};
+use super::place::{Floor, rounded, size};
 use super::{BackupError, BackupOptions, has_data, has_store, is_there};
 use crate::disk::scratch::{ScratchFolder, make_folder, put_in_place, remove, scratch_name, sweep};
 use crate::disk::usage;
@@ -25,7 +25,7 @@ use crate::homes;
 use crate::privileges::{own_folder, whose};
 use crate::serve::lock;
 use crate::sessions::Sessions;
-use crate::settings::{Settings, show_size};
+use crate::settings::Settings;
 use crate::small_file;
 use crate::store::backup::{STORE_FILE, check, copy, sessions_at_work};
 
@@ -68,7 +68,7 @@ pub struct Taken {
 impl fmt::Display for Taken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { sessions, files, content_bytes, archive_bytes, .. } = self;
-        let (content, size) = (show_size(*content_bytes), show_size(*archive_bytes));
+        let (content, size) = (rounded(*content_bytes), rounded(*archive_bytes));
         let place =
             self.archive.as_ref().map_or_else(|| "standard output".to_owned(), |path| path.display().to_string());
         write!(f, "{place}: {sessions} sessions, {files} files, {content} in {size}")
@@ -113,7 +113,7 @@ pub async fn backup(
     let snapshot = if options.sessions_only {
         None
     } else {
-        say(&format!("copying the store ({})", show_size(store_bytes)));
+        say(&format!("copying the store ({})", rounded(store_bytes)));
         let path = scratch.path().join(STORE_FILE);
         job.copy_store(&path).await?;
         Some(path)

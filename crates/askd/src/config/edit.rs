@@ -15,6 +15,7 @@ use super::judge::Case;
 use super::manager::{Config, Inner};
 use super::name::DocumentId;
 use super::problem::Problem;
+use super::read::of_hooks;
 use super::scope::Scope;
 use super::twins;
 use super::wanted::{Made, Wanted};
@@ -387,6 +388,7 @@ impl Order {
         let old = found.and_then(OnDisk::content);
         let mut warnings = case.judge(found.is_some(), old.as_ref(), new)?;
         warnings.extend(new.and_then(|_| twins::hidden_command(root, &self.id)));
+        warnings.extend(new.into_iter().flat_map(|new| of_hooks(root, &self.id, new)));
         let after = new.map(Content::etag);
         let is_same = after.is_some() && after == found.map(|found| found.etag);
         let mut contents = Vec::new();

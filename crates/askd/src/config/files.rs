@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::Read as _;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags, Stat};
@@ -51,6 +51,8 @@ pub(super) enum Links {
 pub(super) struct Root {
     folder: OwnedFd,
     scope: Scope,
+    /// Its path, if it is `CONFIG_DIR`.
+    config_dir: Option<PathBuf>,
     budget: Budget,
 }
 
@@ -92,7 +94,12 @@ impl Root {
     /// `CONFIG_DIR`; `None` when it is not there.
     pub(super) fn user(path: &Path) -> Result<Option<Self>, ConfigError> {
         match rustix::fs::open(path, FOLDER, Mode::empty()) {
-            Ok(folder) => Ok(Some(Self { folder, scope: Scope::User, budget: Budget::of_change() })),
+            Ok(folder) => Ok(Some(Self {
+                folder,
+                scope: Scope::User,
+                config_dir: Some(path.into()),
+                budget: Budget::of_change(),
+            })),
             Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(ConfigError::of("CONFIG_DIR", error)),
         }
@@ -114,7 +121,7 @@ impl Root {
         }
         let descriptor = folder.descriptor().try_clone_to_owned().map_err(|error| ConfigError::of_io(name, &error))?;
         let scope = Scope::Workspace(name.to_owned());
-        Ok(Self { folder: descriptor, scope, budget: Budget::of_change() })
+        Ok(Self { folder: descriptor, scope, config_dir: None, budget: Budget::of_change() })
     }
 
     /// For one look, now, at a scope that may have so many bytes.
@@ -130,6 +137,11 @@ impl Root {
 
     pub(super) fn scope(&self) -> &Scope {
         &self.scope
+    }
+
+    /// The path of `CONFIG_DIR`, if it is that.
+    pub(super) fn config_dir(&self) -> Option<&Path> {
+        self.config_dir.as_deref()
     }
 
     fn open(&self, path: &Path, flags: OFlags, links: Links) -> Result<OwnedFd, Errno> {

@@ -6,6 +6,7 @@ use super::change::{Document, Entry, Export, Listed, Overview, Page};
 use super::document::{Content, Etag};
 use super::error::ConfigError;
 use super::files::{Links, OnDisk, Root};
+use super::hook_scripts;
 use super::kind::Kind;
 use super::manager::Inner;
 use super::name::DocumentId;
@@ -53,7 +54,16 @@ fn readable(root: &Root, id: &DocumentId) -> Option<(OnDisk, Content)> {
 pub(super) fn one(root: &Root, id: &DocumentId) -> Result<Option<Document>, ConfigError> {
     let Some(found) = root.read(id, Links::Follow)? else { return Ok(None) };
     let content = found.content().ok_or_else(no_text)?;
-    Ok(Some(document(id.clone(), &found, content)))
+    let of_hooks = of_hooks(root, id, &content);
+    let mut document = document(id.clone(), &found, content);
+    document.report.warnings.extend(of_hooks);
+    Ok(Some(document))
+}
+
+/// What is wrong with the scripts that hooks of the settings name; nothing of other documents. Blocking.
+pub(super) fn of_hooks(root: &Root, id: &DocumentId, content: &Content) -> Vec<Problem> {
+    let text = content.text().filter(|_| id.kind() == Kind::Settings);
+    text.map_or_else(Vec::new, |text| hook_scripts::problems(root, text))
 }
 
 pub(super) fn no_text() -> ConfigError {
@@ -218,6 +228,7 @@ pub(super) fn problems(inner: &Inner, root: &Root) -> Result<Vec<(Option<Documen
                         if id.kind() == Kind::Command {
                             report.warnings.extend(twins::hidden_command(root, &id));
                         }
+                        report.warnings.extend(of_hooks(root, &id, &content));
                         report
                     }
                     None => unusable(&no_text()),

@@ -1,10 +1,8 @@
 //! What lies in `CONFIG_DIR` when a server starts: whether runs may start with it, and what the CLI would skip.
 
-use std::path::Path;
-
 use super::dir::ConfigDir;
 use super::files::{Links, Root};
-use super::json::Json;
+use super::hook_scripts;
 use super::kind::Kind;
 use super::limits::Limits;
 use super::name::DocumentId;
@@ -70,7 +68,7 @@ fn report(dir: &ConfigDir, root: &Root, id: &DocumentId, agents: &mut Names) -> 
     if id.kind() == Kind::Settings {
         let text = dir.settings_text().ok().flatten().unwrap_or_default();
         let Report { mut warnings, .. } = settings::check_standing(&text);
-        warnings.extend(hidden_hook(&text, dir.path()));
+        warnings.extend(hook_scripts::problems(root, &text));
         return Report { warnings, ..Report::default() };
     }
     let unusable = |why: String| Report { errors: vec![Problem::new(why)], ..Report::default() };
@@ -89,19 +87,6 @@ fn report(dir: &ConfigDir, root: &Root, id: &DocumentId, agents: &mut Names) -> 
         },
         Err(error) => unusable(error.to_string()),
     }
-}
-
-/// A hook that names a file by its path in `CONFIG_DIR`. Isolated runs do not see that folder, and of a hook whose script is
-/// not there the CLI says nothing: it goes on without it (checked).
-fn hidden_hook(settings: &str, config_dir: &Path) -> Option<Problem> {
-    let hooks = Json::object(settings).ok()?.value().get("hooks")?.to_string();
-    let paths = [Some(config_dir.to_owned()), config_dir.canonicalize().ok()];
-    let found =
-        paths.iter().flatten().filter_map(|path| path.to_str()).find(|path| hooks.contains(&format!("{path}/")))?;
-    Some(Problem::new(format!(
-        "`hooks`: one names a file below `{found}`, which isolated runs do not see, and is passed over; put the file into \
-         `{found}/hooks` and name it `~/.claude/hooks/…`"
-    )))
 }
 
 impl Standing {
@@ -151,21 +136,6 @@ mod tests {
         assert!(warnings.iter().any(|text| text.starts_with("settings.json: line 2: `themes`")), "{warnings:?}");
         assert!(warnings.iter().any(|text| text.starts_with("settings.json: line 2: `theme`")), "{warnings:?}");
         assert_eq!(standing.documents, 5);
-    }
-
-    #[test]
-    fn a_hook_that_runs_do_not_see_is_a_warning() {
-        let settings = |command: &str| {
-            let hook = serde_json::json!([{"hooks": [{"type": "command", "command": command}]}]);
-            serde_json::json!({"hooks": {"PreToolUse": hook}}).to_string()
-        };
-        let dir = Path::new("/srv/configuration");
-        let told = |command: &str| hidden_hook(&settings(command), dir).map(|problem| problem.to_string());
-        assert!(told("sh /srv/configuration/hooks/x.sh -v").unwrap().contains("name it `~/.claude/hooks/…`"));
-        for fine in ["~/.claude/hooks/x.sh", "/srv/configuration-of-hooks/x.sh", "true"] {
-            assert_eq!(told(fine), None, "{fine}");
-        }
-        assert_eq!(hidden_hook("{}", dir), None);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::KeysError;
-use crate::keys::Scope;
+use crate::keys::{KeyId, Scope};
 use crate::small_file;
 
 /// The largest file with a policy, in bytes.
@@ -91,8 +91,12 @@ fn with_server(command: Command) -> Command {
 pub(super) fn request(act: &str, matches: &ArgMatches, now: Timestamp) -> Result<Request, KeysError> {
     let id = || matches.try_get_one::<String>("id").ok().flatten().map_or("", String::as_str);
     let of = |method, tail: &str, body| Request { method, path: format!("/v1/keys/{}{tail}", id()), body };
-    if !id().chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-')) {
-        return Err(usage(format!("`{}` is no key's id; see askd keys list", id().escape_default())));
+    let is_id = |id: &str| id.is_empty() || id == KeyId::ADMIN || id.starts_with(KeyId::PREFIX);
+    if !is_id(id()) || !id().chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-')) {
+        let (id, prefix) = (id().escape_default(), KeyId::PREFIX);
+        return Err(usage(format!(
+            "`{id}` is no key's id: they begin with {prefix}, and askd keys list shows that of each name"
+        )));
     }
     Ok(match act {
         "create" => Request { method: Method::POST, path: "/v1/keys".into(), body: Some(parts(matches, now)?.into()) },
@@ -129,6 +133,9 @@ fn parts(matches: &ArgMatches, now: Timestamp) -> Result<Map<String, Value>, Key
         parts.insert("scopes".into(), scopes(words)?.into());
     }
     let policy = match (given("policy"), given("policy-json")) {
+        (Some(text), _) if text.trim_start().starts_with('{') => {
+            return Err(usage("--policy takes the name of a file; the policy itself is given with --policy-json"));
+        }
         (Some(path), _) => {
             let text = small_file::read_text(Path::new(path), MAX_POLICY);
             Some(text.map_err(|error| usage(format!("the file of --policy cannot be read: {error}")))?)
@@ -231,9 +238,11 @@ mod tests {
             ("create|--name|ci|--scopes|ask|--expires|99999999999d", "too far"),
             ("create|--name|ci|--scopes|ask|--policy-json|{", "no JSON"),
             ("create|--name|ci|--scopes|ask|--policy|/nowhere/p.json", "cannot be read"),
+            (r#"create|--name|ci|--scopes|ask|--policy|{"models":["haiku"]}"#, "with --policy-json"),
             ("update|key_1", "name what is to change"),
             ("rotate|key_1|--overlap=-1h", "--overlap takes a number of days"),
             ("show|../runs", "is no key's id"),
+            ("revoke|qa", "`qa` is no key's id: they begin with key_, and askd keys list shows"),
         ] {
             let refused = asked(line).unwrap_err();
             assert!(refused.contains(told), "{line}: {refused}");

@@ -95,6 +95,9 @@ impl<'a> Scan<'a> {
         let what = match error {
             Errno::LOOP => "a symbolic link, or a path through one".to_owned(),
             Errno::XDEV => "leads out of the workspace".to_owned(),
+            Errno::ACCESS => {
+                "cannot be checked: the server's user is not allowed to read it (chmod or chown mends that)".to_owned()
+            }
             other => format!("cannot be checked: {}", std::io::Error::from(other)),
         };
         self.found(path, None, what);

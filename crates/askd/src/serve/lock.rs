@@ -1,8 +1,8 @@
 //! The lock of a data folder: one server works in it, or one command that needs it for itself.
 
-use std::fs::{File, TryLockError};
+use std::fs::{File, Metadata, TryLockError};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -58,6 +58,8 @@ pub fn take(data: &Path) -> io::Result<Attempt> {
     let begun = Instant::now();
     loop {
         match file.try_lock() {
+            // Whoever had it has removed the file: a restore that was refused, of which nothing is to stay.
+            Ok(()) if !is_named(&file, &path) => file = options.open(&path)?,
             Ok(()) => break,
             Err(TryLockError::WouldBlock) if begun.elapsed() < PATIENCE => sleep(LOOK_AGAIN),
             Err(TryLockError::WouldBlock) => {
@@ -70,6 +72,13 @@ pub fn take(data: &Path) -> io::Result<Attempt> {
     file.set_len(0)?;
     write!(file, "{}", std::process::id())?;
     Ok(Attempt::Taken(DataLock(file)))
+}
+
+/// Whether the path still leads to this file.
+fn is_named(file: &File, path: &Path) -> bool {
+    let id = |there: Metadata| (there.dev(), there.ino());
+    let (own, there) = (file.metadata().map(id).ok(), path.symlink_metadata().map(id).ok());
+    own.is_some() && own == there
 }
 
 #[cfg(test)]
@@ -90,6 +99,22 @@ mod tests {
         assert!(!is_held(data));
         assert_eq!(std::fs::read_to_string(data.join("lock")).unwrap(), "", "nobody is named");
         assert!(matches!(take(data).unwrap(), Attempt::Taken(_)));
+    }
+
+    #[test]
+    fn a_lock_whose_file_was_removed_meanwhile_is_taken_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path();
+        let Attempt::Taken(lock) = take(data).unwrap() else { panic!("somebody has it") };
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| take(data).unwrap());
+            sleep(LOOK_AGAIN * 4);
+            std::fs::remove_file(data.join("lock")).unwrap();
+            drop(lock);
+            let taken = waiting.join().unwrap();
+            assert!(matches!(taken, Attempt::Taken(_)));
+            assert!(is_held(data), "by its name");
+        });
     }
 
     #[test]

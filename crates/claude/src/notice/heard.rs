@@ -327,10 +327,26 @@ struct Informational {
     content: String,
     #[serde(default)]
     prevent_continuation: bool,
+    #[serde(default)]
+    hook_no_verdict: Option<NoVerdict>,
+}
+
+/// A hook was asked whether a call may be made, and could not be run or said nothing that the CLI knows. Then it is made.
+#[derive(Deserialize)]
+struct NoVerdict {
+    #[serde(default)]
+    hook_event: String,
+    #[serde(default)]
+    timed_out: bool,
 }
 
 fn informational(told: Informational) -> Option<Heard> {
-    let Informational { level, content, prevent_continuation } = told;
+    let Informational { level, content, prevent_continuation, hook_no_verdict } = told;
+    if let Some(NoVerdict { hook_event, timed_out }) = hook_no_verdict {
+        let how = if timed_out { "took too long" } else { "gave no usable answer" };
+        let message = format!("a hook of {} {how}, and the CLI went on without it", cut(&hook_event));
+        return Some(say(Kind::Hook, message.clone(), message));
+    }
     // What keeps the turn from going on is its end, and said there.
     let is_one = level == "warning" && !prevent_continuation && !content.starts_with(ABOUT_PRICES);
     is_one.then(|| say(Kind::Other, content.clone(), format!("the CLI warns: {}", cut(&content))))

@@ -48,6 +48,11 @@ fn what_the_cli_says_is_put_into_words() {
             "a hook of SessionStart:startup failed with exit code 127: /bin/sh: 1: /no/such/program: not found",
         ),
         (
+            r#"{"type":"system","subtype":"informational","content":"A hook gave no usable answer, so it didn't check this action.","level":"warning","tag":"hook_no_verdict","hook_no_verdict":{"hook_event":"PreToolUse","tool_use_id":"toolu_1","timed_out":false}}"#,
+            Kind::Hook,
+            "a hook of PreToolUse gave no usable answer, and the CLI went on without it",
+        ),
+        (
             r#"{"type":"system","subtype":"informational","content":"A hook blocked the turn from ending 9 consecutive times","level":"warning"}"#,
             Kind::Other,
             "the CLI warns: A hook blocked the turn from ending 9 consecutive times",

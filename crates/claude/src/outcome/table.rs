@@ -154,8 +154,8 @@ pub static ROWS: &[Row] = &[
     .hint(OPERATORS),
     failed("authentication", &[Failure, Status(401, 401)], Kind::Authentication).hint(OPERATORS),
     failed("authentication.missing", &[Failure, Refused(&["authentication_failed"]), Says(&["Not logged in"])], Kind::Authentication)
-        .says("the server has no credential for the model")
-        .hint("the operator sets ANTHROPIC_API_KEY, or another credential; `askd doctor` says which there is"),
+        .says("the server has no credential for the model: its operator sets ANTHROPIC_API_KEY, or another one")
+        .hint("`askd doctor` says which credentials there are"),
     failed(
         "authentication.word",
         &[Failure, Refused(&["authentication_failed", "verification_required", "cloud_credential_error"])],

@@ -130,6 +130,20 @@ fn no_time_is_a_finding_too() {
 }
 
 #[test]
+fn what_the_server_must_not_read_is_to_be_opened_and_not_removed() {
+    let limits = patient();
+    let mut scan = scan::Scan::new(&limits);
+    scan.failed(Path::new("theirs"), Errno::ACCESS);
+    let (findings, _) = scan.finish();
+    let shown = findings[0].to_string();
+    assert_eq!(
+        shown,
+        "theirs: cannot be checked: the server's user is not allowed to read it (chmod or chown mends that)"
+    );
+    assert!(HOW_TO_TRUST.starts_with("to load it, mend or remove what is listed"));
+}
+
+#[test]
 fn findings_are_bounded() {
     let names: Vec<String> = (0..50).map(|n| format!("repo/.claude/x{n}")).collect();
     let files: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "")).collect();

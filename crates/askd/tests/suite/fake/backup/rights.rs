@@ -105,6 +105,27 @@ async fn root_follows_no_name_that_a_folder_s_owner_has_put_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_folder_of_root_s_that_others_can_rename_is_told_without_a_word_about_agents() {
+    if needs_root("a_folder_of_root_s_that_others_can_rename") {
+        return;
+    }
+    let theirs = Folders::new();
+    theirs.give_to(UNPRIVILEGED);
+    let archive = theirs.root().join("archive");
+    std::fs::write(&archive, "none").unwrap();
+    std::fs::create_dir(theirs.workspace().join("made")).unwrap();
+    for (name, told) in [("made", "belongs to root"), ("absent", "is not there: make it")] {
+        let data = theirs.workspace().join(name);
+        let mut command = askd(&data, &["restore", "--from", archive.to_str().unwrap()], &[]);
+        command.env_remove("ASKD_ALLOW_ROOT").env("WORKSPACE_DIR", "/nonexistent");
+        let output = done(command).await;
+        let said = said(&output);
+        assert!(said.contains(&format!("`{}` {told}", data.display())) && said.contains("chown"), "{said}");
+        assert!(!output.status.success() && !said.contains("agents") && !said.contains("WORKSPACE_DIR"), "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_written_where_others_decide_what_a_name_means() {
     use std::os::unix::fs::PermissionsExt;
     let folders = Folders::new();

@@ -89,6 +89,19 @@ async fn what_an_operator_s_hooks_refuse_and_record_they_do_in_every_profile() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_hook_that_cannot_be_run_is_passed_over_and_the_run_says_so() {
+    let hook = json!([{"matcher": "Bash", "hooks": [{"type": "command", "command": "~/.claude/hooks/gone.sh"}]}]);
+    let settings = json!({"hooks": {"PreToolUse": hook}}).to_string();
+    let world = World::with(|server| server.file("config/settings.json", &settings)).await;
+    let prompt = turns([tool("Bash", &json!({"command": "touch made", "description": "d"})), text("end")]);
+    let run = world.completed(json!({"prompt": prompt, "allowed_tools": ["Bash"]})).await;
+    assert_eq!(world.server.folders.list("workspace"), ["made"], "{run}");
+    let told = "a hook of PreToolUse gave no usable answer, and the CLI went on without it";
+    assert_eq!(run["warnings"], json!([{"code": "hook_failed", "message": told}]));
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_rules_and_hooks_of_the_operator_and_the_guard_hold_in_every_profile() {
     let world = World::with(furnished).await;
     let read = tool("Read", &json!({"file_path": "/etc/hostname"}));
