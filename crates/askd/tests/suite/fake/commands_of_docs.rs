@@ -25,12 +25,8 @@ async fn all_work(server: &TestServer, commands: Vec<String>) -> String {
     let script = format!("PATH=$PWD/bin:$PATH\nset -eu -o pipefail\n{}\n", commands.join("\n"));
     let script = script.replace("http://127.0.0.1:3000", &server.url(""));
     #[expect(clippy::disallowed_methods, reason = "a shell, as a reader of the document has it")]
-    let mut shell = Command::new("bash");
-    shell
-        .args(["-xc", &script])
-        .current_dir(&place)
-        .env_clear()
-        .env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    let (mut shell, path) = (Command::new("bash"), std::env::var_os("PATH").unwrap_or_default());
+    shell.args(["-xc", &script]).current_dir(&place).env_clear().env("PATH", path);
     shell.env("HOME", &place).env("CURL_HOME", &place).env("API_KEY", Settings::TEST_API_KEY);
     let output = tokio::task::spawn_blocking(move || shell.output().unwrap()).await.unwrap();
     let (said, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
