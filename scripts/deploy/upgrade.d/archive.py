@@ -49,10 +49,12 @@ def unpack(engine):
     for folder in FOLDERS:
         own(folder)
     engine.load()
-    # Time has passed since: what waits would have waited too long, and what was spent would be of another day.
-    now, today = engine.now, f"{engine.now} / 86400"
+    # Time has passed since: what waits would have waited too long, what was spent would be of another day, and a revoked key
+    # is kept for 30 days.
+    now, today = f"{engine.now} * 1000", f"{engine.now} / 86400"
     engine.execute(
-        f"UPDATE runs SET created_at = {now} * 1000 WHERE state = 'queued'; UPDATE budget_days SET day = {today}"
+        f"UPDATE runs SET created_at = {now} WHERE state = 'queued'; UPDATE budget_days SET day = {today};"
+        f"UPDATE keys SET revoked_at = {now} WHERE revoked_at IS NOT NULL"
     )
     return json.loads(SEEN.read_text())
 

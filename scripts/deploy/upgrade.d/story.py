@@ -8,8 +8,8 @@ from place import fail, until
 UPLOAD = "The meeting begins at nine.\n"
 TOKEN = "xK9fQ2mZ-w7Lr4Tn8"
 RULES = ["Indent with tabs.\n", "Indent with four blanks.\n"]
-# These change when somebody uses them.
-VOLATILE = {"last_used_at", "last_used_address"}
+# These change when somebody uses them, with the day, and when the data are put in place.
+VOLATILE = {"last_used_at", "last_used_address", "resets_at", "revoked_at"}
 
 
 def tell(askd):
