@@ -39,10 +39,15 @@ impl Copier {
     /// Copies a file or a whole folder; something absent is no error. Files keep their executable bit and are the
     /// owner's alone.
     pub fn copy(&mut self, from: &Path, to: &Path) -> io::Result<()> {
-        self.copy_at(from, to, 0).map_err(|error| named(from, &error))
+        self.copy_at(from, Some(to), 0).map_err(|error| named(from, &error))
     }
 
-    fn copy_at(&mut self, from: &Path, to: &Path, depth: usize) -> io::Result<()> {
+    /// Whether such a copy could be made: everything is opened and counted as it would be, and nothing made.
+    pub fn rehearse(&mut self, from: &Path) -> io::Result<()> {
+        self.copy_at(from, None, 0).map_err(|error| named(from, &error))
+    }
+
+    fn copy_at(&mut self, from: &Path, to: Option<&Path>, depth: usize) -> io::Result<()> {
         let source = match self.open(from) {
             Ok(source) => source,
             // Nothing there, or a link to nothing, as an editor's lock file is; a link when links are not followed; a
@@ -57,7 +62,7 @@ impl Copier {
             self.copy_folder(from, to, depth)
         } else if metadata.is_file() {
             self.count(metadata.len())?;
-            copy_file(source, to, &metadata)
+            to.map_or(Ok(()), |to| copy_file(source, to, &metadata))
         } else {
             // Pipes and devices: nothing that belongs here.
             Ok(())
@@ -71,17 +76,19 @@ impl Copier {
         Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
     }
 
-    fn copy_folder(&mut self, from: &Path, to: &Path, depth: usize) -> io::Result<()> {
+    fn copy_folder(&mut self, from: &Path, to: Option<&Path>, depth: usize) -> io::Result<()> {
         if depth == MAX_DEPTH {
             return Err(io::Error::other(format!("deeper than {MAX_DEPTH} folders")));
         }
-        DirBuilder::new().recursive(true).mode(0o700).create(to)?;
+        if let Some(to) = to {
+            DirBuilder::new().recursive(true).mode(0o700).create(to)?;
+        }
         for entry in fs::read_dir(from)? {
             let name = entry?.file_name();
             if !self.rules.left_out.is_empty() && name.as_encoded_bytes().starts_with(self.rules.left_out.as_bytes()) {
                 continue;
             }
-            self.copy_at(&from.join(&name), &to.join(&name), depth + 1)
+            self.copy_at(&from.join(&name), to.map(|to| to.join(&name)).as_deref(), depth + 1)
                 .map_err(|error| named(&from.join(&name), &error))?;
         }
         Ok(())
@@ -110,7 +117,7 @@ fn copy_file(source: File, to: &Path, metadata: &Metadata) -> io::Result<()> {
 }
 
 fn too_large() -> io::Error {
-    io::Error::other("too many bytes to copy")
+    io::Error::new(io::ErrorKind::FileTooLarge, "too many bytes to copy")
 }
 
 /// Names the path once, at the deepest place that knows it.
@@ -178,6 +185,25 @@ mod tests {
         let folder = tree();
         symlink(".", folder.path().join("from/again")).unwrap();
         assert!(copy(&folder, CopyRules { follow_links: true, max_entries: 10_000, ..RULES }).is_err());
+    }
+
+    #[test]
+    fn a_rehearsal_ends_as_the_copy_does_and_makes_nothing() {
+        let folder = tree();
+        symlink(".", folder.path().join("from/again")).unwrap();
+        for rules in [
+            RULES,
+            CopyRules { max_bytes: 3, ..RULES },
+            CopyRules { max_entries: 1, ..RULES },
+            CopyRules { follow_links: true, max_entries: 10_000, ..RULES },
+        ] {
+            let told = Copier::new(rules).rehearse(&folder.path().join("from")).map_err(|error| error.to_string());
+            assert!(!folder.path().join("to").exists());
+            assert_eq!(told, copy(&folder, rules).map_err(|error| error.to_string()), "{rules:?}");
+            if folder.path().join("to").exists() {
+                fs::remove_dir_all(folder.path().join("to")).unwrap();
+            }
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! the hidden `__launch`, `__enter`, `__probe` and `__judge`.
 
 use std::ffi::OsString;
-use std::io::{IsTerminal as _, Write, stderr, stdout};
+use std::io::{self, IsTerminal as _, Write, stderr, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -23,6 +23,7 @@ use askd::settings::{Loaded, Settings, Sources, add_flags, render_json, render_t
 use askd::store::OpenError;
 use askd::{backup, demo, healthcheck, keys_command, migrate, privileges, serve, telemetry};
 use clap::{Arg, ArgAction, ArgMatches, Command};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Exit code for a wrong command line, wrong settings, or the store of a later askd: what another start would not mend.
 const USAGE: u8 = 2;
@@ -252,6 +253,7 @@ fn run_restore(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     backup::as_owner(&settings, true).map_err(of_backup)?;
     own_process()?;
     block_on(async {
+        outlast_hangup()?;
         let restored = Box::pin(backup::restore(&settings, &options, archive, Ambient::system().now())).await;
         let restored = restored.map_err(of_backup)?;
         if as_json {
@@ -268,12 +270,20 @@ fn run_migrate(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     backup::as_owner(&settings, false).map_err(of_backup)?;
     own_process()?;
     block_on(async {
+        outlast_hangup()?;
         let migration = migrate::migrate(&settings, matches.get_flag("check")).await.map_err(of_backup)?;
         let as_json = matches.get_flag("json");
         let text = if as_json { serde_json::to_string_pretty(&migration)? } else { migration.to_string() };
         writeln!(stdout(), "{text}")?;
         Ok(if migration.is_due() { ExitCode::from(DUE) } else { ExitCode::SUCCESS })
     })
+}
+
+/// Lets SIGHUP change nothing from here on: who has a server read its settings again sends it to the process that is named in the
+/// lock of the data folder, which may be this one.
+fn outlast_hangup() -> io::Result<()> {
+    // It stays taken over when nobody hears it.
+    signal(SignalKind::hangup()).map(drop)
 }
 
 fn of_backup(error: BackupError) -> Failure {

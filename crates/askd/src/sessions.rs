@@ -66,48 +66,19 @@ impl Sessions {
         } else {
             self.find_foreign(session).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?
         };
-        self.copy_whole(&source, session, &project_folder(home))
+        copy_whole(&source, session, &project_folder(home), self.max_bytes).map(drop)
     }
 
     /// Copies a session of askd's own into a folder that is empty or not there, in the same way, with an older transcript
-    /// that was put beside it.
-    pub fn copy_out(&self, session: Uuid, target: &Path) -> io::Result<()> {
+    /// that was put beside it. If all of it has more than so many bytes: [`io::ErrorKind::FileTooLarge`].
+    pub fn copy_out(&self, session: Uuid, target: &Path, max_bytes: u64) -> io::Result<()> {
         if !fs::metadata(self.transcript(session))?.is_file() {
             return Err(io::ErrorKind::NotFound.into());
         }
         let source = self.folder.join(session.to_string());
-        self.copy_whole(&source, session, target)?;
+        let mut copier = copy_whole(&source, session, target, max_bytes)?;
         let older = older_name(session);
-        self.copier().copy(&source.join(&older), &target.join(&older))
-    }
-
-    fn copy_whole(&self, source: &Path, session: Uuid, target: &Path) -> io::Result<()> {
-        fs::create_dir_all(target)?;
-        for _ in 0..COPIES {
-            let before = identity(source, session)?;
-            self.copy(source, session, target)?;
-            if identity(source, session)? == before {
-                return Ok(());
-            }
-            removal::remove(target)?;
-            fs::create_dir_all(target)?;
-        }
-        Err(io::Error::other("the session is exchanged again and again while it is copied"))
-    }
-
-    fn copy(&self, source: &Path, session: Uuid, target: &Path) -> io::Result<()> {
-        let mut copier = self.copier();
-        for name in [file_name(session), session.to_string()] {
-            copier.copy(&source.join(&name), &target.join(&name))?;
-        }
-        Ok(())
-    }
-
-    /// What an agent may have written is never followed.
-    fn copier(&self) -> Copier {
-        let rules =
-            CopyRules { max_bytes: self.max_bytes, max_entries: MAX_ENTRIES, follow_links: false, left_out: "" };
-        Copier::new(rules)
+        copier.copy(&source.join(&older), &target.join(&older))
     }
 
     /// Moves the session out of a run's home; renames only, so that a crash in between loses nothing. To be called when
@@ -162,6 +133,26 @@ impl Sessions {
         let folders = fs::read_dir(&self.foreign).ok()?;
         folders.flatten().map(|entry| entry.path()).find(|folder| folder.join(&name).is_file())
     }
+}
+
+/// Copies a session as it was at one moment; with what is left of the allowance.
+fn copy_whole(source: &Path, session: Uuid, target: &Path, max_bytes: u64) -> io::Result<Copier> {
+    fs::create_dir_all(target)?;
+    for _ in 0..COPIES {
+        let before = identity(source, session)?;
+        // What an agent may have written is never followed.
+        let rules = CopyRules { max_bytes, max_entries: MAX_ENTRIES, follow_links: false, left_out: "" };
+        let mut copier = Copier::new(rules);
+        for name in [file_name(session), session.to_string()] {
+            copier.copy(&source.join(&name), &target.join(&name))?;
+        }
+        if identity(source, session)? == before {
+            return Ok(copier);
+        }
+        removal::remove(target)?;
+        fs::create_dir_all(target)?;
+    }
+    Err(io::Error::other("the session is exchanged again and again while it is copied"))
 }
 
 fn file_name(session: Uuid) -> String {

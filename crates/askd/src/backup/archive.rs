@@ -8,7 +8,7 @@ use tar::{Archive, Builder, EntryType, Header as TarHeader};
 
 use super::manifest::{
     FORMAT, FileEntry, HEADER, Header, MANIFEST, MAX_FILES, MAX_HEADER, MAX_MANIFEST, MAX_PATH, MAX_PATHS, Manifest,
-    is_fit,
+    is_fit, listed,
 };
 use crate::hex::hex;
 
@@ -40,7 +40,7 @@ fn damaged(why: impl Into<String>) -> ArchiveError {
 pub(super) struct Writer<W: Write> {
     tar: Builder<zstd::Encoder<'static, W>>,
     manifest: Manifest,
-    /// Bytes of the paths in it.
+    /// Bytes of the paths in its list.
     paths: usize,
 }
 
@@ -54,18 +54,18 @@ impl<W: Write> Writer<W> {
         Ok(writer)
     }
 
-    /// Whether so many further files, whose paths have so many bytes together, are not too many for one archive.
+    /// Whether so many further files, whose paths have so many bytes together in the list, are not too many for one archive.
     pub(super) fn has_room(&self, files: usize, paths: usize) -> bool {
         self.manifest.files.len() + files <= MAX_FILES && self.paths + paths <= MAX_PATHS
     }
 
     /// Adds a file of exactly so many bytes.
     pub(super) fn file(&mut self, path: &str, size: u64, bytes: impl Read) -> io::Result<()> {
-        if !is_fit(path) || !self.has_room(1, path.len()) {
+        if !is_fit(path) || !self.has_room(1, listed(path)) {
             return Err(io::Error::other(format!("`{path}` has no place in a backup")));
         }
         let sha256 = self.entry(path, size, bytes)?;
-        self.paths += path.len();
+        self.paths += listed(path);
         self.manifest.files.insert(path.to_owned(), FileEntry { size, sha256 });
         Ok(())
     }

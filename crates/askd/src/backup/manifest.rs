@@ -29,12 +29,24 @@ pub(super) const MAX_MANIFEST: u64 = 256 << 20;
 /// Files in an archive. One of the server's sessions has a handful.
 pub(super) const MAX_FILES: usize = 1_000_000;
 
-/// What the paths of one session may have together, in bytes: room for as many files as a session that is continued may have.
-/// An agent can make more, and is not to crowd out other sessions with it.
-pub(super) const MAX_PATHS_OF_SESSION: usize = 2 << 20;
+/// What the paths of one session may have together, in bytes: room for as many files as a session that is continued may have
+/// (20,000), each with a path of two hundred bytes; those of the CLI's have 120. An agent can make more, and is not to crowd out
+/// other sessions with it.
+pub(super) const MAX_PATHS_OF_SESSION: usize = 4 << 20;
 
-/// What their paths may have together, in bytes: whoever reads an archive keeps them to the end.
+/// What their paths may have together, in bytes: whoever reads an archive keeps them to the end. With what the list says of as
+/// many files as there may be, it is less than the list may have.
 pub(super) const MAX_PATHS: usize = 128 << 20;
+
+/// How many bytes a path has in the list, where a control character has six: a list that is too long could not be read.
+pub(super) fn listed(path: &str) -> usize {
+    let escaped = |byte: u8| match byte {
+        b'"' | b'\\' => 2,
+        0..0x20 => 6,
+        _ => 1,
+    };
+    path.bytes().map(escaped).sum()
+}
 
 /// What an archive is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,6 +99,19 @@ pub(super) fn is_fit(path: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_counts_by_what_it_has_in_the_list() {
+        for (path, length) in [("a/é", 4), ("a\"\\", 5), ("\u{1}\u{1f}", 12), ("\u{7f}", 1)] {
+            assert_eq!(listed(path), length, "{path:?}");
+            assert!(serde_json::to_string(path).unwrap().len() <= length + 2);
+        }
+        // What it has for each file beside the path.
+        let file = FileEntry { size: u64::MAX, sha256: "0".repeat(64) };
+        let list = Manifest { files: BTreeMap::from([("a".to_owned(), file.clone()), ("b".to_owned(), file)]) };
+        let each = (serde_json::to_string(&list).unwrap().len() as u64).div_ceil(2);
+        assert!(MAX_PATHS as u64 + MAX_FILES as u64 * each <= MAX_MANIFEST);
+    }
 
     #[test]
     fn only_the_store_and_files_of_sessions_fit() {

@@ -40,6 +40,14 @@ impl Floor {
         must_have_room(&self.folder, bytes, self.free)
     }
 
+    /// How many bytes more would leave as much; refuses where there is less already.
+    pub(super) fn room(&self) -> Result<u64, BackupError> {
+        let looked = free(&self.folder);
+        let free =
+            looked.map_err(BackupError::io(format!("cannot look at the disk of `{}`", self.folder.display())))?;
+        free.checked_sub(self.free).ok_or_else(|| BackupError::Refused(self.too_little(free)))
+    }
+
     /// To be told of bytes before they are written; looks now and then.
     pub(super) fn is_kept(&mut self, bytes: usize) -> io::Result<()> {
         self.since += bytes as u64;
@@ -51,9 +59,12 @@ impl Floor {
         if free >= self.free {
             return Ok(());
         }
+        Err(io::Error::new(io::ErrorKind::StorageFull, self.too_little(free)))
+    }
+
+    fn too_little(&self, free: u64) -> String {
         let (free, least, folder) = (rounded(free), show_size(self.free), self.folder.display());
-        let why = format!("{free} are free on the disk of `{folder}`, and {least} must stay (ASKD_MIN_FREE_DISK)");
-        Err(io::Error::new(io::ErrorKind::StorageFull, why))
+        format!("{free} are free on the disk of `{folder}`, and {least} must stay (ASKD_MIN_FREE_DISK)")
     }
 }
 
@@ -116,5 +127,6 @@ mod tests {
         let mut floor = Floor { free: u64::MAX, since: 0, ..floor };
         let written = (0..100).take_while(|_| floor.is_kept(1 << 20).is_ok()).count();
         assert_eq!(written, 7, "at the next look");
+        assert!(floor.room().unwrap_err().to_string().contains("ASKD_MIN_FREE_DISK"));
     }
 }

@@ -137,7 +137,12 @@ impl Place {
         let failed = || BackupError::io(format!("cannot use ASKD_DATA_DIR `{}`", data.display()));
         make_folder(&data).map_err(failed())?;
         let has_our_lock = fs::symlink_metadata(data.join(LOCK)).is_err();
-        let lock = locked(&data)?;
+        let lock = locked(&data).inspect_err(|_| {
+            // As at the end of one that was refused: only an empty one goes.
+            if is_ours {
+                drop(fs::remove_dir(&data));
+            }
+        })?;
         Ok(Self { data, _lock: lock, is_ours, has_our_lock, is_done: false.into() })
     }
 

@@ -10,24 +10,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rustix::fs::Access;
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
-use uuid::Uuid;
 
 use super::archive::Writer;
-use super::manifest::{FORMAT, Header, MAX_FILES, MAX_PATHS, MAX_PATHS_OF_SESSION, SESSIONS};
+use super::manifest::{FORMAT, Header};
 use super::place::{Floor, rounded, size};
-use super::{BackupError, BackupOptions, has_data, has_store, is_there};
-use crate::disk::scratch::{ScratchFolder, make_folder, put_in_place, remove, scratch_name, sweep};
-use crate::disk::usage;
+use super::{BackupError, BackupOptions, has_data, has_store};
+use crate::disk::scratch::{ScratchFolder, put_in_place, scratch_name, sweep};
 use crate::homes;
 use crate::privileges::{own_folder, whose};
 use crate::serve::lock;
-use crate::sessions::Sessions;
 use crate::settings::Settings;
 use crate::small_file;
 use crate::store::backup::{STORE_FILE, check, copy, sessions_at_work};
+
+mod sessions;
 
 /// Of what is needed meanwhile, the archive as long as it is not whole, and a session that is being added.
 const ARCHIVE: &str = "archive";
@@ -35,9 +33,6 @@ const SESSION: &str = "session";
 
 /// What a scratch folder in the data folder is for.
 const PIPED: &str = "askd-backup";
-
-/// How many sessions that are left out are named.
-const MAX_TOLD: usize = 100;
 
 /// How long the transcripts of runs that have just ended are waited for.
 const RETURNS: Duration = Duration::from_mins(1);
@@ -105,7 +100,16 @@ pub async fn backup(
     sweep(&folder);
     sweep(data);
     let scratch = scratch(&folder, &name)?;
-    let mut job = Job { data: data.clone(), now, warnings: Vec::new(), missing: 0, schema: None, floor: floor.clone() };
+    let mut job = Job {
+        data: data.clone(),
+        now,
+        warnings: Vec::new(),
+        missing: 0,
+        schema: None,
+        floor: floor.clone(),
+        times: if options.to.is_some() { 2 } else { 1 },
+        max_session: settings.paths.max_session,
+    };
     let store_bytes = size(&data.join(STORE_FILE)) + size(&data.join(format!("{STORE_FILE}-wal")));
     let store_bytes = if options.sessions_only { 0 } else { store_bytes };
     // The copy, and an archive that could not be made smaller. For sessions the disk is looked at meanwhile.
@@ -217,6 +221,10 @@ struct Job {
     missing: usize,
     /// Of the folder of the archive.
     floor: Floor,
+    /// How often a session is on that disk while it is added: as a copy, and in the archive unless that goes elsewhere.
+    times: u8,
+    /// `ASKD_MAX_SESSION`.
+    max_session: u64,
 }
 
 impl Job {
@@ -286,111 +294,13 @@ impl Job {
             // Room for what comes.
             fs::remove_file(path).map_err(failed())?;
         }
-        let sessions = self.sessions(&mut writer, place, &mut content)?;
+        let (sessions, bytes) = self.sessions(&mut writer, place)?;
+        content += bytes;
         let (mut counted, files) = writer.finish().map_err(failed())?;
         counted.flush().map_err(failed())?;
         counted.inner.get_ref().out.sync().map_err(failed())?;
         Ok((self, sessions, files, content, counted.count))
     }
-
-    /// Each session whole, as it was at one moment.
-    fn sessions(
-        &mut self,
-        writer: &mut Writer<Counted>,
-        place: &Path,
-        content: &mut u64,
-    ) -> Result<usize, BackupError> {
-        let folder = self.data.join(SESSIONS);
-        if !is_there(&folder, Access::READ_OK | Access::EXEC_OK)? {
-            let data = self.data.display();
-            self.warnings
-                .push(format!("there is no folder `{SESSIONS}` in ASKD_DATA_DIR `{data}`: has a server worked in it?"));
-            return Ok(0);
-        }
-        let failed = || BackupError::io("the transcripts could not be read");
-        // Of the CLI's own sessions, beside askd's, nothing is taken: they are in CONFIG_DIR.
-        let sessions = Sessions::open(&self.data, Path::new("/nonexistent"), u64::MAX).map_err(failed())?;
-        let mut ids: Vec<Uuid> = Vec::new();
-        for entry in fs::read_dir(&folder).map_err(failed())? {
-            let name = entry.map_err(failed())?.file_name();
-            ids.extend(name.to_str().and_then(|name| name.parse::<Uuid>().ok()));
-        }
-        ids.sort_unstable();
-        let mut count = 0;
-        for id in ids {
-            remove(place).and_then(|()| make_folder(place)).map_err(failed())?;
-            if let Ok(usage::Taken::Bytes(bytes)) = usage::measure(&folder.join(id.to_string()), MAX_FILES) {
-                self.floor.must_have_room(bytes)?;
-            }
-            match sessions.copy_out(id, place) {
-                Ok(()) => {}
-                // Removed meanwhile, or a folder without a transcript.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) if error.kind() == io::ErrorKind::StorageFull => {
-                    return Err(BackupError::io(format!("session {id} could not be copied"))(error));
-                }
-                Err(error) => {
-                    self.leave_out(id, &error.to_string());
-                    continue;
-                }
-            }
-            let unreadable = || BackupError::io(format!("session {id} could not be added"));
-            let (mut files, mut room) = (Vec::new(), MAX_PATHS_OF_SESSION);
-            let fits = collect(place, &format!("{SESSIONS}/{id}"), &mut files, &mut room).map_err(unreadable())?;
-            if !fits || !writer.has_room(files.len(), MAX_PATHS_OF_SESSION - room) {
-                let why = if fits {
-                    format!(
-                        "an archive has no room for more than {MAX_FILES} files, or {MAX_PATHS} bytes of their paths"
-                    )
-                } else {
-                    format!("the paths of its files have more than {MAX_PATHS_OF_SESSION} bytes together")
-                };
-                self.leave_out(id, &why);
-                continue;
-            }
-            for (path, file) in files {
-                *content += add(writer, &path, &file).map_err(unreadable())?;
-            }
-            count += 1;
-        }
-        Ok(count)
-    }
-
-    fn leave_out(&mut self, session: Uuid, why: &str) {
-        self.missing += 1;
-        if self.missing <= MAX_TOLD {
-            self.warnings.push(format!("session {session} is not in the archive: {why}"));
-        }
-    }
-}
-
-/// All files below a folder that is ours alone, each with its path in the archive; whether `room` was enough for those paths,
-/// in bytes. Names that are no text, which the CLI does not make, are left out.
-fn collect(folder: &Path, path: &str, files: &mut Vec<(String, PathBuf)>, room: &mut usize) -> io::Result<bool> {
-    let mut entries = fs::read_dir(folder)?.collect::<Result<Vec<_>, _>>()?;
-    entries.sort_by_key(fs::DirEntry::file_name);
-    for entry in entries {
-        let Some(name) = entry.file_name().to_str().map(str::to_owned) else { continue };
-        let (below, kind) = (format!("{path}/{name}"), entry.file_type()?);
-        if kind.is_dir() {
-            if !collect(&entry.path(), &below, files, room)? {
-                return Ok(false);
-            }
-        } else if kind.is_file() {
-            let Some(left) = room.checked_sub(below.len()) else { return Ok(false) };
-            *room = left;
-            files.push((below, entry.path()));
-        }
-    }
-    Ok(true)
-}
-
-/// Adds a file; its size in bytes.
-fn add(writer: &mut Writer<Counted>, path: &str, file: &Path) -> io::Result<u64> {
-    let file = File::open(file)?;
-    let size = file.metadata()?.len();
-    writer.file(path, size, file)?;
-    Ok(size)
 }
 
 /// Counts what passes.

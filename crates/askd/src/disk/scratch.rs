@@ -223,9 +223,11 @@ mod tests {
                     sweep(folder.path());
                 }
             });
-            let taken = (0..300).filter(|_| ScratchFolder::create(&path).unwrap().is_some()).count();
+            // The other thread ends, whatever comes of it.
+            let create = |_| ScratchFolder::create(&path).map(|taken| taken.is_some());
+            let created: Vec<io::Result<bool>> = (0..300).map(create).collect();
             is_done.store(true, Ordering::Relaxed);
-            assert_eq!(taken, 300);
+            assert!(created.iter().all(|created| matches!(created, Ok(true))), "{created:?}");
         });
     }
 

@@ -1,11 +1,11 @@
 //! The lock of a data folder: one server works in it, or one command that needs it for itself.
 
-use std::fs::{File, Metadata, TryLockError};
+use std::fs::{self, File, Metadata, TryLockError};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::fs::OFlags;
 
@@ -17,6 +17,13 @@ const MAX_PID: u64 = 20;
 /// The lock, as long as this is kept. The file names this process meanwhile: people ask who it is, and scripts send it signals.
 #[derive(Debug)]
 pub struct DataLock(File);
+
+impl DataLock {
+    fn name_process(&mut self) -> io::Result<()> {
+        self.0.set_len(0)?;
+        write!(self.0, "{}", std::process::id())
+    }
+}
 
 impl Drop for DataLock {
     fn drop(&mut self) {
@@ -34,8 +41,9 @@ pub enum Attempt {
     Held(String),
 }
 
-/// For how long it is tried: whoever only looks ([`is_held`]) has the lock for a moment.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How often it is tried again, for a second together: whoever only looks ([`is_held`]) has the lock for a moment, and so has a
+/// restore that was refused.
+const TRIES: u32 = 20;
 
 /// Between two attempts.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
@@ -51,27 +59,51 @@ pub fn is_held(data: &Path) -> bool {
 
 /// Takes the lock, if nobody has it. Blocking, for a second at most.
 pub fn take(data: &Path) -> io::Result<Attempt> {
+    take_pausing(data, || sleep(LOOK_AGAIN))
+}
+
+fn take_pausing(data: &Path, mut pause: impl FnMut()) -> io::Result<Attempt> {
     let path = data.join("lock");
-    let mut options = File::options();
-    options.create(true).truncate(false).write(true).custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
-    let mut file = options.open(&path)?;
-    let begun = Instant::now();
+    let (mut file, mut is_new) = open(&path)?;
+    let mut left = TRIES;
     loop {
         match file.try_lock() {
+            Ok(()) if is_named(&file, &path) => break,
             // Whoever had it has removed the file: a restore that was refused, of which nothing is to stay.
-            Ok(()) if !is_named(&file, &path) => file = options.open(&path)?,
-            Ok(()) => break,
-            Err(TryLockError::WouldBlock) if begun.elapsed() < PATIENCE => sleep(LOOK_AGAIN),
+            Ok(()) if left > 0 => (file, is_new) = open(&path)?,
+            // Or the file system gives one file several numbers.
+            Ok(()) => return Err(io::Error::other("its file is removed again and again")),
+            Err(TryLockError::WouldBlock) if left > 0 => {}
             Err(TryLockError::WouldBlock) => {
                 let holder = small_file::read_text(&path, MAX_PID).unwrap_or_default();
                 return Ok(Attempt::Held(if holder.is_empty() { "unknown".to_owned() } else { holder }));
             }
             Err(TryLockError::Error(error)) => return Err(error),
         }
+        left -= 1;
+        pause();
     }
-    file.set_len(0)?;
-    write!(file, "{}", std::process::id())?;
-    Ok(Attempt::Taken(DataLock(file)))
+    let mut lock = DataLock(file);
+    if let Err(error) = lock.name_process() {
+        // As long as it is locked: whoever waits for it finds out.
+        if is_new {
+            drop(fs::remove_file(path));
+        }
+        return Err(error);
+    }
+    Ok(Attempt::Taken(lock))
+}
+
+/// The file, and whether it was made for this.
+fn open(path: &Path) -> io::Result<(File, bool)> {
+    let mut options = File::options();
+    options.write(true).custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
+    match options.clone().create_new(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            Ok((options.create(true).truncate(false).open(path)?, false))
+        }
+        made => Ok((made?, true)),
+    }
 }
 
 /// Whether the path still leads to this file.
@@ -90,14 +122,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path();
         assert!(!is_held(data), "there is none");
-        std::fs::write(data.join("lock"), "4711 of a server that was killed").unwrap();
+        fs::write(data.join("lock"), "4711 of a server that was killed").unwrap();
         let Attempt::Taken(lock) = take(data).unwrap() else { panic!("somebody has it") };
         assert!(is_held(data));
         let Attempt::Held(holder) = take(data).unwrap() else { panic!("two have it") };
         assert_eq!(holder, std::process::id().to_string());
         drop(lock);
         assert!(!is_held(data));
-        assert_eq!(std::fs::read_to_string(data.join("lock")).unwrap(), "", "nobody is named");
+        assert_eq!(fs::read_to_string(data.join("lock")).unwrap(), "", "nobody is named");
         assert!(matches!(take(data).unwrap(), Attempt::Taken(_)));
     }
 
@@ -106,28 +138,41 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path();
         let Attempt::Taken(lock) = take(data).unwrap() else { panic!("somebody has it") };
-        std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| take(data).unwrap());
-            sleep(LOOK_AGAIN * 4);
-            std::fs::remove_file(data.join("lock")).unwrap();
-            drop(lock);
-            let taken = waiting.join().unwrap();
-            assert!(matches!(taken, Attempt::Taken(_)));
-            assert!(is_held(data), "by its name");
+        let mut held = Some(lock);
+        let taken = take_pausing(data, || {
+            if let Some(lock) = held.take() {
+                fs::remove_file(data.join("lock")).unwrap();
+                drop(lock);
+            }
         });
+        assert!(matches!(taken.unwrap(), Attempt::Taken(_lock) if is_held(data)), "by its name");
+    }
+
+    #[test]
+    fn a_lock_whose_file_is_removed_again_and_again_is_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path();
+        let Attempt::Taken(lock) = take(data).unwrap() else { panic!("somebody has it") };
+        let (mut held, mut pauses) = (Some(lock), 0);
+        let taken = take_pausing(data, || {
+            fs::remove_file(data.join("lock")).unwrap();
+            held = None;
+            pauses += 1;
+        });
+        let error = taken.unwrap_err().to_string();
+        assert!(error.contains("removed again and again") && held.is_none(), "{error}");
+        assert_eq!(pauses, TRIES);
     }
 
     #[test]
     fn who_only_looks_is_waited_for() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lock");
-        std::fs::write(&path, "").unwrap();
+        fs::write(&path, "").unwrap();
         let looking = File::open(path).unwrap();
         looking.try_lock_shared().unwrap();
-        std::thread::scope(|scope| {
-            let taking = scope.spawn(|| take(folder.path()).unwrap());
-            drop(looking);
-            assert!(matches!(taking.join().unwrap(), Attempt::Taken(_)));
-        });
+        let mut looking = Some(looking);
+        let taken = take_pausing(folder.path(), || assert!(looking.take().is_some(), "once"));
+        assert!(matches!(taken.unwrap(), Attempt::Taken(_)) && looking.is_none());
     }
 }

@@ -202,6 +202,9 @@ fn a_session_that_has_gone_on_since_is_not_set_back() {
     let beside = f.root.path().join("data/sessions").join(ID.to_string()).join(format!("{ID}.older.jsonl"));
     assert_eq!(fs::read_to_string(beside).unwrap(), "old");
     let out = f.root.path().join("out");
-    f.sessions.copy_out(ID, &out).unwrap();
+    let too_large = f.sessions.copy_out(ID, &out, 8).unwrap_err();
+    assert_eq!(too_large.kind(), std::io::ErrorKind::FileTooLarge, "one bound for both");
+    fs::remove_dir_all(&out).unwrap();
+    f.sessions.copy_out(ID, &out, 9).unwrap();
     assert_eq!(fs::read_to_string(out.join(older_name(ID))).unwrap(), "old", "a backup has both");
 }

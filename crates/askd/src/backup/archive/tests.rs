@@ -179,4 +179,7 @@ fn paths_without_end_have_no_place() {
     writer.file(&path("a"), 0, io::empty()).unwrap();
     writer.file(&path("b"), 0, io::empty()).unwrap();
     assert!(writer.file(&path("c"), 0, io::empty()).is_err());
+    // By what they have in the list.
+    writer.paths = MAX_PATHS - path("\u{1}").len();
+    assert!(writer.file(&path("\u{1}"), 0, io::empty()).is_err());
 }

@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 
 use crate::harness::{Engine, Folders, Program, UNPRIVILEGED, V1, eventually, integrity, launcher, marked_processes};
 
+mod lock;
 mod rights;
+mod sessions;
 
 /// `askd COMMAND` with the data folder given.
 #[expect(clippy::disallowed_methods, reason = "the program under test")]
@@ -400,39 +402,6 @@ async fn a_restore_moves_what_is_askd_s_and_only_where_it_can() {
     }
     let program = serve(&target);
     assert_eq!(V1::at(program.address().await).run(&run).await["state"], "completed");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn sessions_that_cannot_be_read_or_have_too_many_files_are_told_by_the_exit_code() {
-    use std::os::unix::fs::PermissionsExt as _;
-    let folders = Folders::new();
-    let mut program = serve(&folders);
-    let client = V1::at(program.address().await);
-    let run = client.submit(&json!({"prompt": "hello"})).await;
-    let session = client.ended(&run).await["session_id"].as_str().unwrap().to_owned();
-    program.signal(Signal::TERM);
-    assert!(program.ended().await.success());
-    let folder = folders.data().join("sessions").join(&session);
-    // What an agent has made of its session: more names than one may have, and nothing in them.
-    let crowded = "00000000-0000-4000-8000-000000000007";
-    let files = folders.data().join("sessions").join(crowded);
-    std::fs::create_dir_all(files.join(crowded)).unwrap();
-    std::fs::write(files.join(format!("{crowded}.jsonl")), "{}\n").unwrap();
-    for file in 0..7_000 {
-        std::fs::write(files.join(crowded).join(format!("{file:0>250}")), "").unwrap();
-    }
-    // Root can read all, and becomes the owner, who cannot.
-    folders.give_to(UNPRIVILEGED);
-    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o000)).unwrap();
-    let archive = folders.data().join("backup").display().to_string();
-    let output = done(askd(&folders.data(), &["backup", "--json", "--to", &archive], &[])).await;
-    let taken: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((output.status.code(), &taken["missing_sessions"]), (Some(3), &json!(2)), "{}", said(&output));
-    for (session, why) in [(&*session, ""), (crowded, "the paths of its files have more than 2097152 bytes together")] {
-        let told = format!("session {session} is not in the archive: {why}");
-        assert!(said(&output).contains(&told), "{told}: {}", said(&output));
-    }
-    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700)).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
