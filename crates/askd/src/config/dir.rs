@@ -173,7 +173,7 @@ impl ConfigDir {
 
     /// Copies the configuration into a run's home, and reads the rest of what the run is given.
     pub fn seed(&self, home: &Path) -> Result<Seeded, SeedError> {
-        let target = self.copy_into(home, SEEDED.into_iter().chain([SETTINGS_FILE]))?;
+        let target = self.copy_into(home, with_settings())?;
         // The copy, since that is what the run has: the file may have changed meanwhile.
         let has_hooks = self.judge_settings(&target.join(SETTINGS_FILE))?;
         Ok(Seeded { policy: self.policy()?, mcp_servers: self.mcp_servers()?, has_hooks })
@@ -181,19 +181,31 @@ impl ConfigDir {
 
     /// Copies what has these names into the configuration folder of a run's home; gives that folder.
     fn copy_into(&self, home: &Path, names: impl IntoIterator<Item = &'static str>) -> Result<PathBuf, SeedError> {
-        if self.was_there && !self.path.is_dir() {
-            return Err(SeedError::Gone);
-        }
-        // Links are the operator's, e.g. those of a mounted Kubernetes ConfigMap.
-        let (max_bytes, max_entries, left_out) = (self.max_bytes, MAX_ENTRIES, TEMPORARY);
-        let rules = CopyRules { max_bytes, max_entries, follow_links: true, left_out };
-        let mut copier = Copier::new(rules);
+        let mut copier = self.copier()?;
         let target = home.join(CONFIG_FOLDER);
         std::fs::create_dir_all(&target)?;
         for name in names {
             copier.copy(&self.path.join(name), &target.join(name))?;
         }
         Ok(target)
+    }
+
+    /// Whether a home could be given all of it. Nothing is made. Blocking: it opens every file.
+    pub fn check_copy(&self) -> Result<(), SeedError> {
+        let mut copier = self.copier()?;
+        for name in with_settings() {
+            copier.rehearse(&self.path.join(name))?;
+        }
+        Ok(())
+    }
+
+    fn copier(&self) -> Result<Copier, SeedError> {
+        if self.was_there && !self.path.is_dir() {
+            return Err(SeedError::Gone);
+        }
+        // Links are the operator's, e.g. those of a mounted Kubernetes ConfigMap.
+        let (max_bytes, max_entries, left_out) = (self.max_bytes, MAX_ENTRIES, TEMPORARY);
+        Ok(Copier::new(CopyRules { max_bytes, max_entries, follow_links: true, left_out }))
     }
 
     /// What runs are kept from; of the house where the operator gives none. The file is read for each run, and taken
@@ -258,6 +270,11 @@ impl ConfigDir {
         };
         judged.wrong.map_or(Ok(judged.has_hooks), |wrong| Err(SeedError::Settings(wrong)))
     }
+}
+
+/// What is copied into the home of a run that has the settings as a file of its own.
+fn with_settings() -> impl Iterator<Item = &'static str> {
+    SEEDED.into_iter().chain([SETTINGS_FILE])
 }
 
 fn settings_text(file: &Path) -> Result<Option<String>, SeedError> {

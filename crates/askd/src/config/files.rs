@@ -150,6 +150,13 @@ impl Root {
         beneath(&self.folder, path, flags, links)
     }
 
+    /// What lies at this path, if the way there stays beneath the folder. It is not opened to be read.
+    pub(super) fn look_at(&self, path: &Path) -> Result<Stat, Errno> {
+        // Whoever looks at the scope is told when there was too much to look at.
+        self.budget.entry().map_err(|_| Errno::AGAIN)?;
+        rustix::fs::fstat(self.open(path, OFlags::PATH, Links::Follow)?)
+    }
+
     /// A document; `None` when there is none.
     pub(super) fn read(&self, id: &DocumentId, links: Links) -> Result<Option<OnDisk>, ConfigError> {
         let path = id.path(&self.scope);

@@ -2,9 +2,10 @@
 //! else of `CONFIG_DIR`. A hook whose script cannot be run is passed over: the CLI makes the call that it would have refused,
 //! and warns of it (checked with CLI 2.1.330).
 
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
+use rustix::fs::Mode;
+use rustix::io::Errno;
 use serde_json::Value;
 
 use super::files::Root;
@@ -25,7 +26,11 @@ pub(super) fn problems(root: &Root, settings: &str) -> Vec<Problem> {
     if let Some(hooks) = json.value().get("hooks") {
         collect(hooks, &mut commands);
     }
-    let found = commands.into_iter().filter_map(|command| problem(dir, command));
+    if commands.is_empty() {
+        return Vec::new();
+    }
+    let names: Vec<_> = [Some(dir.to_owned()), dir.canonicalize().ok()].into_iter().flatten().collect();
+    let found = commands.into_iter().filter_map(|command| problem(root, &names, command));
     found.map(|why| Problem::new(why).of("hooks")).take(MAX_TOLD).collect()
 }
 
@@ -40,49 +45,67 @@ fn collect<'a>(hooks: &'a Value, commands: &mut Vec<&'a str>) {
     }
 }
 
-fn problem(dir: &Path, command: &str) -> Option<String> {
+/// `names`: how a command may name `CONFIG_DIR`.
+fn problem(root: &Root, names: &[PathBuf], command: &str) -> Option<String> {
     let ends_word = |c: char| c.is_whitespace() || "\"'`;|&()=<>".contains(c);
     let mut words = command.split(ends_word).filter(|word| !word.is_empty()).enumerate();
     words.find_map(|(at, word)| match OWN_FOLDER.iter().find_map(|folder| word.strip_prefix(folder)) {
-        Some(name) => of_own(dir, word, name, at == 0),
-        None => is_below(dir, word).then(|| {
-            let dir = dir.display();
+        Some(name) => of_own(root, word, name, at == 0),
+        None => is_below(names, word).then(|| {
             format!(
                 "`{word}` lies in CONFIG_DIR, which isolated runs do not see: the hook is passed over; put the file into \
-                 `{dir}/hooks` and name it `~/.claude/hooks/…`"
+                 `CONFIG_DIR/hooks` and name it `~/.claude/hooks/…`"
             )
         }),
     })
 }
 
-fn of_own(dir: &Path, word: &str, name: &str, is_run: bool) -> Option<String> {
+fn of_own(root: &Root, word: &str, name: &str, is_run: bool) -> Option<String> {
     // What the shell makes of it nobody knows before.
     if name.contains(['$', '*', '?', '[', '{']) {
         return None;
     }
-    match dir.join("hooks").join(name).metadata() {
-        Err(_) => Some(format!("`{word}` is not there, and the hook is passed over: CONFIG_DIR has no `hooks/{name}`")),
-        Ok(file) => (is_run && file.permissions().mode() & 0o100 == 0).then(|| {
-            format!("`{word}` cannot be executed, and the hook is passed over: do `chmod +x`, or write `sh {word}`")
-        }),
-    }
+    let name = within(name)?;
+    let file = match root.look_at(&Path::new("hooks").join(&name)) {
+        Ok(file) => file,
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NAMETOOLONG) => {
+            let name = name.display();
+            return Some(format!(
+                "`{word}` is not there, and the hook is passed over: CONFIG_DIR has no `hooks/{name}`"
+            ));
+        }
+        // A link that leads out of CONFIG_DIR: runs have a copy of what lies there, and callers are not told of it.
+        Err(_) => return None,
+    };
+    (is_run && !Mode::from_raw_mode(file.st_mode).contains(Mode::XUSR)).then(|| {
+        format!("`{word}` cannot be executed, and the hook is passed over: do `chmod +x`, or write `sh {word}`")
+    })
 }
 
-fn is_below(dir: &Path, word: &str) -> bool {
+/// The path below the folder; `None` if it may lead elsewhere: nobody is told whether another file of the server is there.
+fn within(name: &str) -> Option<PathBuf> {
+    // To the shell several slashes are one.
+    let path = Path::new(name.trim_start_matches('/'));
+    let is_within = path.components().all(|part| matches!(part, Component::Normal(_)));
+    (is_within && path.file_name().is_some()).then(|| path.components().collect())
+}
+
+fn is_below(names: &[PathBuf], word: &str) -> bool {
     let word = Path::new(word);
-    [Some(dir.to_owned()), dir.canonicalize().ok()].iter().flatten().any(|dir| word != dir && word.starts_with(dir))
+    names.iter().any(|dir| word != dir && word.starts_with(dir))
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
 
     use serde_json::json;
 
     use super::*;
 
-    #[test]
-    fn a_script_that_runs_do_not_have_or_cannot_run_is_told() {
+    /// A folder with scripts, and what is told first of a hook with this command.
+    fn place() -> (tempfile::TempDir, impl Fn(&str) -> String) {
         let folder = tempfile::tempdir().unwrap();
         let dir = folder.path();
         fs::create_dir_all(dir.join("hooks/deep")).unwrap();
@@ -91,27 +114,92 @@ mod tests {
             fs::set_permissions(dir.join("hooks").join(name), fs::Permissions::from_mode(mode)).unwrap();
         }
         let root = Root::user(dir).unwrap().unwrap();
-        let told = |command: &str| {
+        let told = move |command: &str| {
             let hook = json!([{"matcher": "Bash", "hooks": [{"type": "command", "command": command}]}]);
             let found = problems(&root, &json!({"hooks": {"PreToolUse": hook}}).to_string());
             found.first().map(ToString::to_string).unwrap_or_default()
         };
+        (folder, told)
+    }
+
+    #[test]
+    fn a_script_that_runs_do_not_have_or_cannot_run_is_told() {
+        let (folder, told) = place();
+        let dir = folder.path();
         let inside = format!("bash '{}/hooks/runs.sh' -v", dir.display());
         for (command, part) in [
             ("~/.claude/hooks/gone.sh --all", "`~/.claude/hooks/gone.sh` is not there"),
             ("sh $HOME/.claude/hooks/gone.sh", "CONFIG_DIR has no `hooks/gone.sh`"),
+            ("~/.claude/hooks//deep///gone.sh", "CONFIG_DIR has no `hooks/deep/gone.sh`"),
+            ("~/.claude/hooks/runs.sh/x", "CONFIG_DIR has no `hooks/runs.sh/x`"),
             ("~/.claude/hooks/deep/lies.sh", "do `chmod +x`, or write `sh ~/.claude/hooks/deep/lies.sh`"),
+            ("~/.claude/hooks//deep/lies.sh", "do `chmod +x`, or write `sh ~/.claude/hooks//deep/lies.sh`"),
             (&*inside, "which isolated runs do not see"),
+            (&*inside, "put the file into `CONFIG_DIR/hooks` and"),
         ] {
             let told = told(command);
             assert!(told.starts_with("`hooks`: ") && told.contains(part), "{command}: {told}");
         }
         let beside = format!("{}-of-another/x.sh", dir.display());
-        for fine in
-            ["~/.claude/hooks/runs.sh", "sh ~/.claude/hooks/deep/lies.sh", "~/.claude/hooks/$X", "jq .", &beside]
-        {
+        for fine in [
+            "~/.claude/hooks/runs.sh",
+            "~/.claude/hooks//runs.sh",
+            "sh ~/.claude/hooks/deep/lies.sh",
+            "~/.claude/hooks/$X",
+            "ls ~/.claude/hooks/",
+            "jq .",
+            &beside,
+        ] {
             assert_eq!(told(fine), "", "{fine}");
         }
+        let root = Root::user(dir).unwrap().unwrap();
         assert_eq!(problems(&root, "{}"), []);
+    }
+
+    #[test]
+    fn nobody_is_told_of_a_file_outside_of_the_folder() {
+        let (folder, told) = place();
+        let (dir, outside) = (folder.path(), tempfile::tempdir().unwrap());
+        fs::write(outside.path().join("lies.sh"), "").unwrap();
+        fs::write(dir.join("lies.sh"), "").unwrap();
+        for (name, target) in [("lies", "lies.sh"), ("gone", "gone.sh")] {
+            symlink(outside.path().join(target), dir.join("hooks").join(name)).unwrap();
+            let up = format!("../../{}/{target}", outside.path().file_name().unwrap().to_str().unwrap());
+            symlink(up, dir.join(format!("hooks/{name}-up"))).unwrap();
+        }
+        symlink(outside.path(), dir.join("hooks/linked")).unwrap();
+        let path = outside.path().display();
+        for target in ["lies.sh", "gone.sh"] {
+            for command in [
+                format!("~/.claude/hooks/..{path}/{target}"),
+                format!("~/.claude/hooks/../../../../../../../..{path}/{target}"),
+                format!("~/.claude/hooks/deep/../../../..{path}/{target}"),
+                format!("~/.claude/hooks/../{target}"),
+                format!("~/.claude/hooks/linked/{target}"),
+            ] {
+                assert_eq!(told(&command), "", "{command}");
+            }
+            // It is a name below the folder, as it is to the shell.
+            let told = told(&format!("~/.claude/hooks/{path}/{target}"));
+            assert!(told.contains(&format!("CONFIG_DIR has no `hooks{path}/{target}`")), "{told}");
+        }
+        for name in ["lies", "gone", "lies-up", "gone-up"] {
+            assert_eq!(told(&format!("~/.claude/hooks/{name}")), "", "{name}");
+        }
+    }
+
+    #[test]
+    fn links_as_those_of_a_mounted_volume_are_followed() {
+        let (folder, told) = place();
+        let hooks = folder.path().join("hooks");
+        fs::create_dir(hooks.join("..2026")).unwrap();
+        fs::rename(hooks.join("deep/lies.sh"), hooks.join("..2026/check.sh")).unwrap();
+        symlink("..2026", hooks.join("..data")).unwrap();
+        symlink("..data/check.sh", hooks.join("check.sh")).unwrap();
+        assert!(told("~/.claude/hooks/check.sh").contains("do `chmod +x`"));
+        fs::set_permissions(hooks.join("..2026/check.sh"), fs::Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(told("~/.claude/hooks/check.sh"), "");
+        fs::remove_file(hooks.join("..data")).unwrap();
+        assert!(told("~/.claude/hooks/check.sh").contains("is not there"));
     }
 }

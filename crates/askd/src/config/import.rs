@@ -15,7 +15,7 @@ use super::kind::Kind;
 use super::manager::{Config, Inner};
 use super::name::DocumentId;
 use super::problem::{Problem, Report};
-use super::read::{Member, whole};
+use super::read::{Member, of_hooks, whole};
 use super::scope::Scope;
 use super::twins::{self, Names};
 use super::validate;
@@ -275,7 +275,8 @@ impl Planner<'_> {
     fn stays(&mut self, id: &DocumentId, content: &Content) {
         let report = validate::check(id, content);
         let file = self.file(id);
-        let told = report.errors.into_iter().chain(report.warnings).map(|problem| within(&file, problem));
+        let problems = report.errors.into_iter().chain(report.warnings).chain(of_hooks(self.root, id, content));
+        let told = problems.map(|problem| within(&file, problem));
         let room = MOST_PROBLEMS.saturating_sub(self.plan.imported.warnings.len());
         self.plan.imported.warnings.extend(told.take(room));
         self.plan.imported.unchanged += 1;
@@ -314,7 +315,11 @@ impl Planner<'_> {
         let case = Case { scope: self.root.scope(), id, by: self.by, limits, secrets: &secrets };
         let named = |problems: Vec<Problem>| problems.into_iter().map(|problem| within(&file, problem));
         match case.judge(has_old, old, new) {
-            Ok(warnings) => self.plan.imported.warnings.extend(named(warnings)),
+            Ok(mut warnings) => {
+                // No archive brings scripts of hooks: those that count are there.
+                warnings.extend(new.into_iter().flat_map(|new| of_hooks(self.root, id, new)));
+                self.plan.imported.warnings.extend(named(warnings));
+            }
             Err(ConfigError::Invalid(report)) => self.refused.problems.extend(named(report.errors)),
             Err(ConfigError::NeedsExec(reasons)) => {
                 self.refused.needs_exec.extend(reasons.into_iter().map(|reason| format!("{file}: {reason}")));

@@ -16,26 +16,33 @@ use super::validate::{self, settings};
 pub struct Standing {
     /// What no run may start with, since the CLI would drop rules or every run would fail.
     pub refusals: Vec<Problem>,
+    /// Why no home can be given a copy of it. The server starts, and refuses every run until it is mended.
+    pub uncopied: Option<Problem>,
     /// What the CLI skips, or takes and was probably not meant.
     pub warnings: Vec<Problem>,
     /// How many documents were looked at.
     pub documents: usize,
 }
 
+/// What to do where [`Standing::uncopied`] says something.
+pub const TO_BE_COPIED: &str = "let the user that the server works as read it, take it out of CONFIG_DIR, or raise \
+                                ASKD_MAX_CONFIG where that is the bound";
+
 /// Looks at everything. Blocking: it reads all files.
 pub fn examine(dir: &ConfigDir, limits: &Limits) -> Standing {
     Standing { refusals: refusals(dir), ..skipped(dir, limits) }
 }
 
-/// Looks only for what no run may start with. Blocking: it reads three files.
+/// Looks only for what no server may start with. Blocking: it reads three files.
 pub fn refusals(dir: &ConfigDir) -> Vec<Problem> {
     let errors = [dir.check_settings().err(), dir.policy().err(), dir.mcp_servers().err()];
     errors.into_iter().flatten().map(|error| Problem::new(error.to_string())).collect()
 }
 
-/// Looks only for what the CLI skips. Blocking: it reads all files.
+/// Looks only for what the CLI skips, and for what keeps every run from its copy. Blocking: it reads all files.
 pub fn skipped(dir: &ConfigDir, limits: &Limits) -> Standing {
-    let mut standing = Standing::default();
+    let uncopied = dir.check_copy().err().map(|error| Problem::new(format!("no run can begin: {error}")));
+    let mut standing = Standing { uncopied, ..Standing::default() };
     if let Err(error) = documents(dir, limits, &mut standing) {
         standing.warnings.push(Problem::new(error.to_string()));
     }
@@ -105,6 +112,7 @@ pub fn in_one_line(refusals: &[Problem]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
 
@@ -139,11 +147,32 @@ mod tests {
     }
 
     #[test]
+    fn what_no_run_can_be_given_a_copy_of_is_told() {
+        let (deep, large) = (format!("hooks/{}x.sh", "d/".repeat(16)), "x".repeat((1 << 20) + 1));
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text, part) in
+            [(&*deep, "", "deeper than 16 folders"), ("hooks/data", &large, "hooks/data`: too many bytes to copy")]
+        {
+            let standing = examined(&[("settings.json", "{}"), (name, text)]);
+            let told = standing.uncopied.unwrap().to_string();
+            assert!(told.starts_with("no run can begin: ") && told.contains(part), "{told}");
+            assert_eq!((standing.refusals, standing.warnings), (vec![], vec![]), "{told}");
+        }
+        fs::create_dir(folder.path().join("hooks")).unwrap();
+        let file = folder.path().join("hooks/secret.sh");
+        fs::write(&file, "").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o000)).unwrap();
+        let told = examine(&ConfigDir::new(folder.path(), 1 << 20), &Limits::new(1 << 20)).uncopied;
+        // Root reads everything.
+        assert_eq!(told.is_some(), fs::read(&file).is_err(), "{told:?}");
+    }
+
+    #[test]
     fn nothing_and_what_is_right_are_fine() {
         for files in [&[][..], &[("settings.json", "{}"), (".mcp.json", "{\"mcpServers\": {}}"), ("CLAUDE.md", "text")]]
         {
             let standing = examined(files);
-            assert_eq!((standing.refusals, standing.warnings), (vec![], vec![]));
+            assert_eq!((standing.refusals, standing.uncopied, standing.warnings), (vec![], None, vec![]));
         }
         let nowhere = ConfigDir::new(std::path::Path::new("/nowhere"), 1);
         assert_eq!(examine(&nowhere, &Limits::new(1)).refusal(), None);

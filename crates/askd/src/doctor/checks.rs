@@ -125,6 +125,9 @@ fn configuration(settings: &Settings) -> Option<Check> {
     if let Some(refusal) = found.refusal() {
         return Some(Check::fail(name, refusal, "mend it, or move the file away: the server does not start with it"));
     }
+    if let Some(problem) = found.uncopied {
+        return Some(Check::fail(name, problem.to_string(), standing::TO_BE_COPIED));
+    }
     let Some(first) = found.warnings.first() else {
         return Some(Check::ok(name, format!("the CLI takes all of the {} documents in CONFIG_DIR", found.documents)));
     };

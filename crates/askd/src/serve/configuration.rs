@@ -25,11 +25,15 @@ pub(super) async fn check(dir: &ConfigDir) -> Result<(), StartError> {
     standing::in_one_line(&refusals).map_or(Ok(()), |refusal| Err(StartError::Config(refusal)))
 }
 
-/// Warns of what the CLI would skip. Nobody waits for it: thousands of documents take a while to read.
+/// Warns of what the CLI would skip, and of what keeps every run from beginning. Nobody waits for it: thousands of documents
+/// take a while to read.
 pub(super) async fn warn(dir: ConfigDir, limits: Limits) {
     let Ok(found) = LOOKS.run(move || standing::skipped(&dir, &limits)).await else {
         return tracing::warn!("configuration: its files do not answer in time, and were not checked");
     };
+    if let Some(problem) = &found.uncopied {
+        tracing::warn!("configuration: {problem}; hint: {}", standing::TO_BE_COPIED);
+    }
     for problem in found.warnings.iter().take(MAX_WARNINGS) {
         tracing::warn!("configuration: {problem}");
     }

@@ -49,7 +49,7 @@ pub(super) const FILES_AND_FOLDERS: &[Setting] = &[
         "ASKD_MAX_CONFIG",
         Size(1 << 10, 1 << 32),
         Value("64MiB"),
-        "How much of `CONFIG_DIR` (agents, skills, rules) a run's home may be given, and how much a scope of `/v1/config` may hold.",
+        "How much of `CONFIG_DIR` (all that is copied: `CLAUDE.md`, agents, commands, hooks, output styles, rules, skills, workflows, `settings.json`) a run's home may be given, and how much a scope of `/v1/config` may hold. Where there is more of it, no run can begin.",
     ),
     Setting::new(
         "max_session",

@@ -114,6 +114,32 @@ async fn merge_leaves_what_it_does_not_bring_and_replace_removes_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn scripts_of_hooks_that_runs_will_not_have_are_told_as_where_settings_are_put() {
+    let server = TestServerBuilder::fake().file("workspace/shop/README", "x").start().await;
+    let settings = r#"{"hooks": {"Stop": [{"hooks": [{"type": "command", "command": "~/.claude/hooks/gone.sh"}]}]}}"#;
+    let archive = tar_of(&[("settings.json", settings), ("CLAUDE.md", "# Hi\n")]);
+    // What is brought and what is there already.
+    for query in ["?dry_run=true", "", ""] {
+        let imported = import(&server, query, TAR, archive.clone()).await;
+        assert_eq!(imported.status, 200, "{imported:?}");
+        let told = imported.body["warnings"].as_array().unwrap();
+        assert_eq!(told.len(), 1, "{imported:?}");
+        assert_eq!((&told[0]["file"], &told[0]["field"]), (&json!("settings.json"), &json!("hooks")), "{imported:?}");
+        assert!(told[0]["message"].as_str().unwrap().contains("CONFIG_DIR has no `hooks/gone.sh`"), "{imported:?}");
+    }
+    let put = server.put("/v1/config/settings", &json!({"content": settings})).await;
+    assert!(put.body["warnings"].to_string().contains("`hooks/gone.sh`"), "{put:?}");
+    server.folders.write("config/hooks/gone.sh", "exit 0");
+    let imported = import(&server, "", TAR, archive).await;
+    assert!(imported.body["warnings"].to_string().contains("chmod +x"), "{imported:?}");
+    // A workspace has no scripts of its own in a run's home.
+    let archive = tar_of(&[(".claude/settings.json", settings)]);
+    let imported = import(&server, "?workspace=shop", TAR, archive).await;
+    assert!(imported.status == 200 && !imported.body["warnings"].to_string().contains("gone.sh"), "{imported:?}");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn all_is_taken_or_nothing_and_a_condition_is_on_the_whole() {
     let server = filled().await;
     let tag = server.get("/v1/config").await.etag().to_owned();

@@ -182,6 +182,34 @@ fn what_keeps_a_server_from_starting_is_a_failure_with_a_remedy() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_configuration_that_no_run_can_have_a_copy_of_is_a_failure_and_the_start_warns_of_it() {
+    let deep = format!("config/hooks/{}check.sh", "deeper/".repeat(16));
+    for (name, mode, part) in
+        [(&*deep, 0o755, "deeper than 16 folders"), ("config/hooks/secret.sh", 0o000, "secret.sh`: Permission denied")]
+    {
+        let folders = Folders::new();
+        folders.write(name, "exit 0");
+        folders.give_to(UNPRIVILEGED);
+        fs::set_permissions(folders.root().join(name), fs::Permissions::from_mode(mode)).unwrap();
+        let (said, ok) = diagnosis(&doctor(unprivileged(&launcher()), &folders, &["--json"], &[]));
+        let found = check(&said, "configuration");
+        assert!(!ok && found["status"] == "fail", "{said:#}");
+        assert!(found["message"].as_str().unwrap().contains(part), "{said:#}");
+        assert!(found["hint"].as_str().unwrap().contains("ASKD_MAX_CONFIG"), "{said:#}");
+
+        let program = Program::start_by(unprivileged(&launcher()), &folders, &[]);
+        let client = V1::at(program.address().await);
+        eventually("the warning of the start", || {
+            let log = program.log();
+            log.lines().any(|line| line.contains("no run can begin") && line.contains(part)).then_some(())
+        })
+        .await;
+        let run = client.ended(&client.submit(&json!({"prompt": "Hi"})).await).await;
+        assert!(run["error"]["message"].as_str().unwrap().contains("cannot be copied"), "{run:#}");
+    }
+}
+
 #[test]
 fn settings_that_cannot_be_read_are_findings_too() {
     let output = doctor(askd(), &Folders::new(), &["--json"], &[("MAX_CONCURRENT", "many")]);
