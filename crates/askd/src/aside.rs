@@ -17,13 +17,16 @@ pub struct Gate {
 }
 
 /// Why there is no answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unfinished {
     /// Other work held all turns.
+    #[error("what was begun earlier has not ended")]
     Busy,
     /// The work goes on, but nobody waits for it.
+    #[error("no answer in time")]
     Late,
     /// It panicked, or there was no thread for it.
+    #[error("the server made a mistake, which its log tells of")]
     Failed,
 }
 

@@ -26,15 +26,6 @@ pub struct Certificates {
     expiry: Gauge,
 }
 
-/// What a look at the files has shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reloaded {
-    /// They hold what they held.
-    Unchanged,
-    /// New connections get what they hold now.
-    New,
-}
-
 /// How long a client that was refused may take to notice.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -65,16 +56,15 @@ impl Certificates {
         self.every
     }
 
-    /// Looks at the files. If they cannot be used, or do not fit each other, what is in use stays. It blocks.
-    pub fn reload(&self) -> Result<Reloaded, TlsError> {
-        match self.files.read_again(&self.current())? {
-            None => Ok(Reloaded::Unchanged),
-            Some(encryption) => {
-                self.expiry.set(encryption.expires.unwrap_or(0));
-                *self.current.write().unwrap_or_else(PoisonError::into_inner) = encryption;
-                Ok(Reloaded::New)
-            }
-        }
+    /// What the files hold now, if that is something else; an error if it cannot be used or does not fit together. It blocks.
+    pub fn read_again(&self) -> Result<Option<Encryption>, TlsError> {
+        self.files.read_again(&self.current())
+    }
+
+    /// For new connections.
+    pub fn replace(&self, encryption: Encryption) {
+        self.expiry.set(encryption.expires.unwrap_or(0));
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = encryption;
     }
 
     fn current(&self) -> Encryption {

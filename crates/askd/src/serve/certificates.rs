@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::aside::Gate;
-use crate::http_server::tls::{Certificates, Reloaded};
-use crate::settings::tls::TlsError;
+use crate::http_server::tls::Certificates;
+use crate::settings::tls::{Encryption, TlsError};
 
 /// They may be on a mount that hangs: that costs one thread, and no reload.
 static LOOKS: Gate = Gate::new(1, Duration::from_secs(10), 2 << 20);
@@ -33,14 +33,15 @@ impl Looks {
             return tracing::info!("SIGHUP: there are no certificates to look at (ASKD_TLS_CERT is not set)");
         };
         let there = Arc::clone(certificates);
-        let said = match look(&LOOKS, move || there.reload()).await {
-            Ok(Reloaded::Unchanged) => {
+        let said = match look(&LOOKS, move || there.read_again()).await {
+            Ok(None) => {
                 if asked == Asked::ByHand {
                     tracing::info!("SIGHUP: the certificates are what they were");
                 }
                 String::new()
             }
-            Ok(Reloaded::New) => {
+            Ok(Some(encryption)) => {
+                certificates.replace(encryption);
                 tracing::info!("new certificates: they count for new connections");
                 String::new()
             }
@@ -53,13 +54,14 @@ impl Looks {
     }
 }
 
+/// What is read counts only if it is there in time.
 async fn look(
     gate: &'static Gate,
-    reload: impl FnOnce() -> Result<Reloaded, TlsError> + Send + 'static,
-) -> Result<Reloaded, String> {
-    match gate.run(reload).await {
-        Ok(looked) => looked.map_err(|error| error.to_string()),
-        Err(why) => Err(format!("their files do not answer in time ({why:?})")),
+    read: impl FnOnce() -> Result<Option<Encryption>, TlsError> + Send + 'static,
+) -> Result<Option<Encryption>, String> {
+    match gate.run(read).await {
+        Ok(read) => read.map_err(|error| error.to_string()),
+        Err(why) => Err(format!("their files cannot be read: {why}")),
     }
 }
 
@@ -75,10 +77,10 @@ mod tests {
         let (hung, hangs) = mpsc::channel::<()>();
         let hanging = move || {
             hangs.recv().unwrap_err();
-            Ok(Reloaded::New)
+            Ok(None)
         };
         let told = look(&GATE, hanging).await.unwrap_err();
-        assert_eq!(told, "their files do not answer in time (Late)");
+        assert_eq!(told, "their files cannot be read: no answer in time");
         drop(hung);
     }
 }

@@ -111,7 +111,7 @@ impl Reloading<'_> {
                 return self.refuse(errors.problems().len()).await;
             }
             Err(why) => {
-                tracing::error!(?why, "SIGHUP: a file of the settings does not answer in time; nothing was changed");
+                tracing::error!("SIGHUP: the settings cannot be read: {why}; nothing was changed");
                 return self.refuse(1).await;
             }
         };
