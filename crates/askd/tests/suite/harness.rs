@@ -32,4 +32,4 @@ pub(crate) use server::{TestServer, TestServerBuilder, fake_cli, launcher, marke
 pub(crate) use terminal::{Terminal, as_printed};
 pub(crate) use tls::{Authority, Pair, TlsClient, encrypted};
 pub(crate) use v1::{V1, types};
-pub(crate) use wait::{beside, eventually, eventually_async};
+pub(crate) use wait::{beside, eventually, eventually_async, not_over_midnight};

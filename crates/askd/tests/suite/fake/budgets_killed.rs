@@ -1,9 +1,13 @@
 //! A server that is killed in the middle of its work: what was set aside is settled all the same, once.
 
+use std::time::Duration;
+
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Engine, Folders, Program, V1, beside, eventually, eventually_async, marked_processes};
+use crate::harness::{
+    Answer, Engine, Folders, Program, V1, beside, eventually, eventually_async, marked_processes, not_over_midnight,
+};
 
 /// What is set aside for each run: its budget of 0.20 and the margin of 0.10.
 const SET_ASIDE: f64 = 0.3;
@@ -14,6 +18,7 @@ struct User {
 }
 
 async fn user(client: &V1) -> User {
+    not_over_midnight(Duration::from_mins(2)).await;
     let policy = json!({"max_usd_per_day": 1000, "max_usd_per_run": 0.2});
     let body = json!({"name": "user", "scopes": ["runs:write", "runs:read", "usage:read"], "policy": policy});
     let made = Answer::by(client.post("/keys", &body)).await;

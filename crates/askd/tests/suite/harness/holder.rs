@@ -1,10 +1,13 @@
 //! Somebody with a key of their own.
 
+use std::time::Duration;
+
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
 use super::client::{Answer, Stream};
 use super::server::TestServer;
+use super::wait::not_over_midnight;
 
 /// The holder of a key that was made.
 #[derive(Clone)]
@@ -28,6 +31,9 @@ impl TestServer {
 
     /// The holder of a key that may do everything with its own things, and with this policy.
     pub(crate) async fn user(&self, policy: Value) -> Holder {
+        if policy["max_usd_per_day"].is_number() {
+            not_over_midnight(Duration::from_mins(2)).await;
+        }
         let scopes = ["ask", "runs:read", "runs:write", "config:read", "config:write", "config:exec", "usage:read"];
         self.holder(&json!({"name": "user", "scopes": scopes, "policy": policy})).await
     }

@@ -241,6 +241,19 @@ impl TestServer {
         answer.body
     }
 
+    /// A run that its deadline ends, but not before it has come far enough: on a slow machine the next one gets more time.
+    pub(crate) async fn late(&self, mut body: Value, mut far_enough: impl AsyncFnMut(&Value) -> bool) -> Value {
+        for seconds in [4, 15, 45] {
+            body["timeout_seconds"] = seconds.into();
+            let run = self.run(body.clone()).await;
+            assert_eq!((&run["state"], &run["error"]["type"]), (&"failed".into(), &"timeout".into()), "{run}");
+            if far_enough(&run).await {
+                return run;
+            }
+        }
+        panic!("no run came far enough: {body}");
+    }
+
     /// Follows a run's events from a query such as `after=3`.
     pub(crate) async fn follow(&self, run: &str, query: &str) -> Stream {
         Stream::of(self.following(run, query).await)

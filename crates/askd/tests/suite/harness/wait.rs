@@ -32,6 +32,15 @@ pub(crate) async fn eventually_async<T>(what: &str, mut look: impl AsyncFnMut() 
     }
 }
 
+/// Waits, if the day (UTC) ends before a test of that length has: what keys may spend is counted by the day.
+pub(crate) async fn not_over_midnight(length: Duration) {
+    const DAY: i64 = 86_400;
+    let left = || u64::try_from(DAY - jiff::Timestamp::now().as_second().rem_euclid(DAY)).unwrap();
+    while left() < length.as_secs() {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
 /// Runs beside the test. Aborting the task drops the future.
 pub(crate) fn beside<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
     #[expect(clippy::disallowed_methods, reason = "a test has no tracker")]

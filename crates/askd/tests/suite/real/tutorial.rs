@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use crate::docs::{self, can_run};
 use crate::harness::{
-    Folders, Terminal, as_printed, eventually, eventually_async, launcher, marked_processes, real_cli,
+    Folders, Terminal, as_printed, eventually, eventually_async, launcher, marked_processes, not_over_midnight,
+    real_cli,
 };
 
 /// What the pages call the server; here several may run at once.
@@ -24,14 +25,6 @@ fn free_address() -> String {
     let mut ports = std::iter::repeat_with(|| FIRST_PORT + (first + GIVEN.fetch_add(1, Ordering::Relaxed)) % PORTS);
     let port = ports.find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok()).unwrap();
     format!("127.0.0.1:{port}")
-}
-
-/// Waits, if midnight (UTC) is near: the tutorial's budget is one of a day.
-async fn not_over_midnight() {
-    let left = |now: jiff::Timestamp| 86_400 - now.as_second().rem_euclid(86_400);
-    while left(jiff::Timestamp::now()) < 60 {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
 }
 
 /// How the server of a page ends.
@@ -110,7 +103,8 @@ async fn follow(test: &str, folder: &str, ends: Ends) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_follows_the_tutorial_command_by_command_reaches_its_end() {
-    not_over_midnight().await;
+    // Its budget is one of a day.
+    not_over_midnight(Duration::from_mins(5)).await;
     follow("whoever_follows_the_tutorial_command_by_command_reaches_its_end", "askd", Ends::AsThePageSays).await;
 }
 
