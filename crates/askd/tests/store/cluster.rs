@@ -21,6 +21,11 @@ wait $!
 rm -rf "$folder"
 "#;
 
+/// No start takes longer, unless something is broken.
+const PATIENCE: Duration = Duration::from_mins(2);
+/// Between two looks, so that looking does not hold up what is waited for.
+const STEP: Duration = Duration::from_millis(20);
+
 /// A PostgreSQL server. Ends when it is dropped, and with this process.
 pub(crate) struct Cluster {
     folder: PathBuf,
@@ -69,10 +74,10 @@ impl Cluster {
         }
         keeper.current_dir(&self.folder).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         self.keeper = Some(keeper.spawn().unwrap());
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + PATIENCE;
         while !run(as_user("pg_isready").arg("-q").arg("-h").arg(&self.folder)) {
             assert!(Instant::now() < deadline, "PostgreSQL did not start");
-            std::thread::yield_now();
+            std::thread::sleep(STEP);
         }
     }
 
@@ -83,7 +88,7 @@ impl Cluster {
         let mut keeper = self.keeper.take().unwrap();
         kill_process(pid, Signal::QUIT).unwrap();
         while kill_process(pid, Signal::CONT).is_ok() && !is_dead(pid) {
-            std::thread::yield_now();
+            std::thread::sleep(STEP);
         }
         // Without its last words: the folder is still needed.
         keeper.kill().unwrap();

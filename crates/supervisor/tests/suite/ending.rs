@@ -140,8 +140,9 @@ async fn a_stop_can_run_in_a_spawned_task() {
 
 #[tokio::test]
 async fn escalating_to_sigterm_sends_it_once() {
-    let count =
-        "n=0; trap 'n=$((n+1))' TERM; echo ready; i=0; while [ $i -lt 15 ]; do sleep 0.02; i=$((i+1)); done; exit $n";
+    // As long as it takes for the first one to come, and then a while for a second.
+    let count = "n=0; trap 'n=$((n+1))' TERM; echo ready; while [ $n -eq 0 ]; do sleep 0.02; done; \
+                 i=0; while [ $i -lt 25 ]; do sleep 0.02; i=$((i+1)); done; exit $n";
     let child = start_ready(count).await;
     let Child { stdin, mut lines, process, .. } = child;
     let escalator = process.escalator();

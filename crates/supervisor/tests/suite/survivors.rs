@@ -93,7 +93,8 @@ async fn a_killed_guardian_takes_its_tree_along() {
 #[tokio::test]
 async fn a_stopped_guardian_is_replaced() {
     let mut limits = crate::support::limits();
-    limits.graces.kill = Duration::from_millis(200);
+    // It is waited for before the guardian is replaced, and again for what that has left.
+    limits.graces.kill = Duration::from_secs(2);
     let launch = crate::support::script("echo ready; exec sleep 600");
     let child = supervisor::spawn::spawn(launch, limits).await.unwrap();
     let guardian = rustix::process::Pid::from_raw(child.identity().guardian.pid.cast_signed()).unwrap();

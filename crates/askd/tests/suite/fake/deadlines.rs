@@ -50,9 +50,10 @@ async fn a_stubborn_cli_is_ended_all_the_same() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_output_is_not_silence() {
-    let idle = Duration::from_millis(1500);
+    // Less than all of the output takes, and far more than lies between two lines, also on a slow machine.
+    let idle = Duration::from_secs(4);
     let server = TestServerBuilder::fake().set(|settings| settings.deadlines.idle = idle).start().await;
-    let answer = server.ask(json!({"prompt": "!drip 20 100\n!result slow"})).await;
+    let answer = server.ask(json!({"prompt": "!drip 45 100\n!result slow"})).await;
     assert_eq!(answer.result(), "slow");
     server.stop().await;
 }

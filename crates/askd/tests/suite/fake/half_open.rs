@@ -21,8 +21,8 @@ const SPARE: u64 = 2_000;
 /// Who opens them, all at the same time.
 const WORKERS: u16 = 16;
 
-/// What most healthy clients wait at most for an answer that takes a millisecond otherwise.
-const USUAL: Duration = Duration::from_secs(3);
+/// What most healthy clients wait at most for an answer that takes a millisecond otherwise: on a slow machine, too.
+const USUAL: Duration = Duration::from_secs(10);
 
 /// What any waits at most: the kernel may drop the first packet of one several times, which then comes again after one
 /// second, two, four.
@@ -276,13 +276,16 @@ async fn an_encrypted_connection_that_idles_makes_place_as_well() {
     let mut idle = TlsClient::connect(server.address, &authority.client()).await;
     idle.health().await;
     TlsClient::connect(server.address, &authority.client()).await.health().await;
-    // One that lingers after its last answer, too.
-    let mut lingering = TlsClient::connect(server.address, &authority.client()).await;
-    lingering.send("GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await;
-    lingering.until("\"ok\"").await;
-    let start = Instant::now();
+    // One that lingers after its last answer, too. So many that a slow machine is not mistaken for it.
+    let (start, mut all) = (Instant::now(), Vec::new());
+    for _ in 0..10 {
+        let mut lingering = TlsClient::connect(server.address, &authority.client()).await;
+        lingering.send("GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await;
+        lingering.until("\"ok\"").await;
+        all.push(lingering);
+    }
     TlsClient::connect(server.address, &authority.client()).await.health().await;
-    assert!(start.elapsed() < Duration::from_secs(4), "less than it would linger");
+    assert!(start.elapsed() < Duration::from_secs(40), "less than the 5 s for which each would linger");
     let (rest, _) = idle.rest().await;
     assert_eq!(rest, "");
     server.stop().await;

@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use askd::settings::Settings;
 use jiff::{Timestamp, ToSpan as _};
 use reqwest::Method;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Answer, Folders, Holder, Program, Stream, TestServer, TestServerBuilder, V1, beside, eventually, marked_processes,
+    Answer, Folders, Holder, Program, Stream, TestServer, TestServerBuilder, V1, beside, eventually, eventually_async,
+    marked_processes,
 };
 
 async fn server() -> TestServer {
@@ -230,13 +232,22 @@ async fn a_run_whose_key_expired_before_a_restart_is_not_taken_up_again() {
     let client = V1::at(program.address().await);
     client.submit(&json!({"prompt": "!touch there\n!hang"})).await;
     eventually("the run at work", || folders.workspace().join("there").exists().then_some(())).await;
-    let end = Timestamp::now() + 5.seconds();
-    let body = json!({"name": "x", "scopes": ["runs:write"], "expires_at": end.to_string()});
+    let body = json!({"name": "x", "scopes": ["runs:write"]});
     let made = Answer::by(client.post("/keys", &body)).await.body;
-    let url = format!("http://{}/v1/runs", program.address().await);
-    let request = reqwest::Client::new().post(url).header("x-api-key", made["key"].as_str().unwrap());
+    let address = program.address().await;
+    let request = reqwest::Client::new().post(format!("http://{address}/v1/runs"));
+    let request = request.header("x-api-key", made["key"].as_str().unwrap());
     let taken = Answer::by(request.json(&json!({"prompt": "!touch begun"}))).await;
     assert_eq!(taken.status, 202, "{taken:?}");
+    // Only now, so that it is not over before the run is there; and not so soon that it is over before it is asked for.
+    let path = format!("http://{address}/v1/keys/{}", made["id"].as_str().unwrap());
+    let end = eventually_async("an end of the key that is to come", async || {
+        let end = Timestamp::now() + 2.seconds();
+        let change = reqwest::Client::new().patch(&path).header("x-api-key", Settings::TEST_API_KEY);
+        let changed = Answer::by(change.json(&json!({"expires_at": end.to_string()}))).await;
+        (changed.status == 200).then_some(end)
+    })
+    .await;
     program.signal(Signal::KILL);
     program.ended().await;
     eventually("the end of every process", || marked_processes(&folders.data()).is_empty().then_some(())).await;

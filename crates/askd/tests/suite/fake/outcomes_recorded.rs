@@ -198,8 +198,8 @@ async fn what_was_said_before_a_cancel_or_a_death_is_kept() {
         assert_eq!((&run["state"], &run["error"]["type"]), (&json!("failed"), &json!(kind)), "{run}");
         assert_eq!(run["partial_result"], "so far", "{run}");
     }
-    let id = server.submit(json!({"prompt": "!say so far\n!touch said\n!hang"})).await;
-    server.reached("said").await;
+    let id = server.submit(json!({"prompt": "!say so far\n!hang"})).await;
+    server.follow(&id, "").await.until_event("agent.assistant").await;
     server.post(&format!("/v1/runs/{id}/cancel"), &json!({})).await;
     let run = server.ended(&id).await;
     assert_eq!((&run["state"], &run["partial_result"]), (&json!("cancelled"), &json!("so far")), "{run}");

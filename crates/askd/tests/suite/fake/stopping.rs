@@ -15,7 +15,7 @@ const SHORT: [(&str, &str); 6] = [
     ("ASKD_STOP_EOF", "200ms"),
     ("ASKD_STOP_TERM", "200ms"),
     ("ASKD_STOP_KILL", "500ms"),
-    ("ASKD_STORE_TIMEOUT", "2s"),
+    ("ASKD_STORE_TIMEOUT", "3s"),
 ];
 
 /// Starts a run that ends by force only, and one that waits.

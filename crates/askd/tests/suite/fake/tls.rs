@@ -257,23 +257,23 @@ async fn sighup_without_certificates_ends_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handshake_that_stalls_is_cut_off_and_the_first_head_counts_with_it() {
     let authority = Authority::new();
-    let short = Duration::from_secs(1);
+    let short = Duration::from_secs(3);
     let server = encrypted(&authority.issue(), None).set(|settings| settings.server.header_timeout = short);
     let server = server.start().await;
+    // All at once, so that their times pass together. A client that has asked in time is none of those that stall.
+    let mut in_time = TlsClient::connect(server.address, &authority.client()).await;
+    in_time.ask(&json!({"prompt": "!sleep 3500\n!result late"})).await;
     // Nothing; the beginning of a handshake; a whole one and half a head.
     let mut silent = RawClient::connect(server.address).await;
-    assert_eq!(silent.rest().await, "");
     let mut half = RawClient::connect(server.address).await;
     half.send("\u{16}\u{3}\u{1}\u{2}").await;
-    assert_eq!(half.rest().await, "");
     let mut client = TlsClient::connect(server.address, &authority.client()).await;
     client.send("GET /health HTTP/1.1\r\nhost:").await;
+    assert_eq!(silent.rest().await, "");
+    assert_eq!(half.rest().await, "");
     let (answer, _) = client.rest().await;
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
-    // A client that has asked in time is none of them.
-    let mut client = TlsClient::connect(server.address, &authority.client()).await;
-    client.ask(&json!({"prompt": "!sleep 1500\n!result late"})).await;
-    client.until("late").await;
+    in_time.until("late").await;
     server.stop().await;
 }
 
@@ -386,9 +386,9 @@ async fn a_client_that_reads_nothing_for_too_long_is_dropped_with_its_run() {
 async fn a_silent_run_is_no_slow_reader_and_a_slow_one_gets_everything() {
     let authority = Authority::new();
     let builder = encrypted(&authority.issue(), None);
-    let server = builder.set(|settings| settings.server.write_timeout = Duration::from_secs(2)).start().await;
+    let server = builder.set(|settings| settings.server.write_timeout = Duration::from_secs(4)).start().await;
     let mut client = TlsClient::connect(server.address, &authority.client()).await;
-    client.ask(&json!({"prompt": "!sleep 2500\n!flood 2m\n!result late", "stream": true})).await;
+    client.ask(&json!({"prompt": "!sleep 4500\n!flood 2m\n!result late", "stream": true})).await;
     let mut length = 0;
     loop {
         let piece = client.until("\n").await;

@@ -6,7 +6,9 @@ use serde_json::json;
 
 use crate::harness::{TestServerBuilder, living_pids};
 
-const ALL: &str = "!spawn plain\n!spawn setsid\n!spawn nohup\n!spawn stripped\n!spawn stubborn\n";
+/// With a word after each, so that none of them is a long silence.
+const ALL: &str = "!spawn plain\n!say 1\n!spawn setsid\n!say 2\n!spawn nohup\n!say 3\n!spawn stripped\n!say 4\n\
+    !spawn stubborn\n!say 5\n";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_left_after_any_end() {
@@ -19,7 +21,8 @@ async fn nothing_is_left_after_any_end() {
         ("!stubborn\n!result fine", 200),
         ("!result {\"is_error\":true}", 500),
     ] {
-        let idle = Duration::from_secs(2);
+        // Short only where silence is the end.
+        let idle = if status == 504 { Duration::from_secs(3) } else { Duration::from_mins(1) };
         let server = TestServerBuilder::fake().set(|settings| settings.deadlines.idle = idle).start().await;
         let answer = server.ask(json!({"prompt": format!("{ALL}!touch all\n{ending}")})).await;
         assert_eq!(answer.status, status, "{ending}: {answer:?}");

@@ -71,7 +71,7 @@ async fn an_interrupt_ends_the_turn_and_with_it_the_run() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_that_the_store_kept_waiting_for_too_long_is_not_claimed_to_be_done() {
-    let patience = Duration::from_secs(2);
+    let patience = Duration::from_secs(4);
     let server = TestServerBuilder::fake().set(|settings| settings.store.timeout = patience).start().await;
     let run = at_work(&server, "!hang").await;
     let interrupt = async || {

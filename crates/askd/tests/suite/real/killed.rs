@@ -12,7 +12,7 @@ use super::outside::Outside;
 use crate::harness::{Folders, eventually, marked_processes};
 
 /// How soon after the restart everything must be gone, also on a busy machine. `scripts/soak` measures how soon it is.
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(30);
 
 /// Kills the server while a run has a daemon, a background command and an answer under way; then starts it again.
 async fn nothing_outlives(daemon: &str, kill_guardians: bool) {

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::World;
 use super::outside::Outside;
-use crate::harness::Folders;
+use crate::harness::{Folders, eventually};
 
 const CLIENTS: usize = 50;
 const SLOTS: usize = 3;
@@ -122,7 +122,9 @@ async fn twenty_isolated_runs_at_once_know_nothing_of_each_other() {
     let before = config();
 
     let asked = canaries.iter().enumerate().map(async |(number, canary)| {
-        let leave = format!("sh -c 'echo {canary} > ~/canary; echo {canary} > ${{TMPDIR:-/tmp}}/canary'");
+        let leave = format!(
+            "until test -e go; do sleep 0.05; done; sh -c 'echo {canary} > ~/canary; echo {canary} > ${{TMPDIR:-/tmp}}/canary'"
+        );
         let look = "sh -c 'cat ~/canary ${TMPDIR:-/tmp}/canary* canary.txt ../*/canary.txt; ls ~/..'";
         let script = turns([
             tool("Bash", &json!({"command": leave, "description": "d"})),
@@ -132,9 +134,16 @@ async fn twenty_isolated_runs_at_once_know_nothing_of_each_other() {
         let body = json!({"prompt": script, "cwd": format!("w{number}"), "allowedTools": ["Bash"]});
         server.ask(body).await.result().to_owned()
     });
+    let all_at_once = async {
+        let all = || (folders.list("data/homes").len() == TOGETHER).then_some(());
+        eventually("runs that are all there at the same time", all).await;
+        for number in 0..TOGETHER {
+            folders.write(&format!("workspace/w{number}/go"), "");
+        }
+    };
     let mut most = 0;
     let answers = tokio::select! {
-        answers = join_all(asked) => answers,
+        (answers, ()) = async { tokio::join!(join_all(asked), all_at_once) } => answers,
         () = count_homes(&folders, &mut most) => unreachable!(),
     };
 
