@@ -14,7 +14,7 @@ use crate::traces::TracesError;
 /// Why a server does not start. The texts say what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// Agents would run as root: nobody has called [`privileges::settle`], or allowed it.
+    /// Agents would run as root: nobody has called [`settle`](crate::privileges::settle), or allowed it.
     #[error(
         "askd runs agents with its own rights, which are root's. Start it as an unprivileged user, set ASKD_RUN_AS to one, or \
          set ASKD_ALLOW_ROOT=1 if this machine is the agent's alone"
