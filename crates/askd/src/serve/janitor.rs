@@ -95,8 +95,10 @@ fn clear_folder(folder: &Path, now: SystemTime, is_temporary: impl Fn(&str) -> b
         let entry = entry?;
         // It may be renamed at this moment.
         let Ok(metadata) = fs::symlink_metadata(entry.path()) else { continue };
-        let is_old = metadata.modified().and_then(|at| now.duration_since(at).map_err(io::Error::other));
-        if !entry.file_name().to_str().is_some_and(&is_temporary) || is_old.is_ok_and(|age| age < LEFT_OVER_AFTER) {
+        // One that is younger than the look itself is in use.
+        let age = metadata.modified().and_then(|at| now.duration_since(at).map_err(io::Error::other));
+        let is_old = age.is_ok_and(|age| age >= LEFT_OVER_AFTER);
+        if !is_old || !entry.file_name().to_str().is_some_and(&is_temporary) {
             continue;
         }
         let path = entry.path();
@@ -135,7 +137,10 @@ mod tests {
         }
         let is_ours = |name: &str| name.ends_with(UNFINISHED) || name.starts_with(PROBE);
         let modified = fs::metadata(data.path().join("renewed")).unwrap().modified().unwrap();
-        assert_eq!(clear_folder(data.path(), modified + LEFT_OVER_AFTER / 2, is_ours).unwrap(), 0);
+        // Before: the clock was read first.
+        for now in [modified - Duration::from_secs(1), modified, modified + LEFT_OVER_AFTER / 2] {
+            assert_eq!(clear_folder(data.path(), now, is_ours).unwrap(), 0);
+        }
         assert_eq!(clear_folder(data.path(), modified + LEFT_OVER_AFTER * 2, is_ours).unwrap(), 2);
         let mut left: Vec<_> = fs::read_dir(data.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         left.sort();
