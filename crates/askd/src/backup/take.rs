@@ -109,6 +109,7 @@ pub async fn backup(
         floor: floor.clone(),
         times: if options.to.is_some() { 2 } else { 1 },
         max_session: settings.paths.max_session,
+        excess: settings.paths.sessions_max_size,
     };
     let store_bytes = size(&data.join(STORE_FILE)) + size(&data.join(format!("{STORE_FILE}-wal")));
     let store_bytes = if options.sessions_only { 0 } else { store_bytes };
@@ -225,6 +226,8 @@ struct Job {
     times: u8,
     /// `ASKD_MAX_SESSION`.
     max_session: u64,
+    /// How many bytes the files of all further sessions may have together beyond what they take of the disk.
+    excess: u64,
 }
 
 impl Job {

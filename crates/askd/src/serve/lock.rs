@@ -78,7 +78,13 @@ fn take_pausing(data: &Path, mut pause: impl FnMut()) -> io::Result<Attempt> {
                 let holder = small_file::read_text(&path, MAX_PID).unwrap_or_default();
                 return Ok(Attempt::Held(if holder.is_empty() { "unknown".to_owned() } else { holder }));
             }
-            Err(TryLockError::Error(error)) => return Err(error),
+            Err(TryLockError::Error(error)) => {
+                // A file system without locks.
+                if is_new {
+                    drop(fs::remove_file(path));
+                }
+                return Err(error);
+            }
         }
         left -= 1;
         pause();

@@ -20,8 +20,8 @@ use crate::sessions::Sessions;
 /// How many sessions that are left out are named.
 const MAX_TOLD: usize = 100;
 
-/// Sessions whose paths have more bytes in the list come after all others, so that those of an agent that makes many such do not
-/// take the others' place: about five hundred files.
+/// Sessions whose paths have more bytes in the list come after all others, as those do whose files have more bytes than they take
+/// of the disk, so that an agent that makes many such does not take the others' place: about five hundred files.
 const CROWDED: usize = 64 << 10;
 
 /// What became of a session.
@@ -30,8 +30,17 @@ enum Added {
     Whole,
     /// It is not: it has gone, or that was told.
     No,
-    /// It is not: its paths have more bytes than they were to have.
-    Crowded,
+    /// It is not, for this reason.
+    NotYet(String),
+}
+
+/// Whose turn it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// Of sessions as the CLI leaves them.
+    First,
+    /// Of those with many files, holes in them, or several names for one.
+    Last,
 }
 
 /// All sessions on their way.
@@ -69,34 +78,25 @@ impl Job {
         }
         ids.sort_unstable();
         let mut adding = Adding { writer, sessions, folder, place, content: 0 };
-        let (mut count, mut crowded) = (0, Vec::new());
+        let (mut count, mut waiting) = (0, Vec::new());
         for id in ids {
-            match self.add_session(&mut adding, id, CROWDED)? {
+            match self.add_session(&mut adding, id, Turn::First)? {
                 Added::Whole => count += 1,
                 Added::No => {}
-                Added::Crowded => crowded.push(id),
+                Added::NotYet(_) => waiting.push(id),
             }
         }
-        for id in crowded {
-            match self.add_session(&mut adding, id, MAX_PATHS_OF_SESSION)? {
+        for id in waiting {
+            match self.add_session(&mut adding, id, Turn::Last)? {
                 Added::Whole => count += 1,
                 Added::No => {}
-                Added::Crowded => {
-                    let why = format!("the paths of its files have more than {MAX_PATHS_OF_SESSION} bytes together");
-                    self.leave_out(id, &why);
-                }
+                Added::NotYet(why) => self.leave_out(id, &why),
             }
         }
         Ok((count, adding.content))
     }
 
-    /// Adds a session whose paths have at most so many bytes together.
-    fn add_session(
-        &mut self,
-        adding: &mut Adding<'_, impl Write>,
-        id: Uuid,
-        max_paths: usize,
-    ) -> Result<Added, BackupError> {
+    fn add_session(&mut self, adding: &mut Adding<'_, impl Write>, id: Uuid, turn: Turn) -> Result<Added, BackupError> {
         let Adding { writer, sessions, folder, place, content } = adding;
         remove(place).and_then(|()| make_folder(place)).map_err(failed())?;
         let room = self.floor.room()? / u64::from(self.times);
@@ -105,7 +105,10 @@ impl Job {
             // The copy ends sooner.
             Ok(usage::Taken::TooMuchToLookAt) | Err(_) => 0,
         };
-        let most = most(taken, self.max_session);
+        let (most, max_paths) = match turn {
+            Turn::First => (taken, CROWDED),
+            Turn::Last => (most(taken, self.max_session, self.excess), MAX_PATHS_OF_SESSION),
+        };
         let copied = if taken > room {
             Err(io::ErrorKind::FileTooLarge.into())
         } else {
@@ -119,8 +122,7 @@ impl Job {
                 return Err(BackupError::io(format!("session {id} could not be copied"))(error));
             }
             Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
-                self.leave_out(id, &too_large(most, room));
-                return Ok(Added::No);
+                return Ok(Added::NotYet(too_large(most, room)));
             }
             Err(error) => {
                 self.leave_out(id, &error.to_string());
@@ -130,7 +132,8 @@ impl Job {
         let unreadable = || BackupError::io(format!("session {id} could not be added"));
         let (mut files, mut left) = (Vec::new(), max_paths);
         if !collect(place, &format!("{SESSIONS}/{id}"), &mut files, &mut left).map_err(unreadable())? {
-            return Ok(Added::Crowded);
+            let why = format!("the paths of its files have more than {max_paths} bytes together");
+            return Ok(Added::NotYet(why));
         }
         if !writer.has_room(files.len(), max_paths - left) {
             let why =
@@ -138,9 +141,11 @@ impl Job {
             self.leave_out(id, &why);
             return Ok(Added::No);
         }
+        let before = *content;
         for (path, file) in files {
             *content += add(writer, &path, &file).map_err(unreadable())?;
         }
+        self.excess = self.excess.saturating_sub((*content - before).saturating_sub(taken));
         Ok(Added::Whole)
     }
 
@@ -156,11 +161,11 @@ fn failed() -> impl FnOnce(io::Error) -> BackupError {
     BackupError::io("the transcripts could not be read")
 }
 
-/// How many bytes the files of a session may have together that takes so many of the disk: what it may have to be continued, or
-/// what it takes if that is more, for it was kept so. More than that has one with holes in its files, or with several names for
-/// one of them, which a copy would fill.
-fn most(taken: u64, max_session: u64) -> u64 {
-    taken.max(max_session)
+/// How many bytes the files of a session may have together that takes so many of the disk, where sessions may have `excess` bytes
+/// more than they take: what it may have to be continued, or what it takes if that is more, for it was kept so. More than it takes
+/// has one with holes in its files, or with several names for one of them, which a copy fills, and a restore needs the room for.
+fn most(taken: u64, max_session: u64, excess: u64) -> u64 {
+    taken.max(max_session.min(taken.saturating_add(excess)))
 }
 
 /// Why a session is not copied that may have so many bytes, and has so much room.
@@ -173,7 +178,8 @@ fn too_large(most: u64, room: u64) -> String {
     } else {
         let most = rounded(most);
         format!(
-            "its files have more than {most} together, which is more than they take of the disk, and than ASKD_MAX_SESSION"
+            "its files have more than {most} together: more than they take of the disk, and than ASKD_MAX_SESSION, or with what \
+             other such sessions have beyond what they take than ASKD_SESSIONS_MAX_SIZE"
         )
     }
 }
@@ -213,8 +219,14 @@ mod tests {
 
     #[test]
     fn a_session_is_copied_if_it_could_be_continued_or_takes_as_much_of_the_disk() {
-        assert_eq!(most(1 << 12, 1 << 30), 1 << 30);
-        assert_eq!(most(3 << 30, 1 << 30), 3 << 30, "one that was kept is not lost because the setting is smaller now");
+        assert_eq!(most(1 << 12, 1 << 30, 1 << 40), 1 << 30);
+        assert_eq!(
+            most(3 << 30, 1 << 30, 1 << 40),
+            3 << 30,
+            "one that was kept is not lost because the setting is smaller now"
+        );
+        assert_eq!(most(1 << 12, 1 << 30, 1 << 20), (1 << 12) + (1 << 20), "others have had the rest");
+        assert_eq!(most(1 << 12, 1 << 30, 0), 1 << 12);
     }
 
     #[test]

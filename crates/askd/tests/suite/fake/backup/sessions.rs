@@ -41,12 +41,17 @@ async fn a_session_that_would_be_larger_in_the_archive_than_on_the_disk_is_left_
     let own = client.ended(&run).await["session_id"].as_str().unwrap().to_owned();
     program.signal(Signal::TERM);
     assert!(program.ended().await.success());
-    let [sparse, linked, crowded, large] = [1, 2, 3, 4].map(|id| format!("00000000-0000-4000-8000-{id:012}"));
+    let [sparse, linked, crowded, large, fits, beyond] =
+        [1, 2, 3, 4, 5, 6].map(|id| format!("00000000-0000-4000-8000-{id:012}"));
     std::fs::File::create(keep(&folders, &sparse).join("hole")).unwrap().set_len(64 << 20).unwrap();
     let folder = keep(&folders, &linked);
     std::fs::write(folder.join("0"), vec![b'x'; 64 << 10]).unwrap();
     for name in 1..64 {
         std::fs::hard_link(folder.join("0"), folder.join(name.to_string())).unwrap();
+    }
+    // Each alone could be continued. Together they would have more than all sessions may.
+    for session in [&fits, &beyond] {
+        std::fs::File::create(keep(&folders, session).join("hole")).unwrap().set_len(900 << 10).unwrap();
     }
     // Many files, but not too many.
     let folder = keep(&folders, &crowded);
@@ -62,17 +67,19 @@ async fn a_session_that_would_be_larger_in_the_archive_than_on_the_disk_is_left_
 
     let archive = folders.root().join("backup");
     let arguments = ["backup", "--json", "--to", archive.to_str().unwrap()];
-    let output = done(askd(&folders.data(), &arguments, &[("ASKD_MAX_SESSION", "1MiB")])).await;
+    let bounds = [("ASKD_MAX_SESSION", "1MiB"), ("ASKD_SESSIONS_MAX_SIZE", "1MiB")];
+    let output = done(askd(&folders.data(), &arguments, &bounds)).await;
     let taken: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((output.status.code(), &taken["missing_sessions"]), (Some(3), &json!(2)), "{}", said(&output));
-    for session in [&sparse, &linked] {
-        let told = format!("session {session} is not in the archive: its files have more than 1MiB together");
+    assert_eq!((output.status.code(), &taken["missing_sessions"]), (Some(3), &json!(3)), "{}", said(&output));
+    for session in [&sparse, &linked, &beyond] {
+        let told = format!("session {session} is not in the archive: its files have more than ");
         assert!(said(&output).contains(&told), "{told}: {}", said(&output));
     }
     let mut others = [own, large.clone()];
     others.sort();
     let [first, second] = others;
-    assert_eq!(sessions_in(&archive), [first, second, crowded.clone()], "the crowded one is the last");
+    let last = [crowded.clone(), fits];
+    assert_eq!(sessions_in(&archive), [[first, second], last].concat(), "what is unusual comes last");
     let output = restore(&fresh.data(), &archive, &[]).await;
     assert!(output.status.success(), "{}", said(&output));
     assert_eq!(std::fs::read_dir(fresh.data().join("sessions").join(&crowded).join(&crowded)).unwrap().count(), 600);
