@@ -19,8 +19,26 @@ const OWN_FOLDER: [&str; 4] =
 /// More than these are not told.
 const MAX_TOLD: usize = 20;
 
+/// Who is told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Told {
+    /// Who starts the server: also of scripts to which links lead from elsewhere, as runs get copies of them.
+    Operator,
+    /// Who asks over HTTP, and is to learn nothing of files outside of `CONFIG_DIR`.
+    Caller,
+}
+
+/// Where scripts are looked for.
+struct Place<'a> {
+    root: &'a Root,
+    dir: &'a Path,
+    /// How a command may name `CONFIG_DIR`.
+    names: Vec<PathBuf>,
+    told: Told,
+}
+
 /// Scripts that runs will not have, or not be able to run. Blocking.
-pub(super) fn problems(root: &Root, settings: &str) -> Vec<Problem> {
+pub(super) fn problems(root: &Root, settings: &str, told: Told) -> Vec<Problem> {
     let (Some(dir), Ok(json)) = (root.config_dir(), Json::object(settings)) else { return Vec::new() };
     let mut commands = Vec::new();
     if let Some(hooks) = json.value().get("hooks") {
@@ -29,8 +47,9 @@ pub(super) fn problems(root: &Root, settings: &str) -> Vec<Problem> {
     if commands.is_empty() {
         return Vec::new();
     }
-    let names: Vec<_> = [Some(dir.to_owned()), dir.canonicalize().ok()].into_iter().flatten().collect();
-    let found = commands.into_iter().filter_map(|command| problem(root, &names, command));
+    let names = [Some(dir.to_owned()), dir.canonicalize().ok()].into_iter().flatten().collect();
+    let place = Place { root, dir, names, told };
+    let found = commands.into_iter().filter_map(|command| problem(&place, command));
     found.map(|why| Problem::new(why).of("hooks")).take(MAX_TOLD).collect()
 }
 
@@ -45,13 +64,12 @@ fn collect<'a>(hooks: &'a Value, commands: &mut Vec<&'a str>) {
     }
 }
 
-/// `names`: how a command may name `CONFIG_DIR`.
-fn problem(root: &Root, names: &[PathBuf], command: &str) -> Option<String> {
+fn problem(place: &Place<'_>, command: &str) -> Option<String> {
     let ends_word = |c: char| c.is_whitespace() || "\"'`;|&()=<>".contains(c);
     let mut words = command.split(ends_word).filter(|word| !word.is_empty()).enumerate();
     words.find_map(|(at, word)| match OWN_FOLDER.iter().find_map(|folder| word.strip_prefix(folder)) {
-        Some(name) => of_own(root, word, name, at == 0),
-        None => is_below(names, word).then(|| {
+        Some(name) => of_own(place, word, name, at == 0),
+        None => is_below(&place.names, word).then(|| {
             format!(
                 "`{word}` lies in CONFIG_DIR, which isolated runs do not see: the hook is passed over; put the file into \
                  `CONFIG_DIR/hooks` and name it `~/.claude/hooks/…`"
@@ -60,13 +78,18 @@ fn problem(root: &Root, names: &[PathBuf], command: &str) -> Option<String> {
     })
 }
 
-fn of_own(root: &Root, word: &str, name: &str, is_run: bool) -> Option<String> {
+fn of_own(place: &Place<'_>, word: &str, name: &str, is_run: bool) -> Option<String> {
     // What the shell makes of it nobody knows before.
     if name.contains(['$', '*', '?', '[', '{']) {
         return None;
     }
     let name = within(name)?;
-    let file = match root.look_at(&Path::new("hooks").join(&name)) {
+    let path = Path::new("hooks").join(&name);
+    let found = match place.told {
+        Told::Operator => rustix::fs::stat(place.dir.join(path)),
+        Told::Caller => place.root.look_at(&path),
+    };
+    let file = match found {
         Ok(file) => file,
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NAMETOOLONG) => {
             let name = name.display();
@@ -74,7 +97,7 @@ fn of_own(root: &Root, word: &str, name: &str, is_run: bool) -> Option<String> {
                 "`{word}` is not there, and the hook is passed over: CONFIG_DIR has no `hooks/{name}`"
             ));
         }
-        // A link that leads out of CONFIG_DIR: runs have a copy of what lies there, and callers are not told of it.
+        // A link that leads out of `CONFIG_DIR`, or is absolute.
         Err(_) => return None,
     };
     (is_run && !Mode::from_raw_mode(file.st_mode).contains(Mode::XUSR)).then(|| {
@@ -104,8 +127,8 @@ mod tests {
 
     use super::*;
 
-    /// A folder with scripts, and what is told first of a hook with this command.
-    fn place() -> (tempfile::TempDir, impl Fn(&str) -> String) {
+    /// A folder with scripts, and what somebody is told first of a hook with this command.
+    fn place(who: Told) -> (tempfile::TempDir, impl Fn(&str) -> String) {
         let folder = tempfile::tempdir().unwrap();
         let dir = folder.path();
         fs::create_dir_all(dir.join("hooks/deep")).unwrap();
@@ -116,7 +139,7 @@ mod tests {
         let root = Root::user(dir).unwrap().unwrap();
         let told = move |command: &str| {
             let hook = json!([{"matcher": "Bash", "hooks": [{"type": "command", "command": command}]}]);
-            let found = problems(&root, &json!({"hooks": {"PreToolUse": hook}}).to_string());
+            let found = problems(&root, &json!({"hooks": {"PreToolUse": hook}}).to_string(), who);
             found.first().map(ToString::to_string).unwrap_or_default()
         };
         (folder, told)
@@ -124,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_script_that_runs_do_not_have_or_cannot_run_is_told() {
-        let (folder, told) = place();
+        let (folder, told) = place(Told::Caller);
         let dir = folder.path();
         let inside = format!("bash '{}/hooks/runs.sh' -v", dir.display());
         for (command, part) in [
@@ -153,12 +176,12 @@ mod tests {
             assert_eq!(told(fine), "", "{fine}");
         }
         let root = Root::user(dir).unwrap().unwrap();
-        assert_eq!(problems(&root, "{}"), []);
+        assert_eq!(problems(&root, "{}", Told::Operator), []);
     }
 
     #[test]
-    fn nobody_is_told_of_a_file_outside_of_the_folder() {
-        let (folder, told) = place();
+    fn no_caller_is_told_of_a_file_outside_of_the_folder() {
+        let (folder, told) = place(Told::Caller);
         let (dir, outside) = (folder.path(), tempfile::tempdir().unwrap());
         fs::write(outside.path().join("lies.sh"), "").unwrap();
         fs::write(dir.join("lies.sh"), "").unwrap();
@@ -189,8 +212,30 @@ mod tests {
     }
 
     #[test]
+    fn the_operator_is_told_of_scripts_that_links_lead_to() {
+        let ((folder, told), outside) = (place(Told::Operator), tempfile::tempdir().unwrap());
+        let hooks = folder.path().join("hooks");
+        fs::write(outside.path().join("lies.sh"), "").unwrap();
+        symlink(outside.path(), hooks.join("linked")).unwrap();
+        // An absolute link, though it leads nowhere else.
+        symlink(hooks.join("deep/lies.sh"), hooks.join("lies.sh")).unwrap();
+        symlink(hooks.join("gone.sh"), hooks.join("nowhere.sh")).unwrap();
+        for (name, part) in [
+            ("linked/lies.sh", "do `chmod +x`"),
+            ("linked/gone.sh", "is not there"),
+            ("lies.sh", "do `chmod +x`"),
+            ("nowhere.sh", "is not there"),
+        ] {
+            let told = told(&format!("~/.claude/hooks/{name}"));
+            assert!(told.contains(part), "{name}: {told}");
+        }
+        let up = format!("~/.claude/hooks/../../../../../../../..{}/gone.sh", outside.path().display());
+        assert_eq!(told(&up), "", "the run's own folders are others");
+    }
+
+    #[test]
     fn links_as_those_of_a_mounted_volume_are_followed() {
-        let (folder, told) = place();
+        let (folder, told) = place(Told::Caller);
         let hooks = folder.path().join("hooks");
         fs::create_dir(hooks.join("..2026")).unwrap();
         fs::rename(hooks.join("deep/lies.sh"), hooks.join("..2026/check.sh")).unwrap();

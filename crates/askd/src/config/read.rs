@@ -6,7 +6,7 @@ use super::change::{Document, Entry, Export, Listed, Overview, Page};
 use super::document::{Content, Etag};
 use super::error::ConfigError;
 use super::files::{Links, OnDisk, Root};
-use super::hook_scripts;
+use super::hook_scripts::{self, Told};
 use super::kind::Kind;
 use super::manager::Inner;
 use super::name::DocumentId;
@@ -63,7 +63,7 @@ pub(super) fn one(root: &Root, id: &DocumentId) -> Result<Option<Document>, Conf
 /// What is wrong with the scripts that hooks of the settings name; nothing of other documents. Blocking.
 pub(super) fn of_hooks(root: &Root, id: &DocumentId, content: &Content) -> Vec<Problem> {
     let text = content.text().filter(|_| id.kind() == Kind::Settings);
-    text.map_or_else(Vec::new, |text| hook_scripts::problems(root, text))
+    text.map_or_else(Vec::new, |text| hook_scripts::problems(root, text, Told::Caller))
 }
 
 pub(super) fn no_text() -> ConfigError {

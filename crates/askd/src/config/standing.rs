@@ -2,7 +2,7 @@
 
 use super::dir::ConfigDir;
 use super::files::{Links, Root};
-use super::hook_scripts;
+use super::hook_scripts::{self, Told};
 use super::kind::Kind;
 use super::limits::Limits;
 use super::name::DocumentId;
@@ -30,7 +30,7 @@ pub const TO_BE_COPIED: &str = "let the user that the server works as read it, t
 
 /// Looks at everything. Blocking: it reads all files.
 pub fn examine(dir: &ConfigDir, limits: &Limits) -> Standing {
-    Standing { refusals: refusals(dir), ..skipped(dir, limits) }
+    Standing { refusals: refusals(dir), uncopied: uncopied(dir), ..skipped(dir, limits) }
 }
 
 /// Looks only for what no server may start with. Blocking: it reads three files.
@@ -39,10 +39,14 @@ pub fn refusals(dir: &ConfigDir) -> Vec<Problem> {
     errors.into_iter().flatten().map(|error| Problem::new(error.to_string())).collect()
 }
 
-/// Looks only for what the CLI skips, and for what keeps every run from its copy. Blocking: it reads all files.
+/// Looks only for what keeps every run from its copy. Blocking: it opens all files.
+pub fn uncopied(dir: &ConfigDir) -> Option<Problem> {
+    dir.check_copy().err().map(|error| Problem::new(format!("no run can begin: {error}")))
+}
+
+/// Looks only for what the CLI skips. Blocking: it reads all files.
 pub fn skipped(dir: &ConfigDir, limits: &Limits) -> Standing {
-    let uncopied = dir.check_copy().err().map(|error| Problem::new(format!("no run can begin: {error}")));
-    let mut standing = Standing { uncopied, ..Standing::default() };
+    let mut standing = Standing::default();
     if let Err(error) = documents(dir, limits, &mut standing) {
         standing.warnings.push(Problem::new(error.to_string()));
     }
@@ -75,7 +79,7 @@ fn report(dir: &ConfigDir, root: &Root, id: &DocumentId, agents: &mut Names) -> 
     if id.kind() == Kind::Settings {
         let text = dir.settings_text().ok().flatten().unwrap_or_default();
         let Report { mut warnings, .. } = settings::check_standing(&text);
-        warnings.extend(hook_scripts::problems(root, &text));
+        warnings.extend(hook_scripts::problems(root, &text, Told::Operator));
         return Report { warnings, ..Report::default() };
     }
     let unusable = |why: String| Report { errors: vec![Problem::new(why)], ..Report::default() };

@@ -6,6 +6,7 @@ use super::StartError;
 use crate::aside::Gate;
 use crate::config::dir::ConfigDir;
 use crate::config::limits::Limits;
+use crate::config::problem::Problem;
 use crate::config::standing;
 
 /// Warnings that the log gets. `askd doctor` and the API tell all of a document.
@@ -28,16 +29,24 @@ pub(super) async fn check(dir: &ConfigDir) -> Result<(), StartError> {
 /// Warns of what the CLI would skip, and of what keeps every run from beginning. Nobody waits for it: thousands of documents
 /// take a while to read.
 pub(super) async fn warn(dir: ConfigDir, limits: Limits) {
-    let Ok(found) = LOOKS.run(move || standing::skipped(&dir, &limits)).await else {
-        return tracing::warn!("configuration: its files do not answer in time, and were not checked");
-    };
-    if let Some(problem) = &found.uncopied {
-        tracing::warn!("configuration: {problem}; hint: {}", standing::TO_BE_COPIED);
+    let copied = dir.clone();
+    match LOOKS.run(move || standing::skipped(&dir, &limits)).await {
+        Ok(found) => tell(&found.warnings),
+        Err(why) => tracing::warn!("configuration: it was not checked: {why}"),
     }
-    for problem in found.warnings.iter().take(MAX_WARNINGS) {
+    // Apart: it may take long where the other does not.
+    match LOOKS.run(move || standing::uncopied(&copied)).await {
+        Ok(None) => {}
+        Ok(Some(problem)) => tracing::warn!("configuration: {problem}; hint: {}", standing::TO_BE_COPIED),
+        Err(why) => tracing::warn!("configuration: whether runs can be given a copy is not known: {why}"),
+    }
+}
+
+fn tell(warnings: &[Problem]) {
+    for problem in warnings.iter().take(MAX_WARNINGS) {
         tracing::warn!("configuration: {problem}");
     }
-    if let Some(more @ 1..) = found.warnings.len().checked_sub(MAX_WARNINGS) {
+    if let Some(more @ 1..) = warnings.len().checked_sub(MAX_WARNINGS) {
         tracing::warn!("configuration: {more} more of these; GET /v1/config and POST /v1/config/validate tell all");
     }
 }

@@ -204,7 +204,11 @@ pub async fn prepare(mut settings: Settings, ambient: Ambient, launcher: PathBuf
     recover(&app, restored).await?;
     let shared = app.runs().shared();
     let (dir, limits) = (shared.config.dir().clone(), *shared.config.limits());
-    app.lifecycle().spawn(configuration::warn(dir, limits));
+    // A drain does not wait for it.
+    let draining = app.lifecycle().draining().clone();
+    app.lifecycle().spawn(async move {
+        draining.run_until_cancelled(configuration::warn(dir, limits)).await;
+    });
     Ok(Server {
         app: Arc::new(app),
         listener,

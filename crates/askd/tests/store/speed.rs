@@ -76,8 +76,9 @@ async fn one_event_is_stored_in_a_moment(place: Place) {
         times.push(started.elapsed());
     }
     times.sort();
-    let (median, slow) = (times[times.len() / 2], times[times.len() * 99 / 100]);
+    let (quick, median, slow) = (times[times.len() / 10], times[times.len() / 2], times[times.len() * 99 / 100]);
     println!("one event: median {median:?}, 99 of 100 within {slow:?}");
-    assert!(median < Duration::from_secs(5), "{median:?}");
+    // Other work on the machine makes some of them slow, and a blunder all.
+    assert!(quick < Duration::from_millis(500), "{quick:?}");
     store.close().await;
 }
