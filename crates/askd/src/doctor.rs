@@ -234,7 +234,7 @@ impl Diagnosis {
             let begin = if self.ok {
                 "In force for a run"
             } else {
-                "The server would not start: mend what says FAIL first. As things are, this would be in force for a run"
+                "Mend what says FAIL first: as things are the server would not start, or its runs would fail. In force for a run would be"
             };
             let _ = writeln!(text, "\n{begin}: {}: {}", report.layer, words.join(", "));
             if !report.costs.is_empty() {
