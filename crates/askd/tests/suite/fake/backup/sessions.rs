@@ -17,6 +17,17 @@ fn keep(folders: &Folders, session: &str) -> std::path::PathBuf {
     folder.join(session)
 }
 
+/// The session of a run, kept by a server that has ended since.
+async fn of_a_run(folders: &Folders) -> String {
+    let mut program = serve(folders);
+    let client = V1::at(program.address().await);
+    let run = client.submit(&json!({"prompt": "hello"})).await;
+    let session = client.ended(&run).await["session_id"].as_str().unwrap().to_owned();
+    program.signal(Signal::TERM);
+    assert!(program.ended().await.success());
+    session
+}
+
 /// The sessions in an archive, each as often as files of it follow each other.
 fn sessions_in(archive: &Path) -> Vec<String> {
     let decoder = zstd::Decoder::new(std::fs::File::open(archive).unwrap()).unwrap();
@@ -35,12 +46,7 @@ fn sessions_in(archive: &Path) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_that_would_be_larger_in_the_archive_than_on_the_disk_is_left_out_and_the_others_are_not() {
     let (folders, fresh) = (Folders::new(), Folders::new());
-    let mut program = serve(&folders);
-    let client = V1::at(program.address().await);
-    let run = client.submit(&json!({"prompt": "hello"})).await;
-    let own = client.ended(&run).await["session_id"].as_str().unwrap().to_owned();
-    program.signal(Signal::TERM);
-    assert!(program.ended().await.success());
+    let own = of_a_run(&folders).await;
     let [sparse, linked, crowded, large, fits, beyond] =
         [1, 2, 3, 4, 5, 6].map(|id| format!("00000000-0000-4000-8000-{id:012}"));
     std::fs::File::create(keep(&folders, &sparse).join("hole")).unwrap().set_len(64 << 20).unwrap();
@@ -90,12 +96,7 @@ async fn a_session_that_would_be_larger_in_the_archive_than_on_the_disk_is_left_
 async fn sessions_that_cannot_be_read_or_have_too_many_files_are_told_by_the_exit_code() {
     use std::os::unix::fs::PermissionsExt as _;
     let folders = Folders::new();
-    let mut program = serve(&folders);
-    let client = V1::at(program.address().await);
-    let run = client.submit(&json!({"prompt": "hello"})).await;
-    let session = client.ended(&run).await["session_id"].as_str().unwrap().to_owned();
-    program.signal(Signal::TERM);
-    assert!(program.ended().await.success());
+    let session = of_a_run(&folders).await;
     let folder = folders.data().join("sessions").join(&session);
     // What an agent has made of its session: more names than one may have, and nothing in them.
     let crowded = "00000000-0000-4000-8000-000000000007";
